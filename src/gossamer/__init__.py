@@ -1,0 +1,53 @@
+"""Gossamer: kernel force fields for single molecules that find the few atom pairs the energy depends on.
+
+    import gossamer as gs
+    data = gs.read("traj.extxyz", energy_unit="eV", length_unit="Angstrom")
+    train, valid, test = data.split(200, 100, 500, seed=0)
+    small = gs.reduce(train, valid, tolerance=0.02).model
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from gossamer.version import __version__
+
+_WHERE = {
+    "Dataset": "gossamer.data.dataset",
+    "ForceField": "gossamer.model.force_field",
+    "GossamerError": "gossamer.errors",
+    "PairSet": "gossamer.model.pairs",
+    "Term": "gossamer.model.terms",
+    "find_symmetry": "gossamer.model.symmetry",
+    "inspect": "gossamer.data.checks",
+    "load": "gossamer.model.model_file",
+    "read": "gossamer.data.formats",
+    "reduce": "gossamer.reduction.reducer",
+    "report": "gossamer.reporting.html",
+    "train": "gossamer.fit.training",
+    "train_record": "gossamer.fit.record",
+    "write": "gossamer.data.formats",
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]
+
+if TYPE_CHECKING:
+    from gossamer.data.checks import inspect
+    from gossamer.data.dataset import Dataset
+    from gossamer.data.formats import read, write
+    from gossamer.errors import GossamerError
+    from gossamer.fit.record import train_record
+    from gossamer.fit.training import train
+    from gossamer.model.force_field import ForceField
+    from gossamer.model.model_file import load
+    from gossamer.model.pairs import PairSet
+    from gossamer.model.symmetry import find_symmetry
+    from gossamer.model.terms import Term
+    from gossamer.reduction.reducer import reduce
+    from gossamer.reporting.html import report
+
+
+def __getattr__(name: str):
+    """Load public names on first use: `import gossamer` alone imports neither torch nor numpy's heavier friends."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

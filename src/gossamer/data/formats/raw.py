@@ -1,0 +1,200 @@
+"""What a file holds, in the file's own units, and the one way from there to a Dataset in eV and Angstrom."""
+
+import operator
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gossamer.data.dataset import Dataset, Provenance, hill_formula
+from gossamer.errors import DataError, UnitsError, UsageError
+from gossamer.units import energy_in_ev, energy_unit, length_in_angstrom, length_unit
+
+_FORMAT = "by the format's definition"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user said about a file; None: read it from the file."""
+
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    forces_unit: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    index: str | int | slice = ":"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Contents of a file before any conversion.
+
+    numbers (N,); positions (n, N, 3); forces (n, N, 3) and energies (n,), or None; frames (n,) numbers in the file.
+    *_unit: as the file declares it, None where it is silent.  usual_length: the unit that the format's users take for
+    granted, believed only after a look at the bond lengths.  converted: a program's output that the reader has put
+    into the units named here; other units cannot be true.
+    """
+
+    source: str
+    numbers: np.ndarray
+    positions: np.ndarray
+    forces: np.ndarray | None
+    energies: np.ndarray | None
+    frames: np.ndarray
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    forces_unit: str | None = None
+    usual_length: str | None = None
+    converted: bool = False
+    said_by: str = "as the file says"
+    name: str = ""
+    theory: str = ""
+    read: dict[str, str] = field(default_factory=dict)
+
+
+def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
+    """Frame numbers that `index` ("5", "::10", 5, a slice) selects out of n.
+    Raises UsageError for a malformed index, DataError when it selects nothing."""
+    text = str(index).strip()
+    if isinstance(index, slice):
+        chosen = np.arange(n)[index]
+    elif re.fullmatch(r"[+-]?\d+", text):
+        number = operator.index(int(text))
+        chosen = np.arange(n)[number : number + 1 or None]
+    elif re.fullmatch(r"([+-]?\d*)?:([+-]?\d*)?(:[+-]?[1-9]?\d*)?", text):
+        chosen = np.arange(n)[slice(*(int(part) if part.strip("+-") else None for part in text.split(":")))]
+    else:
+        raise UsageError(f"index: {index!r} is neither a frame number nor start:stop:step; write for example 0:1000:5.")
+    if not len(chosen):
+        raise DataError(f"{source}: index {text} selects none of its {n} structures; choose frames from 0 to {n - 1}.")
+    return chosen
+
+
+def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """The atomic numbers (N,) that all frames share.
+    Raises DataError naming the first frame that differs, and how."""
+    first = np.asarray(numbers[0])
+    for frame, other in zip(frames, numbers, strict=True):
+        if np.array_equal(first, other):
+            continue
+        other = np.asarray(other)
+        if len(first) == len(other) and np.array_equal(np.sort(first), np.sort(other)):
+            atom = int(np.flatnonzero(first != other)[0])
+            raise DataError(
+                f"{source}: frame {frame} lists the atoms of frame {frames[0]} in another order (atom {atom} is the "
+                "first to differ); reorder its atoms, forces included, so that every frame has the same order."
+            )
+        raise DataError(
+            f"{source}: frame {frame} is {hill_formula(other)} but frame {frames[0]} is {hill_formula(first)}; "
+            "a data set holds one molecule, so split the file by composition."
+        )
+    return first.astype(np.int64)
+
+
+def force_unit(name: str) -> tuple[str, float]:
+    """Canonical spelling of a force unit such as "kcal/mol/Angstrom", and how many eV/Angstrom it is.
+    Raises UnitsError for an unknown one."""
+    energy, _, length = name.strip().rpartition("/")
+    if not energy:
+        raise UnitsError(f"forces unit {name!r} is not known; write energy/length, for example Hartree/Bohr.")
+    spelling = f"{energy_unit(energy)}/{length_unit(length)}"
+    return spelling, energy_in_ev(energy) / length_in_angstrom(length)
+
+
+def to_dataset(raw: Raw, options: Options) -> Dataset:
+    """The contents as a Dataset in eV and Angstrom; its provenance says what was read, from where and in which unit.
+    Raises DataError for numbers that are not finite, UnitsError for a unit that is missing or contradicts the file."""
+    for what, array in (("positions", raw.positions), ("forces", raw.forces), ("energies", raw.energies)):
+        _require_finite(raw.source, what, array, raw.frames)
+    length, length_from = _length(raw, options)
+    energy, energy_from = _energy(raw, options)
+    force, force_from = options.forces_unit, "--forces-unit"
+    if force is None:
+        force, force_from = raw.forces_unit, raw.said_by
+    if force is None:
+        force, force_from = f"{energy}/{length}", energy_from
+    elif raw.converted and force_unit(force)[0] != f"{energy}/{length}":
+        raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
+    positions = raw.positions * length_in_angstrom(length)
+    _require_plausible(raw, length_from, positions)
+    read = dict(raw.read)
+    read["positions"] = f"{raw.read.get('positions', 'positions')}, {length} ({length_from})"
+    forces, energies = raw.forces, raw.energies
+    if forces is not None:
+        spelling, factor = force_unit(force)
+        read["forces"] = f"{raw.read.get('forces', 'forces')}, {spelling} ({force_from})"
+        forces = forces * factor
+    if energies is not None:
+        read["energies"] = f"{raw.read.get('energies', 'energies')}, {energy} ({energy_from})"
+        energies = energies * energy_in_ev(energy)
+    provenance = Provenance(
+        source=raw.source, name=raw.name, theory=raw.theory, energy_unit=energy, length_unit=length,
+        forces_unit=force_unit(force)[0] if forces is not None else "", read=read,
+    )  # fmt: skip
+    return Dataset(raw.numbers, positions, forces, energies, provenance, raw.frames)
+
+
+def _require_finite(source: str, what: str, array: np.ndarray | None, frames: np.ndarray) -> None:
+    if array is None:
+        return
+    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{source}: the {what} of {bad.sum()} of {len(bad)} frames hold NaN or infinite numbers "
+            f"(first: frame {frames[bad][0]}); remove these frames."
+        )
+
+
+def _length(raw: Raw, options: Options) -> tuple[str, str]:
+    """Length unit and who says so."""
+    if options.length_unit is not None:
+        asked = length_unit(options.length_unit)
+        if raw.converted and asked != raw.length_unit:
+            raise UnitsError(_contradiction(raw, "positions", raw.length_unit, "--length-unit"))
+        return asked, "--length-unit"
+    if raw.length_unit is not None:
+        return length_unit(raw.length_unit), raw.said_by
+    if raw.usual_length is not None:
+        return raw.usual_length, _FORMAT
+    raise UnitsError(
+        f"{raw.source}: the file does not say the unit of its positions; give it, for example --length-unit Angstrom."
+    )
+
+
+def _energy(raw: Raw, options: Options) -> tuple[str, str]:
+    """Energy unit and who says so; "" where nothing in the file needs one."""
+    if options.energy_unit is not None:
+        asked = energy_unit(options.energy_unit)
+        if raw.converted and asked != raw.energy_unit:
+            raise UnitsError(_contradiction(raw, "energies", raw.energy_unit, "--energy-unit"))
+        return asked, "--energy-unit"
+    if raw.energy_unit is not None:
+        return energy_unit(raw.energy_unit), raw.said_by
+    forces_known = raw.forces is None or (options.forces_unit or raw.forces_unit) is not None
+    if raw.energies is None and forces_known:
+        return "", ""
+    arrays = {"energies": raw.energies, "forces": raw.forces}
+    labels = " and ".join(what for what, array in arrays.items() if array is not None)
+    raise UnitsError(
+        f"{raw.source}: the file does not say the unit of its {labels}; give it, "
+        "for example --energy-unit eV or --energy-unit kcal/mol (forces are taken per length unit)."
+    )
+
+
+def _contradiction(raw: Raw, what: str, unit: str | None, option: str) -> str:
+    return f"{raw.source}: its {what} have been converted to {unit} while the output was read; leave out {option}."
+
+
+def _require_plausible(raw: Raw, length_from: str, positions: np.ndarray) -> None:
+    """A length unit that nobody declared must give bonds of a bond's length."""
+    from gossamer.data.geometry import likely_length_unit, nearest_ratio
+
+    if length_from != _FORMAT:
+        return
+    ratio = nearest_ratio(raw.numbers, positions[:: max(1, len(positions) // 100)])
+    unit = likely_length_unit(ratio, raw.usual_length or "Angstrom")
+    if unit is not None:
+        raise UnitsError(
+            f"{raw.source}: its positions are not in {raw.usual_length}, as neighbouring atoms are {ratio:.2g} bond "
+            f"lengths apart; give their unit, probably --length-unit {unit}."
+        )

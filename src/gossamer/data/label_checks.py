@@ -1,0 +1,77 @@
+"""Checks of the labels that need no second opinion: presence, net force and torque, outliers, single wrong frames."""
+
+import numpy as np
+
+from gossamer.data.dataset import Dataset
+from gossamer.data.findings import Finding, concerning
+from gossamer.data.stiffness import Stiffness
+
+_NET = 0.1  # net force or torque against the size of the forces
+_CALM = 0.01  # eV/Angstrom; what is left of forces this small is the noise of the calculation
+_CAUSES = {
+    "net force": "an external field, missing atoms, or forces that were not all read",
+    "net torque": "forces turned against the positions, in another atom order, or of other frames",
+}
+
+
+def check_present(data: Dataset) -> list[Finding]:
+    """Forces are needed; energies are wanted."""
+    found = []
+    if data.forces is None:
+        message = "there are no forces, and a force field is trained on forces; name their key with --forces-key."
+        found.append(Finding("error", "labels", message))
+    if data.energies is None:
+        message = "there are no energies, so forces cannot be checked against them, and the energy zero is arbitrary."
+        found.append(Finding("warning", "labels", message))
+    return found or [Finding("ok", "labels", "energies and forces for every frame.")]
+
+
+def check_net(data: Dataset) -> list[Finding]:
+    """The forces on a molecule alone in space add up to nothing, and turn it in no direction."""
+    assert data.forces is not None
+    centred = data.positions - data.positions.mean(axis=1, keepdims=True)
+    size = np.sqrt((data.forces**2).sum(axis=(1, 2)).mean() + 3 * data.n_atoms * _CALM**2)
+    extent = np.sqrt((centred**2).sum(axis=2).mean())
+    if not data.forces.any():
+        return [Finding("warning", "net force", "all forces are zero; check what was read.")]
+    force = np.linalg.norm(data.forces.sum(axis=1), axis=1) / size
+    torque = np.linalg.norm(np.cross(centred, data.forces).sum(axis=1), axis=1) / (size * max(extent, 1e-6))
+    return [_judge_net("net force", force, data.frames), _judge_net("net torque", torque, data.frames)]
+
+
+def _judge_net(check: str, values: np.ndarray, frames: np.ndarray) -> Finding:
+    bad = values > _NET
+    if not bad.any():
+        return Finding("ok", check, f"at most {values.max():.1g} of the forces.")
+    message = f"{check} above {_NET:.0%} of the forces in {{frames}}, the largest {values.max():.2g}: {_CAUSES[check]}."
+    return concerning("error" if bad.mean() > 0.05 else "warning", check, message, frames[bad])
+
+
+def check_large_forces(data: Dataset) -> Finding:
+    """Frames whose forces stand far above all others."""
+    assert data.forces is not None
+    size = np.sqrt((data.forces**2).mean(axis=(1, 2)))
+    usual = float(np.quantile(size, 0.95))
+    bad = size > 5 * usual
+    if bad.any() and usual > 0:
+        message = (
+            "forces more than 5 times those of 95 % of the frames in {frames}, "
+            f"RMS up to {size.max():.3g} eV/Angstrom; look at them before training."
+        )
+        return concerning("warning", "large forces", message, data.frames[bad])
+    return Finding("ok", "large forces", f"RMS of a frame at most {size.max():.3g} eV/Angstrom.")
+
+
+def check_odd_frames(data: Dataset, stiff: Stiffness | None) -> tuple[Finding, Dataset]:
+    """Single frames whose forces have another sign or unit than those of the others; and the data without them."""
+    check = "mixed forces"
+    if stiff is None or np.isnan(stiff.frames).all():
+        return Finding("ok", check, "cannot be judged from these frames."), data
+    odd = stiff.odd_frames()
+    if not len(odd):
+        return Finding("ok", check, "one sign and one unit in every frame, as far as bonds can tell."), data
+    message = (
+        "the forces in {frames} pull on stretched bonds with another sign or strength than in the other frames; "
+        "they come from another unit, sign or method, so correct or remove them."
+    )
+    return concerning("error", check, message, data.frames[odd]), data.take(np.setdiff1d(np.arange(len(data)), odd))

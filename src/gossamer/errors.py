@@ -1,0 +1,38 @@
+"""The exceptions Gossamer raises.  Each message is one sentence for the user that names the argument, the value it
+had and the remedy; the command line prints it and exits with the class's code."""
+
+
+class GossamerError(Exception):
+    """Base of every error a user can cause or meet; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class UsageError(GossamerError):
+    """An argument or option has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(GossamerError):
+    """A data set cannot be read, or its contents cannot be used."""
+
+
+class UnitsError(UsageError):
+    """A unit is unknown, or missing where it cannot be guessed."""
+
+
+class ModelFileError(GossamerError):
+    """A model file is truncated, foreign, or of an unknown version."""
+
+
+class MemoryBudgetError(GossamerError):
+    """The work does not fit in the memory it was given."""
+
+
+class FitError(GossamerError):
+    """Training failed for a numerical reason."""
+
+
+class OutputError(GossamerError):
+    """A file cannot be written where it was asked for."""
