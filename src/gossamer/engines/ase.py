@@ -1,0 +1,53 @@
+"""The door to ASE."""
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from gossamer.errors import UsageError
+from gossamer.model.force_field import ForceField
+
+
+class GossamerCalculator(Calculator):
+    """Energies in eV and forces in eV/Angstrom of a ForceField; the atoms must stand in the model's order.
+
+    Changes are found by comparing positions and numbers alone, which costs a tenth of ASE's own comparison."""
+
+    implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
+
+    def __init__(self, model: ForceField, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self._positions: np.ndarray | None = None
+        self._numbers: np.ndarray | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What changed since the last calculation, as ASE asks for it."""
+        changes = []
+        if self._positions is None or not np.array_equal(self._positions, atoms.positions):
+            changes.append("positions")
+        if self._numbers is None or not np.array_equal(self._numbers, atoms.numbers):
+            changes.append("numbers")
+        return changes
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: list[str] | None = None, system_changes: list[str] = all_changes
+    ) -> None:
+        """Fill `results` for `atoms`.  Raises UsageError for other atoms than the model's, or a periodic cell."""
+        atoms = atoms if atoms is not None else self.atoms
+        if atoms is None:
+            raise UsageError("atoms: none given to the calculator; attach it with `atoms.calc = model.ase()`.")
+        if not np.array_equal(atoms.numbers, self.model.numbers):
+            raise UsageError(
+                f"atoms: {atoms.get_chemical_formula()} differs from the model's atoms or their order; "
+                "reorder them as in the training data."
+            )
+        if np.any(atoms.pbc):
+            raise UsageError("atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False.")
+        prediction = self.model.predict(atoms.positions)
+        energy = float(prediction.energies[0])
+        self.atoms = atoms
+        self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
+        self.results = {"energy": energy, "free_energy": energy, "forces": prediction.forces[0]}

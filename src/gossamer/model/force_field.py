@@ -1,0 +1,185 @@
+"""ForceField: a trained model.  It predicts without ever importing the code that trained it."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gossamer.errors import DataError, UsageError
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+    from torch import Tensor
+
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.kernel_sum import TrainingRows
+
+
+class Prediction(NamedTuple):
+    """energies (Q,) eV and forces (Q, N, 3) eV/Angstrom."""
+
+    energies: np.ndarray
+    forces: np.ndarray
+
+
+class Errors(NamedTuple):
+    """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None."""
+
+    force_mae: float
+    force_rmse: float
+    energy_mae: float | None
+    energy_rmse: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class TermCoefficients:
+    """What training left behind for one term: descriptors X (M*L, P), coefficients V (M*L, P), and energy
+    coefficients w (M*L,) or None."""
+
+    X: np.ndarray
+    V: np.ndarray
+    w: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ForceField:
+    """E(R) = constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows); F = -dE/dR.
+
+    numbers (N,); pairs: union of the terms' pairs; coefficients: one entry per term; constant eV; scale eV/Angstrom
+    (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions).
+    """
+
+    numbers: np.ndarray
+    pairs: PairSet
+    terms: tuple[Term, ...]
+    coefficients: tuple[TermCoefficients, ...]
+    constant: float = 0.0
+    scale: float = 1.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.terms) != len(self.coefficients) or not self.terms:
+            raise UsageError(f"terms: {len(self.terms)} given with {len(self.coefficients)} sets of coefficients.")
+        for term, c in zip(self.terms, self.coefficients, strict=True):
+            if c.X.shape != c.V.shape or c.X.shape[1] != term.n_pairs or len(c.X) % term.n_places:
+                raise UsageError(f"term {term.name!r}: X {c.X.shape} and V {c.V.shape} do not fit {term.n_pairs} pairs.")
+            if not (np.all(np.isfinite(c.X)) and np.all(np.isfinite(c.V))):
+                raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
+
+    @property
+    def n_atoms(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def n_train(self) -> int:
+        return len(self.coefficients[0].X) // self.terms[0].n_places
+
+    def predict(self, positions: np.ndarray) -> Prediction:
+        """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
+
+        Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
+        import torch
+
+        structures = self._checked(positions)
+        energies = np.empty(len(structures))
+        forces = np.empty(structures.shape)
+        step = max(1, int(2**26 // (len(self.pairs) * 8 * 6)))
+        for start in range(0, len(structures), step):
+            part = torch.from_numpy(structures[start : start + step])
+            x, dx = self.pairs.forward(part)
+            e, g = self.descriptor_sums(x)
+            energies[start : start + step] = e.numpy()
+            forces[start : start + step] = -self.pairs.pull(dx, g).numpy()
+        return Prediction(self.constant + self.scale * energies, self.scale * forces)
+
+    def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Sum over terms at molecule descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
+        from gossamer.model.kernel_sum import kernel_sum
+
+        energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
+        for term, (rows, V, w) in zip(self.terms, self._tensors, strict=True):
+            e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
+            energies += term.amplitude * e.view(len(x), -1).sum(1)
+            term.scatter(g.mul_(term.amplitude), gradients)
+        return energies, gradients
+
+    def test(self, dataset: "Dataset") -> Errors:
+        """Errors on a labelled data set of the same molecule."""
+        if not np.array_equal(dataset.numbers, self.numbers):
+            raise UsageError(
+                f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
+                "than the model was trained on; convert it to the model's order."
+            )
+        p = self.predict(dataset.positions)
+        df = p.forces - dataset.labelled_forces()
+        de = None if dataset.energies is None else p.energies - dataset.energies
+        return Errors(
+            float(np.abs(df).mean()),
+            float(np.sqrt((df**2).mean())),
+            None if de is None else float(np.abs(de).mean()),
+            None if de is None else float(np.sqrt((de**2).mean())),
+        )
+
+    def with_constant_from(self, dataset: "Dataset") -> "ForceField":
+        """The model whose mean energy error on `dataset` is zero (least squares); unchanged without energies."""
+        if dataset.energies is None:
+            return self
+        error = dataset.energies - self.predict(dataset.positions).energies
+        return replace(self, constant=self.constant + float(error.mean()))
+
+    def save(self, path: str | Path) -> Path:
+        """Write a .gossamer file (safetensors, no pickle); the file appears whole or not at all."""
+        from gossamer.model.model_file import save
+
+        return save(self, path)
+
+    def export_sgdml(self, path: str | Path) -> Path:
+        """Write an npz that sgdml loads; only one-term models over all pairs can be written."""
+        from gossamer.model.sgdml_file import export_sgdml
+
+        return export_sgdml(self, path)
+
+    def ase(self) -> "Calculator":
+        """An ASE calculator: energy in eV, forces in eV/Angstrom."""
+        from gossamer.engines.ase import GossamerCalculator
+
+        return GossamerCalculator(self)
+
+    def _checked(self, positions: np.ndarray) -> np.ndarray:
+        structures = np.ascontiguousarray(positions, dtype=np.float64)
+        if structures.ndim == 2:
+            structures = structures[None]
+        if structures.ndim != 3 or structures.shape[1:] != (self.n_atoms, 3):
+            raise UsageError(f"positions: shape {np.shape(positions)}, but the model needs (structures, {self.n_atoms}, 3).")
+        if not np.all(np.isfinite(structures)):
+            raise DataError("positions: some are NaN or infinite; remove those structures.")
+        i, j = self.pairs.pairs.T
+        for start in range(0, len(structures), 256):
+            part = structures[start : start + 256]
+            gaps = ((part[:, i] - part[:, j]) ** 2).sum(-1)
+            if gaps.min(initial=1.0) < 1e-4:
+                q, p = np.unravel_index(np.argmin(gaps), gaps.shape)
+                raise DataError(
+                    f"positions: atoms {j[p]} and {i[p]} of structure {start + q} coincide ({gaps[q, p] ** 0.5:.2g} "
+                    "Angstrom apart); remove that structure."
+                )
+        return structures
+
+    @cached_property
+    def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":
+        import torch
+
+        from gossamer.model.kernel_sum import TrainingRows
+
+        return [
+            (
+                TrainingRows.build(torch.from_numpy(c.X), term.perms),
+                torch.from_numpy(c.V),
+                None if c.w is None else torch.from_numpy(c.w),
+            )
+            for term, c in zip(self.terms, self.coefficients, strict=True)
+        ]

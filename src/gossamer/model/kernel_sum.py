@@ -1,0 +1,117 @@
+"""The hot function: sums over training structures.  Everything that costs time goes through this file.
+
+Notation (PAPER.md): x query rows, X training rows, V descriptor coefficients, w energy coefficients,
+delta = x - X_j, a = delta . V_j.   E = sum_j k1 a + k0 w_j,   g = dE/dx = sum_j k1 V_j - (k2 a + k1 w_j) delta.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.model.kernels import Matern52, Profile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_BYTES = 24 * 2**20  # temporaries of one block of rows; measured best between L2 and L3 size (benchmarks/)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Training descriptors X (M, P), shifted by their mean so that |x|^2 + |X|^2 - 2 x.X loses no digits.
+
+    The shift is averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to
+    20 binary places, so that subtracting it is exact."""
+
+    centred: "Tensor"
+    shift: "Tensor"
+    squares: "Tensor"
+
+    @classmethod
+    def build(cls, X: "Tensor", images: np.ndarray) -> "TrainingRows":
+        shift = (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
+        centred = X - shift
+        return cls(centred, shift, (centred * centred).sum(1))
+
+    def __len__(self) -> int:
+        return len(self.centred)
+
+
+def squared_distances(x: "Tensor", rows: TrainingRows) -> "Tensor":
+    """|x - X_j|^2 for centred queries x (Q, P): (Q, M)."""
+    s2 = (x * x).sum(1)[:, None] + rows.squares
+    return s2.addmm_(x, rows.centred.T, alpha=-2)
+
+
+def contract(
+    factors: Profile, x: "Tensor", rows: TrainingRows, V: "Tensor", w: "Tensor | None" = None, *, energies: bool = True
+) -> "tuple[Tensor | None, Tensor]":
+    """Energies (Q,) and descriptor gradients (Q, P) from radial factors (Q, M) of centred queries x (Q, P).
+
+    Three matrix products.  V (M, P); w (M,) or None; energies False skips them (a CG step needs gradients only)."""
+    import torch
+
+    a = torch.addmm(-(rows.centred * V).sum(1), x, V.T)
+    e = None
+    if energies:
+        e = torch.einsum("qm,qm->q", factors.k1, a)
+        if w is not None:
+            e += factors.k0 @ w
+    a *= factors.k2
+    if w is not None:
+        a.addcmul_(factors.k1, w)
+    g = a @ rows.centred
+    g.addmm_(factors.k1, V)
+    g.addcmul_(x, a.sum(1)[:, None], value=-1)
+    return e, g
+
+
+def rows_per_block(n_columns: int, n_images: int, budget: float = BLOCK_BYTES) -> int:
+    """How many queries are worked on at once so that their five (rows, M) temporaries fit the budget in bytes."""
+    return max(1, int(budget // (5 * 8 * n_columns * n_images)))
+
+
+def fold_images(e: "Tensor | None", g: "Tensor", images: np.ndarray) -> "tuple[Tensor | None, Tensor]":
+    """Sum over images: e (Q*H,), g (Q*H, P) of permuted queries x[:, images[h]] -> (Q,), (Q, P) of the queries."""
+    if len(images) == 1:
+        return e, g
+    n = len(g) // len(images)
+    g = g.view(n, len(images), -1)
+    total = g[:, 0, :].clone()
+    for h, inverse in enumerate(np.argsort(images, axis=1)):
+        if h:
+            total += g[:, h, inverse]
+    return None if e is None else e.view(n, -1).sum(1), total
+
+
+def kernel_sum(
+    kernel: Matern52,
+    x: "Tensor",
+    X: "Tensor | TrainingRows",
+    V: "Tensor",
+    w: "Tensor | None" = None,
+    *,
+    images: np.ndarray,
+    block: int | None = None,
+) -> "tuple[Tensor, Tensor]":
+    """Energies (Q,) and their descriptor gradients (Q, P) of a kernel force field.
+
+    x (Q, P) query descriptors, X (M, P) training descriptors, V (M, P) and w (M,) coefficients; images (H, P) slot
+    permutations (row 0 the identity) over which the kernel is summed, applied to the query.  `block` fixes the number
+    of queries worked on at once; the default keeps temporaries within BLOCK_BYTES.
+    """
+    rows = X if isinstance(X, TrainingRows) else TrainingRows.build(X, images)
+    block = block or rows_per_block(len(rows), len(images))
+    energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
+    for start in range(0, len(x), block):
+        part = permuted_rows(x[start : start + block] - rows.shift, images)
+        e, g = contract(kernel.profile(squared_distances(part, rows)), part, rows, V, w)
+        e, g = fold_images(e, g, images)
+        energies[start : start + block], gradients[start : start + block] = e, g
+    return energies, gradients
+
+
+def permuted_rows(x: "Tensor", images: np.ndarray) -> "Tensor":
+    """x (Q, P) -> (Q*H, P): every row followed through all its images."""
+    return x if len(images) == 1 else x[:, images.ravel()].view(-1, x.shape[1])

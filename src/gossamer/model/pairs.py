@@ -1,0 +1,144 @@
+"""What the model looks at: lists of atom pairs, their inverse distances, and the way back to atoms."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """P atom pairs of a molecule of N atoms.  pairs (P, 2) int64, first index above second, no pair twice.
+
+    The descriptor is x = 1/r per pair (Chmiela et al. 2017).  The full set stands in numpy's lower-triangle order
+    (1,0), (2,0), (2,1), (3,0) ..., the order of sgdml's files.
+    """
+
+    n_atoms: int
+    pairs: np.ndarray
+
+    def __post_init__(self) -> None:
+        pairs = np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
+        object.__setattr__(self, "pairs", pairs)
+        if len(pairs) == 0:
+            raise UsageError(f"pairs: none given for {self.n_atoms} atoms; a model needs at least one pair.")
+        if pairs[:, 1].min() < 0 or pairs[:, 0].max() >= self.n_atoms or np.any(pairs[:, 0] <= pairs[:, 1]):
+            raise UsageError(f"pairs: indices must satisfy {self.n_atoms} > i > j >= 0 in every pair (i, j).")
+        if len(np.unique(self._keys)) != len(pairs):
+            raise UsageError("pairs: a pair stands in the list twice; name each pair once.")
+
+    @classmethod
+    def full(cls, n_atoms: int) -> "PairSet":
+        """All N(N-1)/2 pairs.  Raises UsageError for fewer than two atoms."""
+        if n_atoms < 2:
+            raise UsageError(f"atoms: {n_atoms} given, but a force field of pairs needs at least 2 atoms.")
+        return cls(n_atoms, np.stack(np.tril_indices(n_atoms, -1), axis=1))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def _keys(self) -> np.ndarray:
+        return self.pairs[:, 0] * (self.pairs[:, 0] - 1) // 2 + self.pairs[:, 1]
+
+    def keep(self, rows) -> "PairSet":
+        """The pairs `rows` (indices or boolean mask), in that order."""
+        return PairSet(self.n_atoms, self.pairs[rows])
+
+    def index(self, pairs: np.ndarray) -> np.ndarray:
+        """Positions in this list of the given pairs (..., 2), in either atom order; -1 where a pair is absent."""
+        hi, lo = np.max(pairs, axis=-1), np.min(pairs, axis=-1)
+        table = np.full(self.n_atoms * (self.n_atoms - 1) // 2, -1, dtype=np.int64)
+        table[self._keys] = np.arange(len(self))
+        return table[hi * (hi - 1) // 2 + lo]
+
+    def permuted(self, perms: np.ndarray) -> np.ndarray:
+        """Pair permutations (S, P) induced by atom permutations (S, N): entry p of row s is the pair on which
+        perms[s] puts pair p.  Raises UsageError when an image of a pair is missing from the list."""
+        images = self.index(perms[:, self.pairs])
+        if np.any(images < 0):
+            s, p = np.argwhere(images < 0)[0]
+            i, j = self.pairs[p]
+            gi, gj = perms[s, i], perms[s, j]
+            raise UsageError(
+                f"pairs: pair ({i}, {j}) is kept and its image ({gi}, {gj}) under permutation {s} is not; "
+                "keep or drop whole orbits, `pairs.orbits(perms)` lists them."
+            )
+        return images
+
+    def orbits(self, perms: np.ndarray) -> np.ndarray:
+        """Orbit number (P,) of every pair under the group `perms` (S, N); numbered by first appearance."""
+        _, labels = np.unique(self.permuted(perms).min(axis=0), return_inverse=True)
+        return labels
+
+    @cached_property
+    def incidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of each atom as a table: (pair, sign), both (N, D) with D the largest number of pairs at an atom;
+        unused places have sign 0.  Sign is +1 where the atom is the pair's first, -1 where it is the second."""
+        ends = self.pairs.ravel()
+        signs = np.tile([1.0, -1.0], len(self))
+        order = np.argsort(ends, kind="stable")
+        counts = np.bincount(ends, minlength=self.n_atoms)
+        width = max(1, counts.max())
+        pair, sign = np.zeros((self.n_atoms, width), np.int64), np.zeros((self.n_atoms, width))
+        column = np.arange(len(ends)) - np.repeat(np.cumsum(counts) - counts, counts)
+        pair[ends[order], column] = order // 2
+        sign[ends[order], column] = signs[order]
+        return pair, sign
+
+    def forward(self, positions: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Inverse distances and their gradients.   x = 1/r,   dx/dr_i = -(r_i - r_j) / r^3 = -dx/dr_j
+
+        positions (Q, N, 3) Angstrom -> x (Q, P) 1/Angstrom, dx (Q, P, 3) 1/Angstrom^2."""
+        i, j = self.pairs.T
+        d = positions[:, i] - positions[:, j]
+        x = (d * d).sum(-1).rsqrt()
+        return x, -d * (x * x * x)[..., None]
+
+    def push(self, dx: "Tensor", a: "Tensor") -> "Tensor":
+        """Atomic coefficients to pairs, v = (dx/dR) a:  dx (Q, P, 3), a (Q, N, 3) -> (Q, P)."""
+        if dx.device.type == "cpu":
+            import torch
+
+            from gossamer.model import _numba
+
+            out = dx.new_empty(dx.shape[:2])
+            _numba.push(self.pairs, dx.numpy(), a.contiguous().numpy(), out.numpy(), torch.get_num_threads())
+            return out
+        i, j = self.pairs.T
+        return ((a[:, i] - a[:, j]) * dx).sum(-1)
+
+    def pull(self, dx: "Tensor", g: "Tensor") -> "Tensor":
+        """Pair gradients to atoms, (dx/dR)^T g:  dx (Q, P, 3), g (Q, P) -> (Q, N, 3)."""
+        if dx.device.type == "cpu":
+            import torch
+
+            from gossamer.model import _numba
+
+            out = dx.new_zeros((len(dx), self.n_atoms, 3))
+            _numba.pull(self.pairs, dx.numpy(), g.contiguous().numpy(), out.numpy(), torch.get_num_threads())
+            return out
+        import torch
+
+        pair, sign = (torch.as_tensor(t, device=dx.device) for t in self.incidence)
+        return ((g[..., None] * dx)[:, pair] * sign.to(dx.dtype)[..., None]).sum(2)
+
+    def jacobian_rank(self, positions: np.ndarray) -> int:
+        """Largest rank of dx/dR over the structures positions (Q, N, 3): 3N-6 when the pairs fix the shape."""
+        best = 0
+        for structure in positions:
+            d = structure[self.pairs[:, 0]] - structure[self.pairs[:, 1]]
+            jac = np.zeros((len(self), self.n_atoms, 3))
+            rows = np.arange(len(self))
+            jac[rows, self.pairs[:, 0]] = d / np.linalg.norm(d, axis=1)[:, None]
+            jac[rows, self.pairs[:, 1]] = -jac[rows, self.pairs[:, 0]]
+            flat = jac.reshape(len(self), -1)
+            values = np.linalg.eigvalsh(flat.T @ flat)
+            best = max(best, int(np.sum(values > 1e-8 * values[-1])))
+        return best

@@ -1,0 +1,134 @@
+"""Reading and writing sgdml's model files (sgdml 1.0.3; fields: benchmarks/sgdml_peer/NOTES.md)."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gossamer import units
+from gossamer.errors import ModelFileError, UsageError
+from gossamer.files import atomic_path
+from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+NEEDED = ("type", "z", "R_desc", "R_d_desc_alpha", "c", "sig", "perms")
+OPTIONAL = ("std", "alphas_E", "e_unit", "r_unit", "dataset_name", "dataset_theory", "lam", "idxs_train", "use_E")
+
+
+def load_sgdml(path: str | Path) -> ForceField:
+    """An sgdml model as a ForceField of one term over all pairs.  Pickled members of the file are never touched.
+
+    Units missing from the file are kcal/mol and Angstrom, sgdml's own default.  Raises ModelFileError."""
+    found = _members(Path(path))
+    if "lattice" in found:
+        raise ModelFileError(f"{path}: the model is periodic, and Gossamer models single molecules; it cannot be read.")
+    try:
+        return _assemble(found)
+    except (ValueError, TypeError, IndexError, UsageError) as error:
+        raise ModelFileError(f"{path}: the sgdml model is damaged ({error}); copy it again.") from error
+
+
+def _assemble(found: dict[str, np.ndarray]) -> ForceField:
+    numbers = found["z"].astype(np.int64)
+    pairs = PairSet.full(len(numbers))
+    per_length = units.length_in_angstrom(_text(found, "r_unit", "Angstrom"))
+    per_energy = units.energy_in_ev(_text(found, "e_unit", "kcal/mol"))
+    X = np.ascontiguousarray(found["R_desc"].T, dtype=float) / per_length
+    V = np.ascontiguousarray(found["R_d_desc_alpha"], dtype=float) / per_length
+    if X.shape != V.shape or X.shape[1] != len(pairs):
+        raise ValueError(f"descriptors {X.shape} do not fit {len(numbers)} atoms")
+    w = np.asarray(found["alphas_E"], dtype=float).ravel() if "alphas_E" in found else None
+    # sgdml permutes training structures, we permute queries: for a group that is the same sum, otherwise the inverses.
+    perms = np.argsort(np.atleast_2d(found["perms"]).astype(np.int64), axis=1)
+    term = Term(np.arange(len(pairs)), pairs.permuted(perms), Matern52(float(found["sig"]) / per_length))
+    return ForceField(
+        numbers,
+        pairs,
+        (term,),
+        (TermCoefficients(X, V, w),),
+        constant=float(found["c"]) * per_energy,
+        scale=float(found.get("std", 1.0)) * per_energy,
+        provenance={
+            "made_by": "sgdml",
+            "name": _text(found, "dataset_name", ""),
+            "theory": _text(found, "dataset_theory", ""),
+            "noise": float(found.get("lam", 0.0)),
+            "units": "as in the file" if "e_unit" in found and "r_unit" in found else "kcal/mol and Angstrom, assumed",
+            "symmetry": {"order": len(perms), "perms": perms.tolist()},
+            "train_indices": np.asarray(found.get("idxs_train", [])).astype(int).tolist(),
+            "energies_fitted": bool(found.get("use_E", True)),
+        },
+    )
+
+
+def export_sgdml(model: ForceField, path: str | Path) -> Path:
+    """Write a model that sgdml 1.0.3 loads, in kcal/mol and Angstrom.
+
+    Raises UsageError for a model sgdml has no words for: several terms, places or weights, fewer than all pairs, or a
+    length that is not a whole number (sgdml stores an integer)."""
+    term, c = model.terms[0], model.coefficients[0]
+    full = PairSet.full(model.n_atoms)
+    if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(np.not_equal(term.weights, 1)):
+        raise UsageError("export: sgdml knows one unweighted term only; train with terms='global'.")
+    if not np.array_equal(model.pairs.pairs, full.pairs) or not np.array_equal(term.places[0], np.arange(len(full))):
+        raise UsageError(f"export: sgdml needs all {len(full)} pairs, the model keeps {len(model.pairs)}; export the full model.")
+    if term.kernel.length != int(term.kernel.length):
+        raise UsageError(f"export: sgdml stores whole lengths only, the model has {term.kernel.length}; train with a whole one.")
+    perms = _atom_permutations(model)
+    offsets = len(full) * np.arange(len(perms))[:, None]
+    per_energy = units.energy_in_ev("kcal/mol")
+    nothing = np.array({"mae": float("nan"), "rmse": float("nan")}, dtype=object)
+    fields: dict[str, Any] = {
+        "type": "m", "code_version": "1.0.3", "solver_name": "analytic",
+        "dataset_name": model.provenance.get("name") or "gossamer",
+        "dataset_theory": model.provenance.get("theory") or "unknown",
+        "z": model.numbers.astype(np.uint8), "R_desc": c.X.T, "R_d_desc_alpha": c.V,
+        "c": model.constant / per_energy, "std": model.scale / per_energy, "sig": int(term.kernel.length),
+        "lam": float(model.provenance.get("noise") or 0.0), "perms": perms,
+        "tril_perms_lin": (full.permuted(perms) + offsets).flatten("F"),
+        "idxs_train": np.array(model.provenance.get("train_indices", []), dtype=int),
+        "idxs_valid": np.array([], dtype=int), "md5_train": b"", "md5_valid": b"", "n_test": 0,
+        "use_E": bool(model.provenance.get("energies_fitted", True)),
+        "f_err": nothing, "e_err": nothing, "r_unit": "Ang", "e_unit": "kcal/mol",
+    }  # fmt: skip
+    if c.w is not None:
+        fields["alphas_E"] = c.w
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **fields)
+    return Path(path)
+
+
+def _atom_permutations(model: ForceField) -> np.ndarray:
+    """Atom permutations (S, N) for sgdml, which permutes training structures where we permute queries."""
+    perms = np.array(model.provenance.get("symmetry", {}).get("perms", []), dtype=np.int64).reshape(-1, model.n_atoms)
+    if len(perms) < len(model.terms[0].perms):
+        raise UsageError("export: the model file does not say which atom permutations it used; train it again.")
+    perms = np.argsort(perms, axis=1)
+    return perms[np.argsort(np.any(perms != np.arange(model.n_atoms), axis=1), kind="stable")]
+
+
+def _members(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
+            if "type" not in names or _decode(archive["type"]) != "m":
+                raise ModelFileError(f"{path}: it is an npz, but not an sgdml model; models have type 'm'.")
+            missing = [name for name in NEEDED if name not in names]
+            if missing:
+                raise ModelFileError(f"{path}: the sgdml model lacks {', '.join(missing)}; it is damaged.")
+            wanted = [*NEEDED, *OPTIONAL, "lattice"]
+            return {name: archive[name] for name in wanted if name in names}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        raise ModelFileError(f"{path}: the file is truncated or damaged ({error}); copy it again.") from error
+
+
+def _text(found: dict[str, np.ndarray], key: str, default: str) -> str:
+    return _decode(found[key]) if key in found else default
+
+
+def _decode(value: np.ndarray) -> str:
+    item = value.item()
+    return item.decode() if isinstance(item, bytes) else str(item)

@@ -1,0 +1,80 @@
+"""A term: one unknown function of a few pair distances, and the places and permutations at which it is used."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.errors import UsageError
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """f(R) = sum over places L of phi(x_L(R)),  phi ~ GP(0, amplitude * sum over perms h of k(x, h x')).
+
+    places (L, P) int64: indices into the force field's PairSet; every row is one ordered copy of the term's pairs.
+    perms (H, P) int64: permutations of the P slots that leave phi unchanged; a closed group, row 0 the identity.
+    weights (P,): the descriptor of slot p is weights[p] / r, equal within an orbit of `perms`.
+    Places times perms are the images of the term under the symmetry group of the molecule: copies that are mere
+    permutations of one pair list are `perms` (they cost one factor H), copies elsewhere in the molecule are `places`.
+    """
+
+    places: np.ndarray
+    perms: np.ndarray
+    kernel: Matern52
+    amplitude: float = 1.0
+    weights: np.ndarray | None = None
+    name: str = "global"
+    inverse_perms: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        places = np.atleast_2d(np.asarray(self.places, dtype=np.int64))
+        perms = np.atleast_2d(np.asarray(self.perms, dtype=np.int64))
+        weights = np.ones(places.shape[1]) if self.weights is None else np.asarray(self.weights, dtype=float)
+        if perms.shape[1] != places.shape[1] or weights.shape != (places.shape[1],):
+            raise UsageError(
+                f"term {self.name!r}: places {places.shape}, perms {perms.shape} and weights {weights.shape} "
+                "must agree in their last dimension."
+            )
+        if not np.allclose(weights[perms], weights, rtol=1e-12):
+            raise UsageError(f"term {self.name!r}: weights differ within an orbit of its permutations; average them.")
+        for name, value in (("places", places), ("perms", perms), ("weights", weights)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "inverse_perms", np.argsort(perms, axis=1))
+
+    @classmethod
+    def over_all(cls, pairs: PairSet, perms: np.ndarray, kernel: Matern52, **kwargs) -> "Term":
+        """One term over every pair of `pairs`, symmetric under atom permutations perms (S, N): sgdml's model.
+
+        Atom permutations that act alike on the pairs are counted once."""
+        return cls(np.arange(len(pairs))[None], np.unique(pairs.permuted(perms), axis=0), kernel, **kwargs)
+
+    @property
+    def n_pairs(self) -> int:
+        return self.places.shape[1]
+
+    @property
+    def n_places(self) -> int:
+        return self.places.shape[0]
+
+    @property
+    def n_images(self) -> int:
+        return self.n_places * len(self.perms)
+
+    def gather(self, x: "Tensor") -> "Tensor":
+        """Molecule's descriptors x (Q, P_all) -> this term's rows (Q * L, P), weighted."""
+        rows = x[:, self.places.ravel()].reshape(-1, self.n_pairs)
+        return rows * rows.new_tensor(self.weights) if np.any(self.weights != 1) else rows
+
+    def scatter(self, g: "Tensor", out: "Tensor") -> None:
+        """Transpose of `gather`: add the rows g (Q * L, P) to out (Q, P_all)."""
+        if np.any(self.weights != 1):
+            g = g * g.new_tensor(self.weights)
+        g = g.reshape(len(out), self.n_places, self.n_pairs)
+        for place, slots in enumerate(self.places):
+            out[:, slots] += g[:, place]

@@ -1,0 +1,54 @@
+"""Small models and structures that many tests share.  Everything is made here from seeds; no file is read."""
+
+import numpy as np
+import torch
+
+from gossamer.fit.operator import KernelOperator
+from gossamer.fit.training import assemble
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+# a bent chain H-C-C(H)(H)-O-H-like shape: 6 atoms, the two last equivalent
+NUMBERS = np.array([6, 6, 8, 1, 1, 1])
+SHAPE = np.array(
+    [[0.0, 0.0, 0.0], [1.5, 0.1, 0.0], [2.1, 1.3, 0.2], [-0.6, 0.9, 0.1], [-0.5, -0.6, 0.8], [-0.5, -0.5, -0.9]]
+)
+METHYL = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 2, 4, 5, 3], [0, 1, 2, 5, 3, 4]])
+SWAP = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 5, 4]])
+
+
+def structures(n, seed=0, spread=0.1):
+    """n distorted copies (n, 6, 3) of SHAPE."""
+    return SHAPE + spread * np.random.default_rng(seed).normal(size=(n, *SHAPE.shape))
+
+
+def global_terms(perms=METHYL, length=3.0):
+    pairs = PairSet.full(len(NUMBERS))
+    return pairs, (Term.over_all(pairs, perms, Matern52(length)),)
+
+
+def several_terms():
+    """A list of terms as local + non-local models use it: weights, amplitudes, several places, inner permutations."""
+    pairs = PairSet.full(len(NUMBERS))
+    index = {(i, j): k for k, (i, j) in enumerate(pairs.pairs)}
+    places = [[index[1, 0], index[3, 0], index[4, 0], index[4, 3]], [index[1, 0], index[4, 0], index[5, 0], index[5, 4]]]
+    local = Term(places, [[0, 1, 2, 3], [0, 2, 1, 3]], Matern52(1.5), 0.7, np.array([1.0, 2.0, 2.0, 0.5]), name="local")
+    far = Term.over_all(pairs, METHYL, Matern52(4.0), amplitude=0.3)
+    return pairs, (local, far)
+
+
+CASES = {
+    "plain": lambda: global_terms(np.arange(6)[None]),
+    "swap": lambda: global_terms(SWAP),
+    "methyl": lambda: global_terms(METHYL),
+    "several": several_terms,
+}
+
+
+def random_model(case, *, n_train=5, energies=False, seed=0):
+    """A force field of the case's terms with random coefficients, and the operator it came from."""
+    pairs, terms = CASES[case]()
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(n_train, seed)), 1e-8, energies=energies)
+    v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
+    return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v

@@ -1,0 +1,126 @@
+"""The whole model in plain NumPy, slow and readable.  Nobody optimises this file; every fast path is held against it.
+
+M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations: PAPER.md, section "Equations".
+"""
+
+import numpy as np
+
+SQRT5 = np.sqrt(5.0)
+
+
+def matern52(s, length):
+    """k, -k'/s and -(-k'/s)'/s of the Matern-5/2 kernel at distance s."""
+    q = SQRT5 * s / length
+    c = 5.0 / (3.0 * length**2)
+    return (1 + q + q**2 / 3) * np.exp(-q), c * (1 + q) * np.exp(-q), c * 5.0 / length**2 * np.exp(-q)
+
+
+def descriptor(pairs, structure):
+    """x = 1/r (P,) and its Jacobian dx/dR (P, 3N) of one structure (N, 3)."""
+    x = np.zeros(len(pairs))
+    jacobian = np.zeros((len(pairs), structure.shape[0], 3))
+    for p, (i, j) in enumerate(pairs):
+        d = structure[i] - structure[j]
+        r = np.sqrt(d @ d)
+        x[p] = 1 / r
+        jacobian[p, i] = -d / r**3
+        jacobian[p, j] = d / r**3
+    return x, jacobian.reshape(len(pairs), -1)
+
+
+def images_of(term):
+    """Every (place, permutation) of a term as (indices into the molecule's pairs, weights)."""
+    for place in term.places:
+        for perm in term.perms:
+            yield place[perm], term.weights
+
+
+def places_of(term):
+    for place in term.places:
+        yield place, term.weights
+
+
+def covariance(terms, pairs, A, B):
+    """Covariance of the labels (forces 3N, then energy) of structure A with those of B: (3N+1, 3N+1)."""
+    xa, Ja = descriptor(pairs, A)
+    xb, Jb = descriptor(pairs, B)
+    n = A.size
+    out = np.zeros((n + 1, n + 1))
+    for term in terms:
+        for rows, weights in images_of(term):
+            for columns, _ in places_of(term):
+                delta = weights * (xa[rows] - xb[columns])
+                ja, jb = weights[:, None] * Ja[rows], weights[:, None] * Jb[columns]
+                k0, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                middle = k1 * np.eye(len(delta)) - k2 * np.outer(delta, delta)
+                out[:n, :n] += term.amplitude * ja.T @ middle @ jb
+                out[:n, n] += term.amplitude * k1 * ja.T @ delta
+                out[n, :n] -= term.amplitude * k1 * jb.T @ delta
+                out[n, n] += term.amplitude * k0
+    return out
+
+
+def covariance_matrix(terms, pairs, structures, energies):
+    """Covariance of all labels, ordered as KernelOperator orders them, without noise."""
+    M, n = len(structures), structures[0].size
+    blocks = np.array([[covariance(terms, pairs, a, b) for b in structures] for a in structures])  # (M, M, n+1, n+1)
+    forces = blocks[:, :, :n, :n].transpose(0, 2, 1, 3).reshape(M * n, M * n)
+    if not energies:
+        return forces
+    cross = blocks[:, :, :n, n].transpose(0, 2, 1).reshape(M * n, M)
+    return np.block([[forces, cross], [cross.T, blocks[:, :, n, n]]])
+
+
+def predict(model, structures):
+    """Energies (Q,) and forces (Q, N, 3) of a ForceField, one sum at a time."""
+    energies, forces = [], []
+    for structure in structures:
+        x, jacobian = descriptor(model.pairs.pairs, structure)
+        e, gradient = 0.0, np.zeros(len(x))
+        for term, c in zip(model.terms, model.coefficients, strict=True):
+            for rows, weights in images_of(term):
+                for j in range(len(c.X)):
+                    delta = weights * x[rows] - c.X[j]
+                    k0, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                    w = 0.0 if c.w is None else c.w[j]
+                    a = delta @ c.V[j]
+                    e += term.amplitude * (k1 * a + k0 * w)
+                    g = k1 * c.V[j] - (k2 * a + k1 * w) * delta
+                    np.add.at(gradient, rows, term.amplitude * weights * g)
+        energies.append(model.constant + model.scale * e)
+        forces.append((-model.scale * jacobian.T @ gradient).reshape(-1, 3))
+    return np.array(energies), np.array(forces)
+
+
+def fit(terms, pairs, structures, labels, noise):
+    """Coefficients of the labels by one dense solve."""
+    energies = len(labels) > structures[0].size * len(structures)
+    K = covariance_matrix(terms, pairs, structures, energies)
+    return np.linalg.solve(K + noise * np.eye(len(K)), labels)
+
+
+def masked_model(model, mask):
+    """Arrays of a one-term model in which the masked pairs (P,) are zero everywhere (PAPER.md, procedure, step 3)."""
+    keep = (~mask).astype(float)
+    (term,), (c,) = model.terms, model.coefficients
+    return keep, term, c
+
+
+def masking_score(model, structures, mask):
+    """Root mean square change of the forces when the pairs in `mask` are zero in X, V, query and query Jacobian."""
+    keep, term, c = masked_model(model, mask)
+    _, full = predict(model, structures)
+    total = 0.0
+    for structure, reference in zip(structures, full, strict=True):
+        x, jacobian = descriptor(model.pairs.pairs, structure)
+        x, jacobian = x * keep, jacobian * keep[:, None]
+        gradient = np.zeros(len(x))
+        for rows, weights in images_of(term):
+            for j in range(len(c.X)):
+                delta = weights * x[rows] - c.X[j] * keep
+                V = c.V[j] * keep
+                _, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                w = 0.0 if c.w is None else c.w[j]
+                np.add.at(gradient, rows, term.amplitude * (k1 * V - (k2 * (delta @ V) + k1 * w) * delta))
+        total += np.sum((reference.ravel() + model.scale * jacobian.T @ gradient) ** 2)
+    return np.sqrt(total / structures.size)
