@@ -1,0 +1,187 @@
+"""The covariance of the training labels as an operator: products without the matrix, columns when they are wanted."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gossamer.model import _numba
+from gossamer.model.kernel_sum import (
+    TrainingRows,
+    contract,
+    fold_images,
+    permuted_rows,
+    rows_per_block,
+    squared_distances,
+)
+from gossamer.model.kernels import Profile
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class KernelOperator:
+    """K = sum_t amplitude_t K_t + noise I over the labels of M structures of N atoms.
+
+    Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
+    cached: per term the radial factors (H*M*L, M*L) when they fit the memory given to `build`, else None.
+    """
+
+    pairs: PairSet
+    terms: tuple[Term, ...]
+    dx: "Tensor"
+    rows: tuple[TrainingRows, ...]
+    cached: tuple[Profile | None, ...]
+    noise: float
+    energies: bool = False
+
+    @classmethod
+    def build(
+        cls,
+        terms: tuple[Term, ...],
+        pairs: PairSet,
+        positions: "Tensor",
+        noise: float,
+        *,
+        energies: bool = False,
+        cache_bytes: float = 2e9,
+    ) -> "KernelOperator":
+        """positions (M, N, 3) Angstrom; noise: variance added to the diagonal, in units of the scaled labels."""
+        x, dx = pairs.forward(positions)
+        rows = tuple(TrainingRows.build(term.gather(x), term.perms) for term in terms)
+        cached: list[Profile | None] = []
+        for term, row in zip(terms, rows, strict=True):
+            need = (3 if energies else 2) * 8 * len(term.perms) * len(row) ** 2
+            cached.append(_all_factors(term, row, energies) if need <= cache_bytes else None)
+            cache_bytes -= need if cached[-1] is not None else 0
+        return cls(pairs, terms, dx, rows, tuple(cached), noise, energies)
+
+    @property
+    def n_structures(self) -> int:
+        return len(self.dx)
+
+    @property
+    def n_forces(self) -> int:
+        return 3 * self.pairs.n_atoms * self.n_structures
+
+    @property
+    def size(self) -> int:
+        return self.n_forces + (self.n_structures if self.energies else 0)
+
+    def coefficients(self, v: "Tensor") -> "list[tuple[Tensor, Tensor | None]]":
+        """Per term the descriptor coefficients V (M*L, P) and energy coefficients w (M*L,) or None of v (n,)."""
+        a = v[: self.n_forces].view(self.n_structures, -1, 3)
+        pushed = -self.pairs.push(self.dx, a)
+        w = v[self.n_forces :] if self.energies else None
+        return [
+            (term.gather(pushed), None if w is None else w.repeat_interleave(term.n_places)) for term in self.terms
+        ]
+
+    def __matmul__(self, v: "Tensor") -> "Tensor":
+        """K v for v (n,)."""
+        g = self.dx.new_zeros(self.dx.shape[:2])
+        e = self.dx.new_zeros(self.n_structures)
+        for term, rows, factors, (V, w) in zip(self.terms, self.rows, self.cached, self.coefficients(v), strict=True):
+            part_e, part_g = _product(term, rows, factors, V, w)
+            term.scatter(part_g.mul_(term.amplitude), g)
+            if part_e is not None:
+                e += part_e.mul_(term.amplitude).view(self.n_structures, -1).sum(1)
+        forces = -self.pairs.pull(self.dx, g).view(-1)
+        return (torch.cat([forces, e]) if self.energies else forces).add_(v, alpha=self.noise)
+
+    def columns(self, chosen: np.ndarray) -> "Tensor":
+        """Columns `chosen` (C,) of K without the noise, as a matrix (n, C)."""
+        n3, M = 3 * self.pairs.n_atoms, self.n_structures
+        is_energy = chosen >= self.n_forces
+        structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
+        component = np.where(is_energy, n3, chosen % n3)
+        order = np.argsort(structure, kind="stable")
+        structures, starts = np.unique(structure[order], return_index=True)
+        starts = np.append(starts, len(chosen))
+        forces = np.zeros((M, n3, len(chosen)))
+        energies = np.zeros((M if self.energies else 0, len(chosen)))
+        groups = (structures, starts, component[order])
+        for term, X in self._flat():
+            arrays = (X, self.dx.numpy(), self.pairs.pairs, forces, energies)
+            _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
+        result = np.empty((self.size, len(chosen)))
+        result[: self.n_forces, order] = forces.reshape(self.n_forces, -1)
+        result[self.n_forces :, order] = energies
+        return torch.from_numpy(result)
+
+    def diagonal(self) -> "Tensor":
+        """Diagonal (n,) of K without the noise."""
+        out = np.zeros((self.n_structures, 3 * self.pairs.n_atoms + 1))
+        for term, X in self._flat():
+            _numba.covariance_diagonal(term, X, self.dx.numpy(), self.pairs.pairs, out, torch.get_num_threads())
+        forces, energies = out[:, :-1].ravel(), out[:, -1]
+        return torch.from_numpy(np.concatenate([forces, energies]) if self.energies else forces)
+
+    def dense(self) -> "Tensor":
+        """The whole matrix (n, n), noise included."""
+        out = self.columns(np.arange(self.size))
+        out.diagonal().add_(self.noise)
+        return out
+
+    def _flat(self):
+        for term, rows in zip(self.terms, self.rows, strict=True):
+            X = (rows.centred + rows.shift).view(self.n_structures, term.n_places, -1)
+            yield flat_term(term, self.pairs), X.numpy()
+
+
+def flat_term(term: Term, pairs: PairSet) -> tuple:
+    """A term as plain arrays for compiled code: places, perms, weights, and per place and atom the slots (L, N, D)
+    whose pair contains the atom, with the sign of its gradient there (0 ends the list); length, amplitude."""
+    tables = [pairs.keep(place).incidence for place in term.places]
+    width = max(signs.shape[1] for _, signs in tables)
+    incident = np.zeros((term.n_places, pairs.n_atoms, width), np.int64)
+    signs = np.zeros((term.n_places, pairs.n_atoms, width))
+    for place, (slot, sign) in enumerate(tables):
+        incident[place, :, : slot.shape[1]], signs[place, :, : slot.shape[1]] = slot, sign
+    return term.places, term.perms, term.weights, incident, signs, term.kernel.length, term.amplitude
+
+
+def _factors(term: Term, rows: TrainingRows, start: int, stop: int) -> Profile:
+    queries = permuted_rows(rows.centred[start:stop], term.perms)
+    return term.kernel.profile(squared_distances(queries, rows))
+
+
+def _all_factors(term: Term, rows: TrainingRows, energies: bool) -> Profile:
+    """Radial factors of all training rows, row-blocked so that temporaries stay small; k0 only when asked for."""
+    shape = (len(term.perms) * len(rows), len(rows))
+    k1, k2 = rows.centred.new_empty(shape), rows.centred.new_empty(shape)
+    k0 = rows.centred.new_empty(shape if energies else (0, 0))
+    step = rows_per_block(len(rows), len(term.perms))
+    for start in range(0, len(rows), step):
+        part = _factors(term, rows, start, min(start + step, len(rows)))
+        span = slice(start * len(term.perms), start * len(term.perms) + len(part.k1))
+        k1[span], k2[span] = part.k1, part.k2
+        if energies:
+            k0[span] = part.k0
+    return Profile(k0, k1, k2)
+
+
+def _product(
+    term: Term, rows: TrainingRows, cached: Profile | None, V: "Tensor", w: "Tensor | None"
+) -> "tuple[Tensor | None, Tensor]":
+    """Energies (M*L,) (None without w) and descriptor gradients (M*L, P) of one term at its own training rows."""
+    H = len(term.perms)
+    gradients = rows.centred.new_empty(rows.centred.shape)
+    energies = None if w is None else rows.centred.new_empty(len(rows))
+    step = rows_per_block(len(rows), H)
+    for start in range(0, len(rows), step):
+        stop = min(start + step, len(rows))
+        if cached is None:
+            factors = _factors(term, rows, start, stop)
+        else:
+            factors = Profile(*(k[start * H : stop * H] if len(k) else k for k in cached))
+        queries = permuted_rows(rows.centred[start:stop], term.perms)
+        e, g = fold_images(*contract(factors, queries, rows, V, w, energies=w is not None), term.perms)
+        gradients[start:stop] = g
+        if energies is not None and e is not None:
+            energies[start:stop] = e
+    return energies, gradients

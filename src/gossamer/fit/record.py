@@ -1,0 +1,182 @@
+"""Records: what a run did and measured, as plain JSON values."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+
+from gossamer.data.dataset import Dataset
+from gossamer.fit.resources import machine
+from gossamer.fit.solvers import Solution
+from gossamer.fit.training import Fit
+from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.pairs import PairSet
+from gossamer.model.symmetry import Symmetry
+from gossamer.version import __version__
+
+FORMAT = "gossamer-record-1"
+LOCAL = 5.0  # Angstrom; pairs below count as local (Kabylda et al. 2023)
+PARITY_COMPONENTS = 4000
+
+
+def header(kind: str, command: str) -> dict[str, Any]:
+    """The part every record begins with."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "version": __version__,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command,
+        "machine": machine(),
+    }
+
+
+def describe_data(train: Dataset, valid: Dataset | None, test: Dataset | None) -> dict[str, Any]:
+    """Sizes and provenance of the data a run used."""
+    p = train.provenance
+    parts = [d for d in (train, valid, test) if d is not None]
+    return {
+        "name": p.name,
+        "source": p.source,
+        "theory": p.theory,
+        "fingerprint": train.fingerprint,
+        "n_frames": sum(len(d) for d in parts),
+        "duplicates_removed": p.duplicates_removed,
+        "n_train": len(train),
+        "n_valid": 0 if valid is None else len(valid),
+        "n_test": 0 if test is None else len(test),
+        "n_atoms": train.n_atoms,
+        "formula": formula(train.numbers),
+        "read": dict(p.read),
+    }
+
+
+def formula(numbers: np.ndarray) -> str:
+    """Hill formula of atomic numbers (N,)."""
+    from ase import Atoms
+
+    return Atoms(numbers).get_chemical_formula("hill")
+
+
+def describe_symmetry(group: Symmetry) -> dict[str, Any]:
+    return {"order": len(group.perms), "found": int(group.found), "note": group.note}
+
+
+def mean_distances(positions: np.ndarray, pairs: PairSet) -> np.ndarray:
+    """Mean distance (P,) of every pair over structures positions (n, N, 3), Angstrom."""
+    i, j = pairs.pairs.T
+    total = np.zeros(len(pairs))
+    for structure in positions:
+        total += np.linalg.norm(structure[i] - structure[j], axis=1)
+    return total / len(positions)
+
+
+def describe_model(
+    label: str,
+    pairs: PairSet,
+    distances: np.ndarray,
+    errors: dict[str, Errors],
+    solution: Solution,
+    seconds: float,
+    **extra: Any,
+) -> dict[str, Any]:
+    """One line of a table of models.  distances (P,): mean distance of the model's pairs; errors: by data set, "test"
+    before "valid"."""
+    tested_on = "test" if "test" in errors else "valid" if "valid" in errors else "train"
+    shown, valid = errors[tested_on], errors.get("valid")
+    return {
+        "label": label,
+        "pairs": len(pairs),
+        "pairs_below_5A": int((distances < LOCAL).sum()),
+        "pairs_above_5A": int((distances >= LOCAL).sum()),
+        "longest_A": float(distances.max()),
+        "pairs_per_atom": len(pairs) / pairs.n_atoms,
+        "tested_on": tested_on,
+        **shown._asdict(),
+        "valid_force_mae": None if valid is None else valid.force_mae,
+        "valid_force_rmse": None if valid is None else valid.force_rmse,
+        "seconds": seconds,
+        "iterations": solution.iterations,
+        "status": solution.status.value,
+        "residual": solution.residual,
+        **extra,
+    }
+
+
+def describe_parity(models: dict[str, ForceField], data: Dataset, seed: int) -> dict[str, Any]:
+    """Reference and predicted values for parity plots: at most PARITY_COMPONENTS force components, all energies."""
+    predictions = {name: model.predict(data.positions) for name, model in models.items()}
+    reference = data.labelled_forces().ravel()
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(reference))[:PARITY_COMPONENTS])
+    forces = {"reference": reference[chosen].tolist()}
+    forces |= {name: p.forces.ravel()[chosen].tolist() for name, p in predictions.items()}
+    energies = None
+    if data.energies is not None:
+        energies = {"reference": data.energies.tolist()} | {n: p.energies.tolist() for n, p in predictions.items()}
+    return {"forces": forces, "energies": energies}
+
+
+def per_atom_mae(model: ForceField, data: Dataset) -> list[float]:
+    """Mean absolute force error of every atom, eV/Angstrom."""
+    return np.abs(model.predict(data.positions).forces - data.labelled_forces()).mean(axis=(0, 2)).tolist()
+
+
+def describe_geometry(train: Dataset) -> dict[str, Any]:
+    """A structure to draw: the training structure nearest to the mean descriptor, with its bonds."""
+    from ase.data import chemical_symbols
+
+    from gossamer.model.bonds import bond_graph
+
+    i, j = PairSet.full(train.n_atoms).pairs.T
+    x = 1 / np.linalg.norm(train.positions[:, i] - train.positions[:, j], axis=-1)
+    typical = int(np.argmin(((x - x.mean(0)) ** 2).sum(1)))
+    return {
+        "symbols": [chemical_symbols[z] for z in train.numbers],
+        "positions": np.round(train.positions[typical], 4).tolist(),
+        "bonds": bond_graph(train.positions, train.numbers).tolist(),
+    }
+
+
+def settings_of(fit: Fit) -> dict[str, Any]:
+    """The settings a fit ended with, flat."""
+    s = fit.settings
+    return {
+        "length": s.length,
+        "noise": s.noise,
+        "relative_noise": s.relative_noise,
+        "energies_as_labels": s.energies,
+        "solver": fit.plan.solver,
+        "preconditioner_columns": fit.plan.columns,
+        "memory_gib": s.memory,
+        "seed": s.seed,
+    }
+
+
+def train_record(
+    fit: Fit, train: Dataset, valid: Dataset | None = None, test: Dataset | None = None, *, command: str = ""
+) -> dict[str, Any]:
+    """The record of `gossamer train`."""
+    parts = {"test": test, "valid": valid, "train": train}
+    errors = {n: fit.model.test(d) for n, d in parts.items() if d is not None and len(d)}
+    shown = next(d for n, d in parts.items() if n in errors and d is not None)
+    distances = mean_distances(train.positions, fit.model.pairs)
+    row = describe_model("full", fit.model.pairs, distances, errors, fit.solution, fit.solve_seconds, length=fit.settings.length)
+    return header("train", command) | {
+        "data": describe_data(train, valid, test),
+        "settings": settings_of(fit),
+        "symmetry": describe_symmetry(fit.symmetry),
+        "full": row,
+        "length_search": [
+            {"length": t.length, "relative_noise": t.relative_noise, "valid_force_rmse": t.valid_force_rmse}
+            for t in fit.trials
+        ],
+        "history": [
+            {"iteration": s.iteration, "residual": s.residual, "valid_force_rmse": s.valid}
+            for s in fit.solution.history
+        ],
+        "parity": describe_parity({"full": fit.model}, shown, fit.settings.seed),
+        "per_atom": {"force_mae": per_atom_mae(fit.model, shown)},
+        "geometry": describe_geometry(train),
+        "seconds": fit.seconds,
+    }

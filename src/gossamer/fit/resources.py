@@ -1,0 +1,90 @@
+"""What the machine offers, and what a fit will ask of it."""
+
+import os
+import platform
+from dataclasses import dataclass
+
+from gossamer.errors import MemoryBudgetError
+
+GIB = 2**30
+
+
+def available_memory() -> float:
+    """Bytes that can be taken now without swapping."""
+    import psutil
+
+    return float(psutil.virtual_memory().available)
+
+
+def memory_budget(gib: float | None) -> float:
+    """Bytes a fit may use: what the user gave, else 70 % of what is free."""
+    return gib * GIB if gib is not None else 0.7 * available_memory()
+
+
+def machine() -> dict[str, object]:
+    """Machine and versions, for records."""
+    import numpy
+    import psutil
+    import torch
+
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one system will be solved.  columns: of the preconditioner; bytes: peak memory; cost: in operations at
+    matrix-multiply speed, comparable between plans only."""
+
+    solver: str
+    columns: int
+    cache_bytes: float
+    bytes: float
+    cost: float
+
+
+def plan(n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: float, solver: str) -> Plan:
+    """Choose Cholesky or conjugate gradients for n unknowns.
+
+    term_sizes: per term (rows M*L, images H, pairs P); base: bytes of descriptors and coefficients; budget: bytes.
+    The direct solver is preferred where it costs at most twice as much, since it is exact.
+    Raises MemoryBudgetError when neither fits."""
+    direct_bytes = base + 2.2 * 8 * n * n
+    direct = Plan("cholesky", 0, 0.0, direct_bytes, n**3 / 3)
+    room = budget - base
+    columns = int(min(12 * n**0.5, n, 0.6 * room / (8 * 1.3 * n)))
+    cache = max(0.0, 0.35 * room)
+    need = sum(16.0 * H * rows**2 for rows, H, _ in term_sizes)
+    product = sum(6.0 * H * rows**2 * P for rows, H, P in term_sizes)
+    iterative_bytes = base + 1.3 * 8 * n * max(columns, 0) + min(cache, need)
+    cost = 3.0 * n * max(columns, 1) ** 2 + 100 * (product + 56.0 * n * max(columns, 1))
+    iterative = Plan("cg", columns, cache, iterative_bytes, cost)
+    if solver == "cholesky" or (solver == "auto" and direct_bytes <= budget and direct.cost <= 2 * iterative.cost):
+        chosen = direct
+    else:
+        chosen = iterative
+    if chosen.bytes > budget or (chosen.solver == "cg" and columns < 10):
+        wanted = max(chosen.bytes, base + 1.3 * 8 * n * 50) / GIB
+        raise MemoryBudgetError(
+            f"memory: {wanted:.1f} GiB are needed for {n:,} unknowns with the {chosen.solver} solver, but the budget is "
+            f"{budget / GIB:.1f} GiB; give more with --memory, or train on fewer structures."
+        )
+    return chosen

@@ -1,0 +1,146 @@
+"""Solvers of K a = y, and how they say what happened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from gossamer.errors import FitError
+from gossamer.events import Event, Progress, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gossamer.fit.operator import KernelOperator
+
+
+class Status(Enum):
+    """How a solver ended, as a sentence for the user."""
+
+    EXACT = "solved directly"
+    RESIDUAL = "the force residual reached its target"
+    VALIDATION = "the validation error stopped improving"
+    MAX_ITERATIONS = "the iteration limit was reached before the target; allow more iterations or more noise"
+
+
+class Step(NamedTuple):
+    """One entry of a solver's history.  residual: rms in eV/Angstrom; valid: monitored error or None."""
+
+    iteration: int
+    residual: float
+    valid: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Coefficients (n,), how the solver ended, iterations, final rms residual (eV/Angstrom) and its history."""
+
+    coefficients: "Tensor"
+    status: Status
+    iterations: int
+    residual: float
+    history: tuple[Step, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When conjugate gradients may stop.
+
+    residual: rms force residual in eV/Angstrom that counts as solved.  Where a validation error is watched, the
+    search also ends once its best value has improved by less than `gain` (relative) over `patience` checks, one
+    check every `every` iterations: the test error settles long before the residual does.
+    """
+
+    residual: float = 1e-3
+    every: int = 10
+    patience: int = 3
+    gain: float = 3e-3
+    max_iterations: int = 5000
+
+
+def cholesky(K: "KernelOperator", y: "Tensor", *, scale: float, progress: Progress = silent) -> Solution:
+    """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y.
+    Raises FitError when K is not positive definite."""
+    progress(Event("solve", 0, 2, "building the matrix"))
+    dense = K.dense()
+    progress(Event("solve", 1, 2, "Cholesky factorisation"))
+    factor, info = torch.linalg.cholesky_ex(dense)
+    if info:
+        raise FitError(
+            f"noise: with {K.noise:g} the kernel matrix is not positive definite (order {int(info)} of {K.size}); "
+            "raise the noise tenfold, or check that the permutations form a group."
+        )
+    a = torch.cholesky_solve(y[:, None], factor)[:, 0]
+    residual = scale * _rms(y - K @ a)
+    progress(Event("solve", 2, 2, "solved", {"residual": residual}))
+    return Solution(a, Status.EXACT, 1, residual, (Step(1, residual, None),))
+
+
+def conjugate_gradients(
+    K: "KernelOperator",
+    y: "Tensor",
+    preconditioner: "Callable[[Tensor], Tensor]",
+    *,
+    scale: float,
+    stop: StopRule,
+    start: "Tensor | None" = None,
+    monitor: "Callable[[Tensor], float] | None" = None,
+    progress: Progress = silent,
+) -> Solution:
+    """Preconditioned conjugate gradients (Golub & Van Loan, alg. 11.5.1).
+
+    scale: eV/Angstrom per unit of y; start: first guess (n,); monitor(a): validation error of coefficients a, smaller
+    is better.  With a monitor the coefficients of the best check are returned.
+    """
+    x = torch.zeros_like(y) if start is None else start.clone()
+    r = y.clone() if start is None else y - K @ x
+    z = preconditioner(r)
+    p, rz = z.clone(), torch.dot(r, z)
+    history: list[Step] = []
+    best, best_x, status = float("inf"), x, Status.MAX_ITERATIONS
+    iteration = 0
+    for iteration in range(1, stop.max_iterations + 1):
+        Kp = K @ p
+        step = rz / torch.dot(p, Kp)
+        x = torch.add(x, p, alpha=float(step)) if x is best_x else x.add_(p, alpha=float(step))
+        r.add_(Kp, alpha=-float(step))
+        residual = scale * _rms(r)
+        if not residual < float("inf"):
+            raise FitError("training: conjugate gradients diverged; raise --noise or check the labels with inspect.")
+        solved = residual <= stop.residual
+        if solved or iteration % stop.every == 0 or iteration == stop.max_iterations:
+            valid = None if monitor is None else monitor(x)
+            history.append(Step(iteration, residual, valid))
+            progress(Event("solve", iteration, None, "conjugate gradients", _values(residual, valid)))
+            if valid is None or valid < best:
+                best, best_x = (float("inf") if valid is None else valid), x
+            if solved:
+                status = Status.RESIDUAL
+                break
+            if valid is not None and _stalled(history, stop):
+                status = Status.VALIDATION
+                break
+        z = preconditioner(r)
+        rz, previous = torch.dot(r, z), rz
+        p.mul_(rz / previous).add_(z)
+    if status is Status.RESIDUAL:
+        best_x = x
+    residual = scale * _rms(y - K @ best_x)  # the recurrence drifts from the true one
+    return Solution(best_x, status, iteration, residual, tuple(history))
+
+
+def _stalled(history: list[Step], stop: StopRule) -> bool:
+    if len(history) <= stop.patience:
+        return False
+    errors = [s.valid for s in history if s.valid is not None]
+    return min(errors) > (1 - stop.gain) * min(errors[: -stop.patience])
+
+
+def _values(residual: float, valid: float | None) -> dict[str, float]:
+    return {"residual": residual} if valid is None else {"residual": residual, "valid": valid}
+
+
+def _rms(r: "Tensor") -> float:
+    return float(r.norm()) / len(r) ** 0.5

@@ -1,0 +1,307 @@
+"""The automatic reducer: score, cut at the paper's quantiles, retrain, and find the smallest descriptor that holds."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gossamer.data.dataset import Dataset
+from gossamer.errors import UsageError
+from gossamer.events import Event, Progress, silent
+from gossamer.fit import record as rec
+from gossamer.fit.training import Fit, Fitted, Settings, check_trainable, fit_terms, make_provenance
+from gossamer.fit.training import fit as fit_model
+from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+from gossamer.reduction.relevance import masking_scores
+
+QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+BASELINES = (50, 70, 90)
+SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
+REFINEMENTS = 4  # bisection steps between two quantiles
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """model: the smallest that stays within the tolerance; full: the model of all pairs; record: JSON values of all
+    that was tried (see docs/record.md)."""
+
+    model: ForceField
+    full: ForceField
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A descriptor that was tried: its pairs (rows of the full PairSet), model and errors."""
+
+    label: str
+    rows: np.ndarray
+    model: ForceField
+    errors: dict[str, Errors]
+    entry: dict[str, Any]
+
+    @property
+    def valid_rmse(self) -> float:
+        return self.errors["valid"].force_rmse
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """Everything that stays the same while descriptors are tried."""
+
+    train: Dataset
+    valid: Dataset
+    test: Dataset | None
+    fit: Fit
+    orbits: np.ndarray
+    scores: np.ndarray
+    distances: np.ndarray
+    rank_needed: int
+    n_scored: int
+
+    @property
+    def pairs(self) -> PairSet:
+        return self.fit.model.pairs
+
+    @property
+    def settings(self) -> Settings:
+        return replace(self.fit.settings, noise=None)
+
+
+def reduce(
+    train: Dataset,
+    valid: Dataset,
+    test: Dataset | None = None,
+    *,
+    tolerance: float = 0.02,
+    quantiles: tuple[int, ...] = QUANTILES,
+    baselines: tuple[int, ...] = BASELINES,
+    pool: Dataset | None = None,
+    score_structures: int | None = None,
+    symmetry: Any = "auto",
+    command: str = "",
+    progress: Progress = silent,
+    **options: Any,
+) -> Reduction:
+    """Train the full model, score its pairs by masking, and keep the fewest whose retrained model stays good.
+
+    tolerance: the chosen model's validation force RMSE may exceed the best model's by this fraction.  quantiles: the
+    cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
+    for comparison, and once more at the chosen size; () for none.  pool: structures to score on, used neither in
+    training nor validation (None: the test set, else the validation set); at most score_structures (None: 3000
+    divided by the number of images) are drawn from it.  symmetry and options: as for `train`.
+    Raises UsageError, DataError, MemoryBudgetError or FitError."""
+    began = time.perf_counter()
+    _check(tolerance, quantiles, baselines)
+    check_trainable(train, valid)
+    if len(train) + len(valid) == 0 or valid is None:
+        raise UsageError("validation: reduce needs validation structures; ask for some with --valid.")
+    fit = fit_model(train, valid, symmetry=symmetry, progress=progress, **options)
+    bench = _bench(train, valid, test, fit, pool, score_structures, progress)
+    total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
+    tried = 0
+
+    def attempt(label: str, rows: np.ndarray, **extra: Any) -> Candidate:
+        nonlocal tried
+        tried += 1
+        progress(Event("reduce", tried, total, f"{label}: {len(rows)} of {len(bench.pairs)} pairs"))
+        return _train_candidate(bench, label, rows, progress, **extra)
+
+    full = _full_candidate(bench)
+    cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
+            for q in sorted(quantiles) for rows, added in [_cut(bench, q)]]  # fmt: skip
+    limit = (1 + tolerance) * min(c.valid_rmse for c in [full, *cuts])
+    chosen, refined = _refine(bench, [full, *cuts], limit, attempt)
+    random, shortest = _baselines(bench, baselines, cuts, chosen, attempt)
+    record = _record(bench, full, cuts, refined, chosen, random, shortest, command)
+    record["settings"] |= {"tolerance": tolerance, "score_structures": bench.n_scored}
+    record["limit"] = {"valid_force_rmse": limit}
+    record["seconds"] = time.perf_counter() - began
+    return Reduction(chosen.model, full.model, record)
+
+
+def _check(tolerance: float, quantiles: tuple[int, ...], baselines: tuple[int, ...]) -> None:
+    if not 0 <= tolerance < 10:
+        raise UsageError(f"tolerance: {tolerance} given; it is a fraction such as 0.02 and cannot be negative.")
+    for name, values in (("quantiles", quantiles), ("baselines", baselines)):
+        if any(not 0 < q < 100 for q in values):
+            raise UsageError(f"{name}: {values} given; quantiles lie between 0 and 100.")
+    if set(baselines) - set(quantiles):
+        raise UsageError(f"baselines: {baselines} must be among the quantiles {quantiles}.")
+
+
+def _bench(
+    train: Dataset,
+    valid: Dataset,
+    test: Dataset | None,
+    fit: Fit,
+    pool: Dataset | None,
+    score_structures: int | None,
+    progress: Progress,
+) -> _Bench:
+    """Score the pairs of the full model."""
+    pairs = fit.model.pairs
+    orbits = pairs.orbits(fit.symmetry.perms)
+    source = pool if pool is not None and len(pool) else test if test is not None and len(test) else valid
+    images = max(term.n_images for term in fit.model.terms)
+    wanted = score_structures or max(100, SCORE_STRUCTURES // images)
+    rng = np.random.default_rng(fit.settings.seed)
+    drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
+    scores = masking_scores(fit.model, drawn.positions, orbits, progress=progress)
+    distances = rec.mean_distances(train.positions, pairs)
+    rank = pairs.jacobian_rank(train.positions[:3])
+    return _Bench(train, valid, test, fit, orbits, scores, distances, rank, len(drawn))
+
+
+def _full_candidate(bench: _Bench) -> Candidate:
+    fit = bench.fit
+    rows = np.arange(len(bench.pairs))
+    return _candidate(bench, "full", rows, fit.model, fit.solution, fit.solve_seconds, selection="full", quantile=None)
+
+
+def _train_candidate(bench: _Bench, label: str, rows: np.ndarray, progress: Progress, **extra: Any) -> Candidate:
+    pairs = bench.pairs.keep(rows)
+    group, settings = bench.fit.symmetry, bench.settings
+    kernel = Matern52(settings.length or 1.0)
+    provenance = make_provenance(bench.train, group, settings)
+    fitted: Fitted = fit_terms(
+        (Term.over_all(pairs, group.perms, kernel),), pairs, bench.train, bench.valid, settings,
+        provenance=provenance, progress=progress,
+    )  # fmt: skip
+    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
+    return _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, **extra)
+
+
+def _candidate(bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra) -> Candidate:
+    parts = {"test": bench.test, "valid": bench.valid}
+    errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
+    entry = rec.describe_model(
+        label, model.pairs, bench.distances[rows], errors, solution, seconds,
+        orbits=len(np.unique(bench.orbits[rows])), length=bench.settings.length, **extra,
+    )  # fmt: skip
+    return Candidate(label, rows, model, errors, entry)
+
+
+def _ranked_orbits(bench: _Bench) -> tuple[np.ndarray, np.ndarray]:
+    """Orbits by falling score, and how many pairs the first k of them hold."""
+    n = int(bench.orbits.max()) + 1
+    score, size = np.zeros(n), np.bincount(bench.orbits, minlength=n)
+    score[bench.orbits] = bench.scores
+    order = np.argsort(-score, kind="stable")
+    return order, np.cumsum(size[order])
+
+
+def _cut(bench: _Bench, quantile: float) -> tuple[np.ndarray, int]:
+    """Rows kept when pairs strictly below the quantile of the scores go, whole orbits at a time, and the number of
+    orbits that had to come back to fix the molecule's shape."""
+    return _repair_rank(bench, np.flatnonzero(bench.scores >= np.percentile(bench.scores, quantile)))
+
+
+def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
+    """Add the best missing orbits that raise the Jacobian's rank until it is that of all pairs."""
+    positions = bench.train.positions[:3]
+    kept = np.zeros(len(bench.pairs), dtype=bool)
+    kept[rows] = True
+    rank = bench.pairs.keep(kept).jacobian_rank(positions) if len(rows) else 0
+    added = 0
+    for orbit in _ranked_orbits(bench)[0]:
+        if rank >= bench.rank_needed:
+            break
+        members = bench.orbits == orbit
+        if kept[members].all():
+            continue
+        better = bench.pairs.keep(kept | members).jacobian_rank(positions)
+        if better > rank:
+            kept, rank, added = kept | members, better, added + 1
+    return np.flatnonzero(kept), added
+
+
+def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tuple[Candidate, list[Candidate]]:
+    """The smallest descriptor within `limit`: the last good cut, then bisection towards the next, failing one."""
+    by_size = sorted(tried, key=lambda c: len(c.rows))
+    good = next(c for c in by_size if c.valid_rmse <= limit)
+    below = [c for c in by_size if len(c.rows) < len(good.rows)]
+    floor = len(below[-1].rows) if below else 0
+    order, cumulative = _ranked_orbits(bench)
+    refined: list[Candidate] = []
+    for _ in range(REFINEMENTS):
+        count = int(np.searchsorted(cumulative, (len(good.rows) + floor) / 2, side="right"))
+        rows, added = _repair_rank(bench, np.flatnonzero(np.isin(bench.orbits, order[: max(count, 1)])))
+        if not floor < len(rows) < len(good.rows) or len(good.rows) - floor < 0.02 * len(bench.pairs):
+            break
+        candidate = attempt(f"refined {len(refined) + 1}", rows, quantile=None, selection="relevance", added_orbits=added)
+        refined.append(candidate)
+        if candidate.valid_rmse <= limit:
+            good = candidate
+        else:
+            floor = len(rows)
+    return good, refined
+
+
+def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt):
+    """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep."""
+    random: list[Candidate] = []
+    shortest: list[Candidate] = []
+    if not at:
+        return random, shortest
+    n = int(bench.orbits.max()) + 1
+    distance = np.bincount(bench.orbits, bench.distances, n) / np.bincount(bench.orbits, minlength=n)
+    rng = np.random.default_rng(bench.settings.seed)
+    orders = {"random": rng.permutation(n), "shortest": np.argsort(distance, kind="stable")}
+    targets = [c for c in cuts if c.entry["quantile"] in at and len(c.rows) != len(chosen.rows)] + [chosen]
+    for target in targets:
+        for kind, found in (("random", random), ("shortest", shortest)):
+            rows = _first_orbits(bench.orbits, orders[kind], len(target.rows))
+            quantile = target.entry["quantile"]
+            found.append(attempt(f"{kind} {target.label}", rows, quantile=quantile, selection=kind))
+    return random, shortest
+
+
+def _first_orbits(orbits: np.ndarray, order: np.ndarray, n_pairs: int) -> np.ndarray:
+    """Rows of the first orbits in `order` that together hold `n_pairs` pairs (the nearest count to it)."""
+    sizes = np.cumsum(np.bincount(orbits)[order])
+    count = int(np.argmin(np.abs(sizes - n_pairs))) + 1
+    return np.flatnonzero(np.isin(orbits, order[:count]))
+
+
+def _record(
+    bench: _Bench,
+    full: Candidate,
+    cuts: list[Candidate],
+    refined: list[Candidate],
+    chosen: Candidate,
+    random: list[Candidate],
+    shortest: list[Candidate],
+    command: str,
+) -> dict[str, Any]:
+    fit, train, valid, test = bench.fit, bench.train, bench.valid, bench.test
+    shown = test if test is not None and len(test) else valid
+    kept = np.isin(np.arange(len(bench.pairs)), chosen.rows)
+    table = [
+        {"i": int(i), "j": int(j), "distance": round(float(d), 4), "score": float(f"{s:.6g}"), "orbit": int(o), "kept": bool(k)}
+        for (i, j), d, s, o, k in zip(bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, strict=True)
+    ]
+    return rec.header("reduce", command) | {
+        "data": rec.describe_data(train, valid, test),
+        "settings": rec.settings_of(fit),
+        "symmetry": rec.describe_symmetry(fit.symmetry),
+        "full": full.entry,
+        "quantiles": [c.entry for c in cuts],
+        "refined": [c.entry for c in refined],
+        "chosen": chosen.entry | {"label": "chosen", "from": chosen.label},
+        "random": [c.entry for c in random],
+        "shortest": [c.entry for c in shortest],
+        "pairs": table,
+        "parity": rec.describe_parity({"full": full.model, "chosen": chosen.model}, shown, fit.settings.seed),
+        "per_atom": {"force_mae": rec.per_atom_mae(chosen.model, shown)},
+        "geometry": rec.describe_geometry(train),
+        "rank": {
+            "needed": bench.rank_needed,
+            "reached": chosen.model.pairs.jacobian_rank(train.positions[:3]),
+            "added_orbits": chosen.entry.get("added_orbits", 0),
+        },
+    }

@@ -1,0 +1,121 @@
+"""Fast paths against tests/reference.py."""
+
+import numpy as np
+import pytest
+import reference
+import torch
+from cases import CASES, METHYL, random_model, structures
+
+from gossamer.fit.operator import KernelOperator
+from gossamer.fit.preconditioners import Nystrom, pivoted_cholesky
+from gossamer.model.kernel_sum import kernel_sum
+from gossamer.model.kernels import Matern52
+from gossamer.reduction.relevance import masking_scores
+
+BOTH = pytest.mark.parametrize("energies", [False, True])
+EVERY = pytest.mark.parametrize("case", CASES)
+
+
+def close(a, b, rtol=1e-9):
+    scale = np.abs(b).max()
+    np.testing.assert_allclose(a, b, rtol=0, atol=rtol * scale)
+
+
+@EVERY
+@BOTH
+def test_prediction_is_the_reference(case, energies):
+    model, _, _ = random_model(case, energies=energies)
+    query = structures(4, seed=9)
+    e, f = model.predict(query)
+    e_ref, f_ref = reference.predict(model, query)
+    close(e, e_ref)
+    close(f, f_ref)
+
+
+@EVERY
+@BOTH
+@pytest.mark.parametrize("cache_bytes", [0, 1e9])
+def test_operator_is_the_dense_covariance(case, energies, cache_bytes):
+    pairs, terms = CASES[case]()
+    R = structures(4)
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 1e-3, energies=energies, cache_bytes=cache_bytes)
+    expected = reference.covariance_matrix(terms, pairs.pairs, R, energies) + 1e-3 * np.eye(K.size)
+    close(K.dense().numpy(), expected, 1e-12)
+    close(K.diagonal().numpy() + 1e-3, np.diag(expected), 1e-12)
+    v = torch.from_numpy(np.random.default_rng(3).normal(size=K.size))
+    close((K @ v).numpy(), expected @ v.numpy(), 1e-11)
+    some = np.array([7, 2, 40, 3, K.size - 1])
+    close(K.columns(some).numpy(), expected[:, some] - 1e-3 * np.eye(K.size)[:, some], 1e-12)
+
+
+@EVERY
+@BOTH
+def test_covariance_is_symmetric_and_positive(case, energies):
+    pairs, terms = CASES[case]()
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(5)), 0.0, energies=energies).dense().numpy()
+    close(K, K.T, 1e-13)
+    assert np.linalg.eigvalsh(K).min() > -1e-12 * np.linalg.eigvalsh(K).max()
+
+
+@EVERY
+@BOTH
+def test_prediction_on_training_points_is_the_operator_product(case, energies):
+    model, K, v = random_model(case, energies=energies)
+    e, f = model.predict(structures(5))
+    product = (K @ v).numpy() - K.noise * v.numpy()
+    close(f.ravel() / model.scale, product[: K.n_forces])
+    if energies:
+        close((e - model.constant) / model.scale, product[K.n_forces :])
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 100])
+def test_blocks_of_any_size_agree(block):
+    rng = np.random.default_rng(0)
+    x, X, V = (torch.from_numpy(rng.normal(size=(n, 4))) for n in (7, 5, 5))
+    images = np.array([[0, 1, 2, 3], [1, 0, 3, 2]])
+    expected = kernel_sum(Matern52(2.0), x, X, V, images=images)
+    for got, want in zip(kernel_sum(Matern52(2.0), x, X, V, images=images, block=block), expected, strict=True):
+        close(got.numpy(), want.numpy(), 1e-14)
+
+
+def test_operator_blocks_of_three_agree(monkeypatch):
+    pairs, terms = CASES["several"]()
+    R = torch.from_numpy(structures(8))
+    v = torch.from_numpy(np.random.default_rng(3).normal(size=8 * 18))
+    whole = KernelOperator.build(terms, pairs, R, 1e-3)
+    monkeypatch.setattr("gossamer.fit.operator.rows_per_block", lambda *a, **k: 3)
+    blocked = KernelOperator.build(terms, pairs, R, 1e-3)
+    close((blocked @ v).numpy(), (whole @ v).numpy(), 1e-13)
+    for ours, theirs in zip(blocked.cached[0], whole.cached[0], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)  # at distance zero, rounding
+
+
+@pytest.mark.parametrize("perms", [np.arange(6)[None], METHYL], ids=["plain", "methyl"])
+@BOTH
+def test_masking_scores_equal_brute_force(perms, energies):
+    model, _, _ = random_model("plain" if len(perms) == 1 else "methyl", energies=energies)
+    orbits = model.pairs.orbits(perms)
+    query = structures(3, seed=5)
+    scores = masking_scores(model, query, orbits)
+    for orbit in range(orbits.max() + 1):
+        expected = reference.masking_score(model, query, orbits == orbit)
+        np.testing.assert_allclose(scores[orbits == orbit], expected, rtol=1e-9)
+
+
+@EVERY
+def test_pivoted_cholesky_reproduces_the_matrix_when_complete(case):
+    pairs, terms = CASES[case]()
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(4)), 0.0)
+    factor, remaining = pivoted_cholesky(K, K.size, seed=0)
+    close((factor.T @ factor).numpy(), K.dense().numpy(), 1e-8)
+    assert remaining < 1e-8 * K.diagonal().mean()
+
+
+def test_nystrom_inverts_what_it_says():
+    pairs, terms = CASES["methyl"]()
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(6)), 1e-5)
+    P = Nystrom.build(K, 30, seed=1)
+    r = torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
+    dense = P.factor.T @ P.factor + P.shift * torch.eye(K.size, dtype=torch.float64)
+    close(P(r).numpy(), torch.linalg.solve(dense, r).numpy(), 1e-9)
+    assert P.shift == pytest.approx(P.remaining + 1e-5)

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+from cases import METHYL, NUMBERS, random_model, structures
+
+import gossamer as gs
+from gossamer.data.dataset import Dataset
+from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
+from gossamer.fit.training import SEARCH_STRUCTURES, climb, fit
+from gossamer.model.model_file import load
+
+
+@pytest.fixture(scope="module")
+def data():
+    """60 structures labelled by a random force field with methyl symmetry: learnable, and no noise in it."""
+    truth, _, _ = random_model("methyl", n_train=8)
+    R = structures(60, seed=11, spread=0.08)
+    p = truth.predict(R)
+    return Dataset(NUMBERS, R, p.forces, p.energies)
+
+
+@pytest.fixture(scope="module")
+def parts(data):
+    return data.split(30, 15, 15, seed=1)
+
+
+OPTIONS = {"length": 3.0, "symmetry": METHYL, "noise": 1e-10}
+
+
+def test_a_learnable_force_field_is_learned(parts):
+    model = gs.train(parts.train, parts.valid, **OPTIONS)
+    errors = model.test(parts.test)
+    assert errors.force_rmse < 0.02 * parts.test.forces.std()
+    assert errors.energy_rmse < 0.02 * parts.test.energies.std()
+
+
+def test_both_solvers_agree(parts):
+    direct = fit(parts.train, **OPTIONS, solver="cholesky")
+    iterated = fit(parts.train, **OPTIONS, solver="cg")
+    assert (direct.plan.solver, iterated.plan.solver) == ("cholesky", "cg")
+    a, b = direct.model.predict(parts.test.positions), iterated.model.predict(parts.test.positions)
+    assert np.abs(a.forces - b.forces).max() < 5 * iterated.solution.residual + 1e-6
+
+
+def test_training_points_are_reproduced_without_noise(parts):
+    model = gs.train(parts.train, **(OPTIONS | {"noise": 1e-12}))
+    assert model.test(parts.train).force_rmse < 1e-4 * parts.train.forces.std()
+
+
+def test_energies_as_labels_are_fitted_too(parts):
+    with_energies = gs.train(parts.train, **OPTIONS, energies=True)
+    assert with_energies.coefficients[0].w is not None
+    assert with_energies.test(parts.train).energy_rmse < 1e-4 * parts.train.energies.std()
+    assert with_energies.test(parts.test).energy_rmse < 1e-3 * parts.test.energies.std()
+
+
+def test_the_energy_constant_is_fitted(parts):
+    model = gs.train(parts.train, **OPTIONS)
+    shifted = Dataset(NUMBERS, parts.train.positions, parts.train.forces, parts.train.energies + 1000.0)
+    moved = gs.train(shifted, **OPTIONS)
+    assert moved.constant - model.constant == pytest.approx(1000.0)
+    without = gs.train(Dataset(NUMBERS, parts.train.positions, parts.train.forces), **OPTIONS)
+    assert without.constant == 0.0
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_the_same_seed_gives_the_same_file(parts, tmp_path, solver):
+    files = []
+    for name in ("a", "b"):
+        gs.train(parts.train, parts.valid, **OPTIONS, solver=solver, seed=4).save(tmp_path / name)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_saved_model_predicts_the_same(parts, tmp_path):
+    model = gs.train(parts.train, **OPTIONS, energies=True)
+    again = load(model.save(tmp_path / "m.gossamer"))
+    for a, b in zip(model.predict(parts.test.positions), again.predict(parts.test.positions), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.provenance == model.provenance
+
+
+def test_the_length_search_tries_few_and_takes_the_best(parts):
+    found = fit(parts.train, parts.valid, symmetry="none")
+    assert found.settings.length == min(found.trials, key=lambda t: t.valid_force_rmse).length
+    assert 2 <= len(found.trials) <= 6
+    assert len(parts.train) <= SEARCH_STRUCTURES
+
+
+def test_the_noise_search_never_loses_to_its_start(parts):
+    start = fit(parts.train, parts.valid, length=3.0, symmetry="none")
+    found = fit(parts.train, parts.valid, length=3.0, symmetry="none", search_noise=True)
+    assert found.model.test(parts.valid).force_rmse <= start.model.test(parts.valid).force_rmse * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("start", "best"), [(1.0, 1.0), (1.0, 3.0), (3.0, 1.0), (5.0, 5.0), (1.0, 5.0), (5.0, 1.0), (3.0, 3.0)]
+)
+def test_climb_finds_the_bottom_of_one_valley(start, best):
+    tried = []
+
+    def error(x):
+        tried.append(x)
+        return (x - best) ** 2
+
+    assert climb((1.0, 2.0, 3.0, 4.0, 5.0), start, error) == best
+    assert len(tried) == len(set(tried))
+
+
+def test_symmetry_helps_where_it_is_there(parts):
+    with_it = gs.train(parts.train, **OPTIONS).test(parts.test).force_rmse
+    without = gs.train(parts.train, **(OPTIONS | {"symmetry": "none"})).test(parts.test).force_rmse
+    assert with_it < without
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"noise": -1.0}, UsageError, "noise: -1.0 given"),
+        ({"length": 0.0}, UsageError, "length: 0.0 given"),
+        ({"solver": "magic"}, UsageError, "solver: 'magic' is not known"),
+        ({"symmetry": "maybe"}, UsageError, "symmetry: 'maybe' is not known"),
+        ({"symmetry": METHYL[:2]}, UsageError, "perm"),
+        ({"memory": -1}, UsageError, "memory: -1 given"),
+        ({"memory": 1e-9}, MemoryBudgetError, "memory: .* GiB are needed"),
+        ({"terms": "some"}, UsageError, "terms: 'some' is not known"),
+        ({"colour": "red"}, UsageError, "options: colour not known"),
+    ],
+)
+def test_bad_options_are_named(parts, change, error, message):
+    with pytest.raises(error, match=message):
+        gs.train(parts.train, **(OPTIONS | change))
+
+
+def spoil(data, **changes):
+    fields = {"positions": data.positions, "forces": data.forces, "energies": data.energies, "numbers": data.numbers}
+    return Dataset(**(fields | changes))
+
+
+def test_bad_data_is_named(parts):
+    train = parts.train
+    nan, touching = train.forces.copy(), train.positions.copy()
+    nan[3, 2, 1] = np.nan
+    touching[5, 4] = touching[5, 1]
+    cases = [
+        (spoil(train, forces=None), DataError, "no forces"),
+        (spoil(train, forces=nan), DataError, "NaN"),
+        (spoil(train, positions=touching), DataError, "atoms 1 and 4 of frame 5 coincide"),
+        (spoil(train, forces=0 * train.forces), DataError, "all of them are zero"),
+        (train.take([0]), DataError, "structures: 1 to train on"),
+    ]
+    for bad, error, message in cases:
+        with pytest.raises(error, match=message):
+            gs.train(bad, **OPTIONS)
+    with pytest.raises(UsageError, match="validation: the atoms differ"):
+        gs.train(train, spoil(parts.valid, numbers=NUMBERS[::-1].copy()), **OPTIONS)
+    with pytest.raises(DataError, match="energies: asked for"):
+        gs.train(spoil(train, energies=None), **OPTIONS, energies=True)
+
+
+def test_repeated_structures_without_noise_are_explained(parts):
+    twice = parts.train.take(np.r_[0:10, 0:10])
+    with pytest.raises(FitError, match="noise"):
+        gs.train(twice, length=3.0, symmetry="none", noise=0.0, solver="cholesky")
+
+
+def test_two_structures_are_enough_to_run(parts):
+    model = gs.train(parts.train.take([0, 1]), symmetry="none")
+    assert np.all(np.isfinite(model.predict(parts.test.positions).forces))
