@@ -1,0 +1,88 @@
+"""What to look for in each picture, in one sentence, and what is read out in its place."""
+
+CAPTIONS: dict[str, tuple[str, str]] = {
+    "rmse": (
+        "Look for how far left the blue curve stays flat; the ring marks the model that was taken.",
+        "Force RMSE against the number of kept pairs for each way of choosing them",
+    ),
+    "mae": (
+        "The same models by mean absolute error, which large single errors sway less; it should tell the same story.",
+        "Force MAE against the number of kept pairs for each way of choosing them",
+    ),
+    "choice": (
+        "A close-up of where the choice was made, on validation structures: "
+        "the ring should sit on the fewest pairs below the dashed line.",
+        "Validation force RMSE against the number of pairs, close to the limit",
+    ),
+    "cost": (
+        "Fewer pairs should cost less time; this is the training of each reduced model on this machine.",
+        "Training time against the number of pairs",
+    ),
+    "web": (
+        "Look for threads that span the molecule: these are the non-local pairs the forces depend on; "
+        "dropped pairs are not drawn.",
+        "The molecule with its kept pairs as threads",
+    ),
+    "web-near": (
+        "Look for strong threads between atoms that are not bonded; dropped pairs are not drawn.",
+        "The molecule with its kept pairs as threads",
+    ),
+    "molecule": (
+        "Click an atom for its force error; colour the atoms by error to see where the model is weakest.",
+        "The molecule, balls and sticks",
+    ),
+    "relevance": (
+        "Each dot is a pair; look for blue dots right of the dashed 5 Å line, "
+        "which a distance cut-off would have thrown away.",
+        "Relevance score of each pair against its mean distance, kept and dropped",
+    ),
+    "relevance-near": (
+        "Each dot is a pair, all of them shorter than 5 Å; look for grey dots left of blue ones, "
+        "where distance alone would have misled.",
+        "Relevance score of each pair against its mean distance, kept and dropped",
+    ),
+    "distances": (
+        "How much of each distance range survives: look for how far out pairs are still kept.",
+        "Histogram of all and of kept pairs by distance",
+    ),
+    "forces-full": (
+        "Predicted against reference forces, stronger colour where there are more; all should lie on the line.",
+        "Predicted against reference forces of the full model",
+    ),
+    "forces-chosen": (
+        "The same forces from the reduced model: it should look like its neighbour.",
+        "Predicted against reference forces of the reduced model",
+    ),
+    "forces-errors": (
+        "Errors of the force components should be narrow and centred on zero.",
+        "Distribution of the force errors",
+    ),
+    "energies-full": (
+        "Predicted against reference energies, counted from the mean; a slope other than one shows a missing effect.",
+        "Predicted against reference energies of the full model",
+    ),
+    "energies-chosen": (
+        "The same energies from the reduced model: it should look like its neighbour.",
+        "Predicted against reference energies of the reduced model",
+    ),
+    "energies-errors": (
+        "A distribution that is not centred on zero is a shifted constant and harms no forces.",
+        "Distribution of the energy errors",
+    ),
+    "per-atom": (
+        "Look for atoms far above the dashed mean: the model knows their surroundings least.",
+        "Force MAE of each atom",
+    ),
+    "atom-map": (
+        "The same errors on the molecule, strong colour for a large error: look for groups that stand out together.",
+        "The molecule with its atoms coloured by force MAE",
+    ),
+    "convergence": (
+        "The error on validation structures should be level long before the solver's residual stops falling.",
+        "Residual and validation error against the iteration",
+    ),
+    "lengths": (
+        "The length scale that was taken should lie in a valley, not at an end of the range that was searched.",
+        "Validation error against the length scale of the kernel",
+    ),
+}

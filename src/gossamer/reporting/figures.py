@@ -1,0 +1,430 @@
+"""Records -> pictures.  Each function takes a record (plain JSON types, eV and Angstrom) and returns a matplotlib
+Figure, or None when the record has not what the picture needs.  Forces are shown in meV/A."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from gossamer.errors import UsageError
+from gossamer.files import atomic_path
+from gossamer.reporting import molecule
+from gossamer.reporting.reading import (
+    LOCAL,
+    Record,
+    atom_errors,
+    get,
+    is_number,
+    limit,
+    model_name,
+    parity_values,
+    points,
+    relevance_models,
+    stated_rmse,
+)
+from gossamer.reporting.theme import LIGHT, atom_colour, heat, style
+from gossamer.reporting.words import MEV, digits
+
+PANEL = (5.0, 3.5)  # inches: two of them side by side
+SQUARE = (3.6, 3.6)  # three of them
+
+_PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")
+_SELECTIONS = (  # key in the record, name, colour, line, marker
+    ("random", "random", LIGHT["random"], (0, (4, 2)), "s"),
+    ("shortest", "shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"),
+)
+
+
+@contextmanager
+def panel(size: tuple[float, float] = PANEL) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one plot, `size` in inches, to be drawn in our style."""
+    with style():
+        figure = Figure(size, layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def accuracy(record: Record, key: str = "force_rmse", title: str = "Force RMSE, meV/Å") -> Figure | None:
+    """Error `key` against the number of pairs: chosen by relevance, at random, shortest first; limit and choice."""
+    if not relevance_models(record, key):
+        return None
+    with panel() as (figure, axes):
+        _draw_accuracy(axes, record, key, title)
+        return figure
+
+
+def choice(record: Record) -> Figure | None:
+    """A close-up of the validation error near the limit, for the models selected by relevance."""
+    key, models = "valid_force_rmse", relevance_models(record, "valid_force_rmse")
+    most = limit(record, key)
+    if most is None or not models:
+        return None
+    x, y = points(models, "pairs", key)
+    room = max(4 * (most - y.min()), 0.02 * most)
+    with panel() as (figure, axes):
+        axes.set_ylim((y.min() - 0.7 * room) * MEV, (most + 1.6 * room) * MEV)
+        axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o")
+        _limit_line(axes, record, most)
+        _mark_chosen(axes, record, key)
+        _pairs_axis(axes)
+        axes.set_title("Validation force RMSE near the limit, meV/Å")
+        axes.legend(loc="upper right")
+        return figure
+
+
+def cost(record: Record) -> Figure | None:
+    """Training time against the number of pairs of the reduced models; that of the full one holds the searches too."""
+    reduced = [model for model in relevance_models(record, "seconds") if model is not record.get("full")]
+    x, y = points(reduced, "pairs", "seconds")
+    if len(x) < 2:
+        return None
+    with panel() as (figure, axes):
+        axes.plot(x, y, color=LIGHT["kept"], marker="o")
+        axes.set_ylim(0, y.max() * 1.15)
+        chosen = record.get("chosen") or {}
+        if is_number(chosen.get("seconds")):
+            _ring(axes, chosen["pairs"], chosen["seconds"], f"{digits(chosen['seconds'])} s")
+        _pairs_axis(axes)
+        axes.set_title("Training time, s")
+        return figure
+
+
+def relevance(record: Record) -> Figure | None:
+    """Relevance score of each pair against its mean distance."""
+    pairs = [pair for pair in record.get("pairs") or () if is_number(pair.get("score"))]
+    distances, scores = points(pairs, "distance", "score")
+    if not (scores > 0).any():
+        return None
+    kept = np.array([bool(pair.get("kept")) for pair in pairs if is_number(pair.get("distance"))])
+    heights = np.maximum(scores, scores[scores > 0].min()) * MEV  # a score of zero goes to the floor
+    size = 3.6 if len(pairs) < 2000 else 2.2
+    with panel() as (figure, axes):
+        for mask, role in ((~kept, "dropped"), (kept, "kept")):
+            _dots(axes, distances[mask], heights[mask], LIGHT[role], size)
+        _logarithmic(axes)
+        _distance_axis(axes, distances)
+        axes.set_title("Relevance, meV/Å")
+        handles = [_handle(LIGHT[role], marker="o", line="none", label=role) for role in ("kept", "dropped")]
+        axes.legend(handles=handles, loc="upper right")
+        return figure
+
+
+def distances(record: Record) -> Figure | None:
+    """Histogram of all pairs and of the kept ones by mean distance."""
+    pairs = [pair for pair in record.get("pairs") or () if is_number(pair.get("distance"))]
+    if not pairs:
+        return None
+    every = np.array([pair["distance"] for pair in pairs], float)
+    kept = np.array([bool(pair.get("kept")) for pair in pairs])
+    edges = [half / 2 for half in range(math.floor(every.min() * 2), math.ceil(every.max() * 2 + 1e-9) + 1)]
+    with panel() as (figure, axes):
+        axes.hist(every, edges, color=LIGHT["dropped"], alpha=0.45, label="all")
+        axes.hist(every[kept], edges, color=LIGHT["kept"], label="kept", rwidth=0.82)
+        _distance_axis(axes, every)
+        axes.grid(axis="x", visible=False)
+        axes.set_title("Pairs per half Å")
+        axes.set_ylim(top=axes.get_ylim()[1] * 1.12)
+        far = every >= LOCAL
+        if not far.all():
+            _note(axes, 0.02, "left", _share(kept[~far], f"below {LOCAL:g} Å"))
+        if far.any():
+            _note(axes, 0.98, "right", _share(kept[far], f"above {LOCAL:g} Å"))
+        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.85 if far.any() else 1))
+        return figure
+
+
+def parity(record: Record, quantity: str, model: str) -> Figure | None:
+    """Predicted against reference values ("forces" or "energies") of the model "full" or "chosen"."""
+    reference, predicted = parity_values(record, quantity, model)
+    if len(reference) < 2:
+        return None
+    unit = "eV/Å" if quantity == "forces" else "eV"
+    with panel(SQUARE if record.get("chosen") else PANEL) as (figure, axes):
+        low, high = _span(np.concatenate([reference, predicted]))
+        axes.plot([low, high], [low, high], color=LIGHT["muted"], linewidth=0.8)
+        _density(axes, reference, predicted, (low, high), LIGHT["kept" if model == "chosen" else "full"])
+        axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel=f"reference, {unit}")
+        name = f"{model_name(record, model)}: predicted" if record.get("chosen") else f"Predicted {quantity}"
+        axes.set_title(f"{name}, {unit}")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        rmse = stated_rmse(record, quantity, model)
+        rmse = float(np.sqrt(np.mean((predicted - reference) ** 2))) if rmse is None else rmse
+        _note(axes, 0.97, "right", f"RMSE\n{digits(rmse * MEV)} m{unit}", height=0.04)
+        return figure
+
+
+def error_distribution(record: Record, quantity: str) -> Figure | None:
+    """How the errors of `quantity` ("forces" or "energies") are distributed, for every model in the record."""
+    errors = {}
+    for model in ("full", "chosen"):
+        reference, predicted = parity_values(record, quantity, model)
+        if len(reference) >= 2:
+            errors[model] = (predicted - reference) * MEV
+    if not errors:
+        return None
+    reach = max(float(np.quantile(np.abs(values), 0.99)) for values in errors.values()) or 1.0
+    edges = np.linspace(-reach, reach, 42)
+    with panel(SQUARE if record.get("chosen") else PANEL) as (figure, axes):
+        for model, values in errors.items():
+            share = np.histogram(values, edges)[0] / len(values)
+            colour = LIGHT["kept" if model == "chosen" else "full"]
+            line = "solid" if model == "chosen" or len(errors) == 1 else (0, (4, 2))
+            name = model_name(record, model)
+            axes.stairs(share * 100, edges, color=colour, linewidth=1.5, linestyle=line, label=name)
+        axes.set_title("Share of predictions, %")
+        axes.set_xlabel("error, meV/Å" if quantity == "forces" else "error, meV")
+        axes.set_xlim(-reach, reach)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        if len(errors) > 1:
+            axes.set_ylim(0, axes.get_ylim()[1] * 1.18)
+            axes.legend(loc="upper left", ncols=2)
+        return figure
+
+
+def per_atom(record: Record) -> Figure | None:
+    """Force error of each atom, coloured by element."""
+    errors, symbols = atom_errors(record)
+    if not len(errors):
+        return None
+    with panel() as (figure, axes):
+        axes.bar(range(len(errors)), errors * MEV, width=0.78, color=[atom_colour(symbol) for symbol in symbols])
+        axes.axhline(errors.mean() * MEV, color=LIGHT["muted"], linewidth=0.9, linestyle=(0, (4, 2)))
+        axes.set_title("Force MAE, meV/Å")
+        axes.set_xlabel("atom (numbered from 0)")
+        axes.grid(axis="x", visible=False)
+        axes.set_xlim(-0.7, len(errors) - 0.3)
+        axes.set_ylim(0, errors.max() * MEV * 1.15 or 1.0)
+        if len(errors) <= 16:
+            axes.set_xticks(range(len(errors)), [f"{symbol}{i}" for i, symbol in enumerate(symbols)])
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        kinds = list(dict.fromkeys(symbols))[:8]
+        handles = [_handle(atom_colour(kind), marker="s", line="none", label=kind) for kind in kinds]
+        handles.append(_handle(LIGHT["muted"], line=(0, (4, 2)), label="mean"))
+        axes.legend(handles=handles, loc="upper right", ncols=len(handles), columnspacing=0.9, handletextpad=0.2)
+        return figure
+
+
+def atom_map(record: Record) -> Figure | None:
+    """The molecule with each atom coloured by its force error."""
+    errors, _ = atom_errors(record)
+    view = molecule.View.of(record.get("geometry"))
+    if view is None or len(errors) != len(view.symbols):
+        return None
+    with panel() as (figure, axes):
+        low, high = float(errors.min()), float(errors.max())
+        levels = molecule.levels(errors, low, high)
+        molecule.draw(axes, view, [heat(level) for level in levels], size=1.35)
+        axes.set_title("Force MAE on the molecule")
+        molecule.scale(axes, f"{digits(low * MEV)}", f"{digits(high * MEV)} meV/Å")
+        return figure
+
+
+def web(record: Record) -> Figure | None:
+    """The kept pairs drawn on the molecule; stronger threads matter more."""
+    view = molecule.View.of(record.get("geometry"))
+    if view is None:
+        return None
+    with panel((7.2, 4.4)) as (figure, axes):
+        _draw_web(axes, record, view)
+        return figure
+
+
+def convergence(record: Record) -> Figure | None:
+    """Residual and validation error against the solver's iterations."""
+    history = [step for step in record.get("history") or () if is_number(step.get("iteration"))]
+    curves = (
+        ("residual", "residual", "muted", (0, (4, 2))),
+        ("valid_force_rmse", "validation force RMSE", "kept", "solid"),
+    )
+    drawn = [(curve, points(history, "iteration", curve[0])) for curve in curves]
+    if not any(len(x) > 1 for _, (x, _) in drawn):
+        return None
+    with panel() as (figure, axes):
+        for (_, name, role, line), (x, y) in drawn:
+            positive = y > 0
+            marker = "o" if positive.sum() < 30 else ""
+            axes.plot(x[positive], y[positive] * MEV, color=LIGHT[role], linestyle=line, marker=marker, label=name)
+        _logarithmic(axes)
+        axes.set_title("Residual and error, meV/Å")
+        axes.set_xlabel("iteration")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.legend(loc="upper right")
+        return figure
+
+
+def length_search(record: Record) -> Figure | None:
+    """Validation error against the length scale of the kernel; the one taken is marked."""
+    found = zip(*points(record.get("length_search") or (), "length", "valid_force_rmse"), strict=True)
+    best: dict[float, float] = {}  # by length: other settings may have been searched along with it
+    for length, error in sorted(found, reverse=True):
+        best[length] = error
+    if len(best) < 2:
+        return None
+    x, y = np.array(sorted(best.items())).T
+    taken = get(record, "full", "length")
+    at = int(np.argmin(np.abs(x - taken))) if is_number(taken) else int(np.argmin(y))
+    with panel() as (figure, axes):
+        axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o")
+        _ring(axes, x[at], y[at] * MEV, f"length {x[at]:g}")
+        _range(axes, y * MEV)
+        axes.set_title("Validation force RMSE, meV/Å")
+        axes.set_xlabel("length scale of the kernel")
+        return figure
+
+
+def save_picture(record: Record, path: str | Path) -> Path:
+    """The kept web beside the accuracy curve, on white, as .png or .svg (by the ending of `path`).  Returns the path.
+    Raises UsageError for another ending or a record without geometry and reduced models, OutputError when the file
+    cannot be written."""
+    path = Path(path)
+    view = molecule.View.of(record.get("geometry"))
+    if path.suffix not in (".png", ".svg"):
+        raise UsageError(f"path: {path.name!r} does not end in .png or .svg; choose one of them.")
+    if view is None or not relevance_models(record, "force_rmse"):
+        raise UsageError("record: it has no geometry or no reduced models; use the record of `gossamer reduce`.")
+    with style():
+        figure = Figure((11.0, 4.0), layout="constrained", facecolor="white")
+        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+        _draw_web(left, record, view)
+        _draw_accuracy(right, record, "force_rmse", "Force RMSE, meV/Å")
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        with atomic_path(path) as partial:
+            figure.savefig(partial, dpi=200, format=path.suffix[1:], metadata=metadata)
+    return path
+
+
+# How they are drawn ----------------------------------------------------------------------------------------------
+
+
+def _draw_accuracy(axes: Axes, record: Record, key: str, title: str) -> None:
+    heights = []
+    for group, name, colour, line, marker in _SELECTIONS:
+        x, y = points(sorted(record.get(group) or (), key=lambda m: m.get("pairs") or 0), "pairs", key)
+        if len(x):
+            axes.plot(x, y * MEV, color=colour, linestyle=line, marker=marker, label=name)
+            heights.append(y * MEV)
+    x, y = points(relevance_models(record, key), "pairs", key)
+    axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o", label="most relevant", zorder=3)
+    heights.append(y * MEV)
+    most = limit(record, key) if key == "force_rmse" else None  # the tolerance is on the RMSE
+    if most is not None:
+        _limit_line(axes, record, most)
+        heights.append(np.array([most * MEV]))
+    _range(axes, np.concatenate(heights))
+    _mark_chosen(axes, record, key)
+    _pairs_axis(axes)
+    axes.set_title(title)
+    axes.legend(loc="upper right")
+
+
+def _limit_line(axes: Axes, record: Record, most: float) -> None:
+    name = f"best + {100 * record['settings']['tolerance']:g} %"
+    axes.axhline(most * MEV, color=LIGHT["limit"], linewidth=1, linestyle=(0, (6, 3)), label=name)
+
+
+def _mark_chosen(axes: Axes, record: Record, key: str) -> None:
+    chosen = record.get("chosen") or {}
+    if is_number(chosen.get(key)) and is_number(chosen.get("pairs")):
+        _ring(axes, chosen["pairs"], chosen[key] * MEV, f"{chosen['pairs']:,} pairs: {digits(chosen[key] * MEV)}")
+
+
+def _pairs_axis(axes: Axes) -> None:
+    axes.set_xlabel("atom pairs kept")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(_PLAIN)
+
+
+def _draw_web(axes: Axes, record: Record, view: molecule.View) -> None:
+    kept = [p for p in record.get("pairs") or () if p.get("kept")]
+    molecule.threads(axes, view, kept)
+    molecule.draw(axes, view, [atom_colour(symbol) for symbol in view.symbols])
+    if kept:
+        molecule.scale(axes, "weaker", "stronger", above=f"{len(kept):,} pairs kept")
+
+
+def _density(axes: Axes, x: np.ndarray, y: np.ndarray, span: tuple[float, float], colour: str) -> None:
+    """Hexagons whose opacity grows with the logarithm of how many points they hold."""
+    cells = axes.hexbin(x, y, gridsize=34, extent=(*span, *span), mincnt=1, linewidths=0)
+    counts = np.asarray(cells.get_array())
+    cells.set_array(None)
+    cells.set_facecolor(colour)
+    share = np.log1p(counts) / np.log1p(counts.max())
+    cells.set_alpha(np.round(0.2 + 0.8 * share, 2))
+
+
+def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, size: float) -> None:
+    """Many round dots as one path: a tenth of the bytes of a scatter."""
+    gaps = np.full(len(x), np.nan)
+    axes.plot(
+        np.column_stack([x, x, gaps]).ravel(), np.column_stack([y, y, gaps]).ravel(),
+        color=colour, linewidth=size, solid_capstyle="round", alpha=0.75,
+    )  # fmt: skip
+
+
+def _ring(axes: Axes, x: float, y: float, text: str) -> None:
+    """Mark the one that was taken and say what it is."""
+    colour = LIGHT["chosen"]
+    axes.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=2, zorder=4)
+    side, ha = (10, "left") if x < np.mean(axes.get_xlim()) else (-10, "right")
+    at: Any = {"textcoords": "offset points", "ha": ha, "va": "top"}
+    axes.annotate(text, (x, y), (side, -14), color=colour, weight="bold", zorder=5, **at)
+
+
+def _range(axes: Axes, heights: np.ndarray) -> None:
+    """A y axis for errors: logarithmic when they span much, with room for a label below and a legend above."""
+    low, high = float(heights.min()), float(heights.max())
+    if low > 0 and high / low > 4:
+        _logarithmic(axes)
+        axes.set_ylim(low * (low / high) ** 0.16, high * (high / low) ** 0.12)
+    else:
+        room = (high - low) or abs(high) or 1.0
+        axes.set_ylim(low - 0.25 * room, high + 0.35 * room)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1, 2, 5) if high / low < 200 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(_PLAIN)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _distance_axis(axes: Axes, distances: np.ndarray) -> None:
+    axes.set_xlabel("mean distance of the pair, Å")
+    if distances.max() < LOCAL:
+        return
+    colour = LIGHT["limit"]
+    axes.axvline(LOCAL, color=colour, linewidth=1, linestyle=(0, (6, 3)))
+    at: Any = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
+    axes.annotate(f"{LOCAL:g} Å", (LOCAL, 1), (0, 3), color=colour, fontsize=8, **at)
+
+
+def _note(axes: Axes, x: float, side: Literal["left", "right"], text: str, height: float = 0.98) -> None:
+    """A remark in a corner; x and height in parts of the plot."""
+    at: Any = {"ha": side, "va": "top" if height > 0.5 else "bottom", "transform": axes.transAxes}
+    axes.text(x, height, text, fontsize=8.5, linespacing=1.35, **at)
+
+
+def _handle(colour: str, *, marker: str = "", line: Any = "solid", label: str = "") -> Line2D:
+    return Line2D([], [], color=colour, marker=marker, linestyle=line, label=label, markersize=5)
+
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    """Both ends of the values with a little room."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _share(kept: np.ndarray, where: str) -> str:
+    return f"{where}:\n{int(kept.sum())} of {len(kept)} kept"

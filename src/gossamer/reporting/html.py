@@ -1,0 +1,105 @@
+"""A record -> one HTML file that needs nothing else: pictures, 3D viewer, tables and the record itself."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from gossamer.errors import UsageError
+from gossamer.files import write_text
+from gossamer.reporting import pages, theme
+from gossamer.reporting.markup import Html, element, join, prose, script_json
+from gossamer.reporting.reading import is_number
+from gossamer.reporting.sections import Section
+
+_KINDS = {"reduce": pages.reduce_page, "train": pages.train_page}
+_FORMAT = "gossamer-record-1"
+
+
+def report(record: Mapping[str, Any], path: str | Path) -> Path:
+    """Write the report of a record (what `reduce` and `train` return as `.record`, or its JSON) to one HTML file that
+    works without a network.  Returns the path.  The same record gives the same bytes.
+
+    Raises UsageError for a record of an unknown kind or without its main numbers, OutputError when the file cannot be
+    written.
+    """
+    return write_text(path, render(record))
+
+
+def render(record: Mapping[str, Any]) -> str:
+    """The report of a record as HTML text.  Raises UsageError as `report` does."""
+    page = _KINDS[_kind(record)](record)
+    viewer = any('class="stage"' in section.body for section in page.sections)
+    scripts = [_library(), _file("viewer.js")] if viewer else [_file("viewer.js")]
+    links = [element("li", element("a", s.title, href=f"#s{k}")) for k, s in enumerate(page.sections)]
+    return Template(_file("page.html")).substitute(
+        policy=_policy(scripts),
+        version=join([record.get("version", "")]),
+        title=join([page.headline.partition(":")[0], " · ", page.subject, " · Gossamer"]),
+        style=theme.css_variables() + "\n" + _file("page.css"),
+        subject=join([page.subject]),
+        headline=prose(page.headline),
+        lead=join([page.lead]),
+        tiles=_tiles(page.tiles),
+        contents=element("nav", element("ul", *links), aria_label="Contents"),
+        sections=join(_section(f"s{k}", section) for k, section in enumerate(page.sections)),
+        footer=join([page.footer]),
+        record=script_json(dict(record)),
+        scripts=join(Html(f"<script>{script}</script>\n") for script in scripts),
+    )
+
+
+def _kind(record: Mapping[str, Any]) -> str:
+    """The kind of a record that can be shown."""
+    kind, form = str(record.get("kind")), record.get("format", _FORMAT)
+    if form != _FORMAT:
+        raise UsageError(
+            f"record: its format is {form!r}, and this version reads {_FORMAT!r}; use the gossamer that wrote it."
+        )
+    if kind not in _KINDS:
+        raise UsageError(
+            f"record: there is no report for the kind {kind!r}; give the record of one of {', '.join(_KINDS)}."
+        )
+    for name in ("full", "chosen") if kind == "reduce" else ("full",):
+        model = record.get(name) or {}
+        missing = [key for key in ("pairs", "force_mae", "force_rmse") if not is_number(model.get(key))]
+        if missing:
+            raise UsageError(
+                f"record: {name!r} has no {' and no '.join(missing)}; write the record again with `gossamer {kind}`."
+            )
+    return kind
+
+
+def _section(name: str, section: Section) -> Html:
+    intro = element("p", prose(section.intro)) if section.intro else None
+    return element("section", element("h2", section.title), intro, section.body, id=name)
+
+
+def _tiles(tiles: list[pages.Tile]) -> Html:
+    def tile(label: str, value: str, unit: str, note: str) -> Html:
+        big = element("dd", value, element("small", " ", unit) if unit else None, class_="value")
+        return element("div", element("dt", label), big, element("dd", note, class_="note") if note else None)
+
+    return element("dl", *(tile(*parts) for parts in tiles), class_="tiles")
+
+
+def _file(name: str) -> str:
+    return (files("gossamer.reporting") / "viewer" / name).read_text(encoding="utf-8")
+
+
+def _library() -> str:
+    """3Dmol with its licence, which asks to travel along."""
+    return f"/*!\n{_file('3Dmol-LICENSE.txt')}*/\n{_file('3Dmol-min.js')}"
+
+
+def _policy(scripts: list[str]) -> str:
+    """A content security policy: exactly these scripts run, and nothing is loaded from anywhere."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,446 @@
+"""The report: one file, no network, every kind of record, hostile text, the same bytes twice."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gossamer.errors import OutputError, UsageError
+from gossamer.reporting import figures
+from gossamer.reporting.html import report
+
+Record = dict[str, Any]
+HOSTILE = (
+    "</script><script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)> & \"q\" ${name} $5 \\u003c"
+)
+VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
+
+
+# A record as `gossamer reduce` writes it, made from a geometry and a seed ------------------------------------------
+
+
+def ethanol() -> tuple[list[str], np.ndarray]:
+    """Symbols and positions (9, 3) Angstrom."""
+    positions = [
+        [-1.17, -0.40, 0.00], [0.06, 0.55, 0.00], [1.21, -0.27, 0.00], [-1.13, -1.04, 0.89], [-1.13, -1.04, -0.89],
+        [-2.10, 0.18, 0.00], [0.04, 1.20, 0.89], [0.04, 1.20, -0.89], [1.98, 0.32, 0.00],
+    ]  # fmt: skip
+    return list("CCOHHHHHH"), np.array(positions)
+
+
+def reduce_record(symbols: list[str], positions: np.ndarray, seed: int = 0, keep: float = 0.385) -> Record:
+    """A plausible record of `gossamer reduce`: errors grow as pairs go, relevance falls with distance."""
+    rng = np.random.default_rng(seed)
+    i, j = np.tril_indices(len(symbols), -1)
+    distance = np.linalg.norm(positions[i] - positions[j], axis=1)
+    score = 10 ** (-0.9 - 0.22 * distance + 0.42 * rng.normal(size=len(i)))
+    kept = np.argsort(np.argsort(-score)) < round(keep * len(i))
+
+    def model(label: str, selection: str, share: float, penalty: float, quantile: int | None = None) -> Record:
+        count = max(1, round(share * len(i)))
+        rows = {"shortest": np.argsort(distance), "random": rng.permutation(len(i))}.get(selection, np.argsort(-score))[
+            :count
+        ]
+        rmse = 0.0448 * (1 + penalty * (1 - share) ** 5 + 0.004 * rng.normal())
+        return {
+            "label": label, "quantile": quantile, "selection": selection, "pairs": count, "orbits": round(0.9 * count),
+            "pairs_below_5A": int((distance[rows] < 5).sum()), "pairs_above_5A": int((distance[rows] >= 5).sum()),
+            "longest_A": float(distance[rows].max()), "pairs_per_atom": count / len(symbols),
+            "force_mae": 0.72 * rmse, "force_rmse": rmse, "tested_on": "test",
+            "valid_force_mae": 0.71 * rmse, "valid_force_rmse": 0.99 * rmse, "energy_mae": 0.6 * rmse,
+            "energy_rmse": 0.8 * rmse,
+            "seconds": 4 + 20 * share, "iterations": 180, "status": "converged", "residual": 2e-4, "length": 20.0,
+        }  # fmt: skip
+
+    deciles = range(10, 100, 10)
+    reference, energies = rng.normal(scale=1.1, size=4000), rng.normal(scale=0.35, size=500)
+    per_atom = 0.02 + 0.02 * rng.random(len(symbols)) + 0.012 * (np.array(symbols) != "H")
+    near = (distance < 1.25) | ((distance < 1.75) & (np.array(symbols)[i] != "H") & (np.array(symbols)[j] != "H"))
+    return {
+        "format": "gossamer-record-1", "kind": "reduce", "version": "0.1.0", "created": "2026-11-22T10:30:00+00:00",
+        "command": "gossamer reduce examples/ac-ala3-nhme.extxyz --train 200 --valid 100 --test 500 --out out/",
+        "machine": {"cpu": "AMD EPYC 7B13", "cores": 2, "memory_gib": 23.4, "python": "3.11.7", "torch": "2.13.0"},
+        "data": {
+            "name": "Ac-Ala3-NHMe" if len(symbols) == 42 else "ethanol", "source": "data.extxyz", "theory": "GFN2-xTB",
+            "fingerprint": "9f" * 32, "n_frames": 800, "duplicates_removed": 1, "n_train": 200,
+            "n_valid": 100, "read": {"R": "positions, Angstrom"},
+            "n_test": 500, "n_atoms": len(symbols), "formula": "C12H22N4O4" if len(symbols) == 42 else "C2H6O",
+        },
+        "settings": {"tolerance": 0.02, "seed": 0, "noise": 1e-10, "length": None, "symmetry": "auto", "quick": True},
+        "symmetry": {"order": 9, "found": 243, "note": "Methyl rotations beyond the first two are left to the data."},
+        "full": model("full", "full", 1.0, 1.1),
+        "quantiles": [model(f"Q{q}", "relevance", 1 - q / 100, 1.1, q) for q in deciles],
+        "refined": [model(f"refined {n}", "relevance", share, 0.6) for n, share in enumerate((0.35, 0.37), 1)],
+        "chosen": model("chosen", "relevance", keep, 0.05),
+        "random": [model(f"random Q{q}", "random", 1 - q / 100, 7.0, q) for q in deciles],
+        "shortest": [model(f"shortest Q{q}", "shortest", 1 - q / 100, 3.0, q) for q in deciles],
+        "pairs": [
+            {"i": int(a), "j": int(b), "distance": float(d), "score": float(s), "orbit": n, "kept": bool(k)}
+            for n, (a, b, d, s, k) in enumerate(zip(i, j, distance, score, kept, strict=True))
+        ],
+        "parity": {
+            "forces": {
+                "reference": reference.tolist(), "full": (reference + rng.normal(scale=0.0448, size=4000)).tolist(),
+                "chosen": (reference + rng.normal(scale=0.0451, size=4000)).tolist(),
+            },
+            "energies": {
+                "reference": (energies - 4000).tolist(),
+                "full": (energies - 4000 + rng.normal(scale=0.03, size=500)).tolist(),
+                "chosen": (energies - 4000 + rng.normal(scale=0.032, size=500)).tolist(),
+            },
+        },
+        "per_atom": {"force_mae": per_atom.tolist()},
+        "geometry": {
+            "symbols": symbols, "positions": positions.tolist(),
+            "bonds": [[int(a), int(b)] for a, b in zip(i[near], j[near], strict=True)],
+        },
+        "rank": {"needed": 3 * len(symbols) - 6, "reached": 3 * len(symbols) - 6, "added_orbits": 0},
+        "seconds": 431.2,
+    }  # fmt: skip
+
+
+def train_record() -> Record:
+    """A plausible record of `gossamer train`."""
+    record = reduce_record(*ethanol())
+    steps = [(n, math.exp(-n / 20), 0.05 + math.exp(-n / 12)) for n in range(0, 200, 10)]
+    parity = {name: {k: v for k, v in values.items() if k != "chosen"} for name, values in record["parity"].items()}
+    gone = {"quantiles", "refined", "chosen", "random", "shortest", "pairs", "rank"}
+    return {k: v for k, v in record.items() if k not in gone} | {
+        "kind": "train", "command": "gossamer train ethanol.xyz --train 200", "parity": parity,
+        "length_search": [
+            {"length": n, "relative_noise": s, "valid_force_rmse": 0.05 + 3e-5 * (n - 20) ** 2 + s}
+            for n in range(10, 60, 10) for s in (1e-6, 1e-3)
+        ],
+        "history": [dict(zip(("iteration", "residual", "valid_force_rmse"), step, strict=True)) for step in steps],
+    }  # fmt: skip
+
+
+RECORDS: dict[str, Callable[[], Record]] = {"reduce": lambda: reduce_record(*ethanol()), "train": train_record}
+OPTIONAL = (
+    "version", "created", "command", "machine", "data", "settings", "symmetry", "quantiles", "refined", "random",
+    "shortest", "pairs", "parity", "per_atom", "geometry", "rank", "seconds", "length_search", "history",
+)  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Reads a page: checks that elements close in order, collects attributes, text and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text: list[str] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert [tag] == self.open[-1:], f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        (self.scripts if self.open and self.open[-1] in ("script", "style") else self.text).append(data)
+
+    def attribute(self, name: str) -> list[str]:
+        return [value for _, key, value in self.attributes if key == name]
+
+
+def page_of(record: Record, folder: Path) -> str:
+    return report(record, folder / "report.html").read_text(encoding="utf-8")
+
+
+def without_library(text: str) -> str:
+    """The page without 3Dmol and its licence, which name addresses in comments and in functions nobody calls."""
+    start, end = text.index("/*!\n3Dmol.js"), text.index("</script>", text.index("/*!\n3Dmol.js"))
+    return text[:start] + text[end:]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The page of each kind of record."""
+    return {kind: page_of(make(), tmp_path_factory.mktemp(kind)) for kind, make in RECORDS.items()}
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are drawn but not rendered: ten times as fast, where their look does not matter."""
+    monkeypatch.setattr("gossamer.reporting.sections.svg", lambda figure, name, label: f"<svg><title>{name}</title></svg>")
+
+
+# What a page is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_page_loads_nothing_from_anywhere(pages: dict[str, str], kind: str) -> None:
+    page = Page(pages[kind])
+    for name in ("src", "href", "xlink:href", "action", "srcset", "poster", "data"):
+        for target in page.attribute(name):
+            assert target.startswith(("#", "data:")), f"{name}={target}"
+    own = without_library(pages[kind])
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", own)
+    assert set(re.findall(r"https?://[^\s\"'<>]+", own)) <= {"http://www.w3.org/2000/svg"}
+    policy = next(
+        value for tag, name, value in page.attributes if (tag, name) == ("meta", "content") and "src" in value
+    )
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_page_is_well_formed_and_small(pages: dict[str, str], kind: str) -> None:
+    page = Page(pages[kind])
+    ids = page.attribute("id")
+    svg_ids = [value for tag, name, value in page.attributes if name == "id" and tag not in ("clippath", "path")]
+    assert len(svg_ids) == len(set(svg_ids))
+    references = set(re.findall(r"url\(#(\w+)\)", pages[kind])) | {
+        t[1:] for t in page.attribute("href") if t[:1] == "#"
+    }
+    assert references <= set(ids)
+    assert not {f"{{{name}}}" for name in ("headline", "sections")} & set(page.text)
+    assert len(pages[kind].encode()) < 2e6
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_page_is_accessible(pages: dict[str, str], kind: str) -> None:
+    page = Page(pages[kind])
+    labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
+    assert len(labels) == pages[kind].count('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert all(labels)
+    assert pages[kind].count("<figure>") == pages[kind].count("<figcaption>")
+    assert re.findall(r"<h(\d)>", pages[kind])[0] == "1"
+    assert pages[kind].count("<h1>") == 1
+    assert set(page.attribute("scope")) == {"col", "row"}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_same_record_same_bytes(pages: dict[str, str], kind: str, tmp_path: Path) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 20, "xtick.major.size": 9, "svg.fonttype": "path"}):
+        assert page_of(RECORDS[kind](), tmp_path) == pages[kind]
+        assert matplotlib.rcParams["font.size"] == 20  # the user's settings are left alone
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_page_carries_its_record(pages: dict[str, str], kind: str) -> None:
+    inside = re.search(r'<script type="application/json" id="record">(.*?)</script>', pages[kind], re.DOTALL)
+    assert inside is not None
+    assert json.loads(inside[1]) == RECORDS[kind]()
+
+
+# What it says -----------------------------------------------------------------------------------------------------
+
+
+def test_reduce_says_the_result(pages: dict[str, str]) -> None:
+    record, text = RECORDS["reduce"](), " ".join("".join(Page(pages["reduce"]).text).split())
+    full, chosen = record["full"], record["chosen"]
+    rmse = f"{chosen['force_rmse'] * 1e3:.1f} meV/Å instead of {full['force_rmse'] * 1e3:.1f}."
+    assert f"14 of 36 pairs keep the accuracy: force RMSE {rmse}" in text
+    assert f"{chosen['force_mae'] * 23.0605:.3f} kcal/mol/Å" in text
+    for model in [*record["quantiles"], *record["random"], *record["shortest"]]:
+        assert model["label"] in text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_headline_does_not_claim_what_is_not_so(tmp_path: Path) -> None:
+    record = RECORDS["reduce"]()
+    record["chosen"]["force_rmse"] *= 1.5
+    assert "keep the accuracy" not in page_of(record, tmp_path)
+    record["chosen"] = {**record["full"], "label": "chosen"}
+    assert "All 36 pairs are needed" in page_of(record, tmp_path)
+
+
+def test_limit_is_that_of_the_best_model_by_validation() -> None:
+    from gossamer.reporting.reading import limit
+
+    record = RECORDS["reduce"]()
+    best = min([*record["quantiles"], record["full"]], key=lambda model: model["valid_force_rmse"])
+    assert limit(record, "force_rmse") == pytest.approx(1.02 * best["force_rmse"], rel=1e-12)
+
+
+def test_molecule_is_turned_and_not_mirrored() -> None:
+    from gossamer.reporting.molecule import View
+
+    symbols, positions = ethanol()
+    positions = positions + np.random.default_rng(0).normal(scale=0.2, size=positions.shape)
+    view = View.of({"symbols": symbols, "positions": positions.tolist(), "bonds": []})
+    assert view is not None
+    volume = [np.linalg.det(frame[1:4] - frame[0]) for frame in (positions, view.positions)]
+    assert volume[1] == pytest.approx(volume[0], rel=1e-9)
+    assert np.ptp(view.positions, axis=0).argmax() == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(44.8123, "44.8"), (0.03119, "0.0312"), (1240.4, "1,240"), (0.0, "0"), (-3.0, "-3.00")]
+)
+def test_digits(value: float, text: str) -> None:
+    from gossamer.reporting.words import digits
+
+    assert digits(value) == text
+
+
+# Records that lack something, or hold something odd ---------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("missing", OPTIONAL)
+def test_optional_parts_may_be_missing_or_null(missing: str, tmp_path: Path) -> None:
+    record = next(record for record in (make() for make in RECORDS.values()) if missing in record)
+    absent = page_of({key: value for key, value in record.items() if key != missing}, tmp_path)
+    null = page_of(record | {missing: None}, tmp_path)
+    assert "".join(Page(absent).text) == "".join(Page(null).text)
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("kind", RECORDS)
+def test_only_the_main_numbers_are_needed(kind: str, tmp_path: Path) -> None:
+    numbers = {"pairs": 36, "force_mae": 0.03, "force_rmse": 0.04}
+    Page(page_of({"kind": kind, "full": numbers, "chosen": numbers | {"pairs": 20}}, tmp_path))
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_no_energies_no_test_set_and_not_a_number(tmp_path: Path) -> None:
+    record = RECORDS["reduce"]()
+    record["parity"]["energies"] = None
+    record["data"]["n_test"] = 0
+    for model in [record["full"], record["chosen"], *record["quantiles"], *record["refined"]]:
+        model.update(tested_on="valid", energy_mae=None, energy_rmse=None)
+    record["quantiles"][8].update(force_rmse=float("nan"), residual=float("inf"), status="diverged")
+    record["pairs"][0].update(score=0.0, distance=None)
+    text = page_of(record, tmp_path)
+    inside = re.search(r'id="record">(.*?)</script>', text, re.DOTALL)
+    assert inside is not None
+    json.loads(inside[1], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    said = "".join(Page(text).text)
+    assert "Errors are on 100 validation structures." in said
+    assert "energies" not in said
+    assert "nan" not in said
+    assert "diverged" in said
+
+
+def test_two_atoms_and_equal_numbers(tmp_path: Path) -> None:
+    record = reduce_record(["H", "Cl"], np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.27]]))
+    record["per_atom"]["force_mae"] = [0.0, 0.0]
+    record["parity"]["forces"] = {"reference": [0.0] * 6, "full": [0.0] * 6, "chosen": [0.0] * 6}
+    Page(page_of(record, tmp_path))
+
+
+def hostile(value: Any) -> Any:
+    """The value with every text in it, save what names the kind of record, replaced by a nasty one."""
+    if isinstance(value, dict):
+        kept = ("format", "kind", "tested_on", "selection")
+        return {key: item if key in kept else hostile(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item) for item in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_hostile_text_stays_text(pages: dict[str, str], kind: str, tmp_path: Path) -> None:
+    record = hostile(RECORDS[kind]())
+    record["settings"][HOSTILE] = HOSTILE
+    text = page_of(record, tmp_path)
+    page = Page(text)
+    for tag in ("<script", "</script", "<svg", "<section"):
+        assert text.count(tag) == pages[kind].count(tag)
+    assert not any(tag == "img" or name.startswith("on") for tag, name, _ in page.attributes)
+    assert HOSTILE in "".join(page.text)
+
+
+def test_records_that_cannot_be_shown_say_so_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    complete = RECORDS["reduce"]()
+    for record, words in [
+        ({"kind": "bake"}, "'bake'.*reduce, train"),
+        ({}, "None"),
+        (complete | {"format": "gossamer-record-9"}, "gossamer-record-9"),
+        (complete | {"chosen": None}, "'chosen' has no pairs.*gossamer reduce"),
+        (complete | {"full": {"pairs": 3, "force_mae": 1.0, "force_rmse": float("nan")}}, "'full' has no force_rmse"),
+    ]:
+        with pytest.raises(UsageError, match=words) as caught:
+            report(record, path)
+        assert re.fullmatch(r"record: [^\n]*[^.]\.", str(caught.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_unwritable_path_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path / "no" / "report.html", tmp_path):
+        with pytest.raises(OutputError):
+            report(RECORDS["train"](), path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Files beside it --------------------------------------------------------------------------------------------------
+
+
+def test_picture_for_the_readme(tmp_path: Path) -> None:
+    record = RECORDS["reduce"]()
+    for name in ("web.png", "web.svg"):
+        first = figures.save_picture(record, tmp_path / name).read_bytes()
+        assert figures.save_picture(record, tmp_path / name).read_bytes() == first
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(UsageError, match="png"):
+        figures.save_picture(record, tmp_path / "web.jpg")
+    with pytest.raises(UsageError, match="geometry"):
+        figures.save_picture(train_record() | {"geometry": None}, tmp_path / "web.png")
+
+
+def test_vendored_viewer_is_what_its_readme_says() -> None:
+    import hashlib
+    from importlib.resources import files
+
+    folder = files("gossamer.reporting") / "viewer"
+    digest = hashlib.sha256((folder / "3Dmol-min.js").read_bytes()).hexdigest()
+    assert digest in (folder / "README.md").read_text(encoding="utf-8")
+    assert "</script" not in (folder / "3Dmol-min.js").read_text(encoding="utf-8")
+
+
+def test_peptide_of_42_atoms(tmp_path: Path) -> None:
+    path = Path(__file__).parents[3] / "shared" / "data" / "xtb_Ac-Ala3-NHMe.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with np.load(path) as data:
+        symbols = [{1: "H", 6: "C", 7: "N", 8: "O"}[int(number)] for number in data["z"]]
+        record = reduce_record(symbols, data["R"][100])
+    text = page_of(record, tmp_path)
+    assert "331 of 861 pairs keep the accuracy" in text
+    assert len(text.encode()) < 2e6
+    Page(text)
+
+
+def test_viewer_starts_in_a_browser(pages: dict[str, str], tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no chromium here")
+    (tmp_path / "page.html").write_text(pages["reduce"], encoding="utf-8")
+    options = (
+        "--headless --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-sync "
+        "--disable-component-update --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader "
+        "--virtual-time-budget=4000 --dump-dom"
+    )
+    command = [browser, *options.split(), f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "page.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if "</html>" not in done.stdout:
+        pytest.skip(f"the browser did not start: {done.stderr[-200:]}")
+    state = re.search(r'class="live"[^>]*data-state="([^"]*)"', done.stdout)
+    assert state is None or state[1] == "ready"  # None: a browser without WebGL keeps the flat picture
+    assert 'href="blob:' in done.stdout
