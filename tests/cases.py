@@ -32,7 +32,10 @@ def several_terms():
     """A list of terms as local + non-local models use it: weights, amplitudes, several places, inner permutations."""
     pairs = PairSet.full(len(NUMBERS))
     index = {(i, j): k for k, (i, j) in enumerate(pairs.pairs)}
-    places = [[index[1, 0], index[3, 0], index[4, 0], index[4, 3]], [index[1, 0], index[4, 0], index[5, 0], index[5, 4]]]
+    places = [
+        [index[1, 0], index[3, 0], index[4, 0], index[4, 3]],
+        [index[1, 0], index[4, 0], index[5, 0], index[5, 4]],
+    ]
     local = Term(places, [[0, 1, 2, 3], [0, 2, 1, 3]], Matern52(1.5), 0.7, np.array([1.0, 2.0, 2.0, 0.5]), name="local")
     far = Term.over_all(pairs, METHYL, Matern52(4.0), amplitude=0.3)
     return pairs, (local, far)

@@ -1,9 +1,9 @@
 """Gossamer: kernel force fields for single molecules that find the few atom pairs the energy depends on.
 
-    import gossamer as gs
-    data = gs.read("traj.extxyz", energy_unit="eV", length_unit="Angstrom")
-    train, valid, test = data.split(200, 100, 500, seed=0)
-    small = gs.reduce(train, valid, tolerance=0.02).model
+import gossamer as gs
+data = gs.read("traj.extxyz", energy_unit="eV", length_unit="Angstrom")
+train, valid, test = data.split(200, 100, 500, seed=0)
+small = gs.reduce(train, valid, tolerance=0.02).model
 """
 
 from importlib import import_module
@@ -31,19 +31,20 @@ _WHERE = {
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
-    from gossamer.data.checks import inspect
-    from gossamer.data.dataset import Dataset
-    from gossamer.data.formats import read, write
-    from gossamer.errors import GossamerError
-    from gossamer.fit.record import train_record
-    from gossamer.fit.training import train
-    from gossamer.model.force_field import ForceField
-    from gossamer.model.model_file import load
-    from gossamer.model.pairs import PairSet
-    from gossamer.model.symmetry import find_symmetry
-    from gossamer.model.terms import Term
-    from gossamer.reduction.reducer import reduce
-    from gossamer.reporting.html import report
+    from gossamer.data.checks import inspect as inspect
+    from gossamer.data.dataset import Dataset as Dataset
+    from gossamer.data.formats import read as read
+    from gossamer.data.formats import write as write
+    from gossamer.errors import GossamerError as GossamerError
+    from gossamer.fit.record import train_record as train_record
+    from gossamer.fit.training import train as train
+    from gossamer.model.force_field import ForceField as ForceField
+    from gossamer.model.model_file import load as load
+    from gossamer.model.pairs import PairSet as PairSet
+    from gossamer.model.symmetry import find_symmetry as find_symmetry
+    from gossamer.model.terms import Term as Term
+    from gossamer.reduction.reducer import reduce as reduce
+    from gossamer.reporting.html import report as report
 
 
 def __getattr__(name: str):

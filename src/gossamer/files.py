@@ -18,12 +18,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: it is a folder; give the name of a file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
-        with temporary.open("wb"):
-            pass
+        with temporary.open("wb") as stream:
+            mode = os.fstat(stream.fileno()).st_mode
     except OSError as error:
         raise OutputError(f"{path}: it cannot be written ({error.strerror}); choose another place.") from error
     try:
         yield temporary
+        os.chmod(temporary, mode)  # some writers make files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: writing failed ({error.strerror or error}); check space and rights.") from error

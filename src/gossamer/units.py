@@ -8,12 +8,19 @@ _BOHR = 0.5291772105638411
 _KCAL_PER_MOL = 0.04336410390059322
 _KJ_PER_MOL = 0.010364269574711572
 
-ENERGY = {"eV": 1.0, "meV": 1e-3, "Hartree": _HARTREE, "Rydberg": _HARTREE / 2, "kcal/mol": _KCAL_PER_MOL, "kJ/mol": _KJ_PER_MOL}
+ENERGY = {
+    "eV": 1.0,
+    "meV": 1e-3,
+    "Hartree": _HARTREE,
+    "Rydberg": _HARTREE / 2,
+    "kcal/mol": _KCAL_PER_MOL,
+    "kJ/mol": _KJ_PER_MOL,
+}
 LENGTH = {"Angstrom": 1.0, "Bohr": _BOHR, "nm": 10.0, "pm": 0.01}
 
 _ALIASES = {
-    "ev": "eV", "mev": "meV", "hartree": "Hartree", "ha": "Hartree", "eh": "Hartree", "au": "Hartree", "a.u.": "Hartree",
-    "rydberg": "Rydberg", "ry": "Rydberg",
+    "ev": "eV", "mev": "meV", "hartree": "Hartree", "ha": "Hartree", "eh": "Hartree",
+    "au": "Hartree", "a.u.": "Hartree", "rydberg": "Rydberg", "ry": "Rydberg",
     "kcal/mol": "kcal/mol", "kcal": "kcal/mol", "kcal mol-1": "kcal/mol", "kcal mol^-1": "kcal/mol",
     "kj/mol": "kJ/mol", "kj": "kJ/mol", "kj mol-1": "kJ/mol",
     "angstrom": "Angstrom", "ang": "Angstrom", "a": "Angstrom", "å": "Angstrom", "aa": "Angstrom",

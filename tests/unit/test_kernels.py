@@ -15,7 +15,10 @@ def test_profile_is_the_reference():
 
 def test_factors_are_derivatives_of_each_other():
     h, s = 1e-4, np.linspace(0.5, 20, 50)
-    k0, k1, k2 = (lambda t: reference.matern52(t, 3.0)[0]), *(lambda t, n=n: reference.matern52(t, 3.0)[n] for n in (1, 2))
+    k0, k1, k2 = (
+        (lambda t: reference.matern52(t, 3.0)[0]),
+        *(lambda t, n=n: reference.matern52(t, 3.0)[n] for n in (1, 2)),
+    )
     np.testing.assert_allclose(-(k0(s + h) - k0(s - h)) / (2 * h) / s, k1(s), rtol=1e-6)
     np.testing.assert_allclose(-(k1(s + h) - k1(s - h)) / (2 * h) / s, k2(s), rtol=1e-6)
 

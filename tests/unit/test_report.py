@@ -181,7 +181,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are drawn but not rendered: ten times as fast, where their look does not matter."""
-    monkeypatch.setattr("gossamer.reporting.sections.svg", lambda figure, name, label: f"<svg><title>{name}</title></svg>")
+    monkeypatch.setattr(
+        "gossamer.reporting.sections.svg", lambda figure, name, label: f"<svg><title>{name}</title></svg>"
+    )
 
 
 # What a page is ---------------------------------------------------------------------------------------------------

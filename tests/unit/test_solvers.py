@@ -81,7 +81,7 @@ def test_an_indefinite_matrix_is_named():
     pairs, terms = CASES["plain"]()
     R = torch.from_numpy(structures(3))
     K = KernelOperator.build(terms, pairs, torch.cat([R, R]), -1e-3)
-    with pytest.raises(FitError, match="noise: with -0.001 the kernel matrix is not positive definite"):
+    with pytest.raises(FitError, match=r"noise: with -0\.001 the kernel matrix is not positive definite"):
         cholesky(K, labels(K), scale=1.0)
 
 

@@ -142,6 +142,36 @@ def test_a_left_handed_molecule_has_no_mirror_image_among_its_relabellings():
     assert np.array_equal(mirror[mirror], np.arange(9))
 
 
+def test_opposite_centres_are_exchanged_by_a_reflection_only():
+    """XYHC-CXYH: the meso form's centres are mirror images of one another, those of its chiral sister are alike.
+    X and Y are fluorine and helium, small enough to stand where ethane has hydrogen."""
+    positions, numbers = noisy("C2H6", 200, 0.02)
+    shape = molecule("C2H6").positions
+    mine = [h for h in range(8) if numbers[h] == 1 and shape[h, 2] > 0]
+    opposite = [int(np.argmin(np.linalg.norm(shape + shape[h], axis=1))) for h in mine]
+    for kinds_there, sign in [((9, 2, 9, 2), -1), ((9, 2, 2, 9), 1)]:
+        kinds = numbers.copy()
+        kinds[[*mine[:2], *opposite[:2]]] = kinds_there
+        graph = MolecularGraph.build(positions, kinds)
+        assert graph.generators()[1] == (2 if sign == 1 else 1)
+        assert (graph.relabelling({}, -1) is None) == (sign == 1)
+        assert find_symmetry(positions, kinds).order == 2
+
+
+def test_hydrogens_that_change_names_between_frames():
+    """One end of propane is written in another order in half of the frames: its handedness says nothing then, nor
+    does that of the other end, or the two ends could not be exchanged."""
+    positions, numbers = noisy("C3H8", 200, 0.03)
+    (_, _, hydrogens), (_, _, others) = methyls(positions, numbers)
+    positions[::2, hydrogens] = positions[::2][:, [hydrogens[1], hydrogens[0], hydrogens[2]]]
+    group = find_symmetry(positions, numbers)
+    ends = [p for p in group.perms if p[hydrogens[0]] in others]
+    assert len(ends) == group.order // 2
+    swap = np.arange(len(numbers))
+    swap[hydrogens[:2]] = hydrogens[1::-1]
+    assert tuple(swap) in as_set(group.perms)
+
+
 def test_many_free_groups_beside_a_chiral_centre_do_not_slow_the_search_down():
     """Ten methyl groups and one centre that cannot be inverted: plain backtracking would try 3^10 combinations."""
     numbers, neighbours, hands = [6, 9, 17, 35], [[1, 2, 3], [0], [0], [0]], [1, 0, 0, 0]
@@ -228,6 +258,7 @@ def test_given_permutations_are_put_in_order_and_checked():
         ([[0, 1, 1]], "row 0 is no permutation"),
         ([[0, 1]], "shape"),
         ([], "shape"),
+        ([[0, 1, 2], [0, 1]], "differ in length"),
     ]:
         with pytest.raises(UsageError, match=words):
             symmetry_from_perms(wrong, water)
@@ -246,6 +277,7 @@ def test_given_permutations_are_put_in_order_and_checked():
         "[[0, 1, 2, 3, 4], [0, 2, 1, 4, 3]]",
         '{"perms": ["()", "(1 2)(3 4)"]}',
         '["(0)", [0, 2, 1, 4, 3]]',
+        "[0, 1, 2, 3, 4]\n[0 2 1 4 3]",
     ],
 )
 def test_ways_to_write_permutations(text):
@@ -254,6 +286,7 @@ def test_ways_to_write_permutations(text):
 
 def test_a_cycle_sends_each_atom_to_the_next():
     assert parse_permutations("(0 1 2)", 4).tolist() == [[1, 2, 0, 3]]
+    assert parse_permutations("[1, 2, 0, 3]", 4).tolist() == [[1, 2, 0, 3]]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +305,10 @@ def test_a_cycle_sends_each_atom_to_the_next():
         ("(0 a)", "not written in cycles"),
         ("(0 1)(1 2)", "every atom once"),
         ("(2 3)", "every atom once"),
-        ("[1, 2, 0]", "neither a row"),
+        ("[[0, 1.5, 2]]", "neither a row"),
+        ("[3, 2, 0]", "each of the atoms 0 to 2"),
+        ('{"perms": 3}', "none found"),
+        ('{"perms": [3, "x"]}', "neither a row"),
     ],
 )
 def test_permutations_that_cannot_be_read(text, words):
@@ -402,6 +438,18 @@ def test_a_group_tried_in_parts_is_the_group_tried_as_a_whole(monkeypatch, most)
         assert found[most].supported == found[300].supported
         positions = spun(positions, (anchor, carbon), hydrogens, np.random.default_rng(carbon).integers(3, size=200))
     assert find_symmetry(positions, numbers).order == 18
+    assert find_symmetry(positions, numbers, limit=17).order in (6, 9)
+
+
+def test_the_order_in_which_elements_are_tried_does_not_show():
+    """Overlaps with a group's elements after each pair was brought together by one of them are those before, sorted
+    by the products; the group of ammonia does not commute."""
+    positions, _ = noisy("NH3", 40)
+    factor = symmetry._Factor.build(close_group([[0, 2, 3, 1], [0, 2, 1, 3]], 6))
+    x = symmetry._descriptors(positions).T
+    first, second = x[:, :20], x[:, 20:]
+    table = symmetry._Table.build(factor, first, *factor.align(first, second), least=0.0)
+    np.testing.assert_allclose(table.overlaps, factor.overlaps(first, second), rtol=1e-12)
 
 
 @pytest.mark.parametrize("exchange", [True, False])
@@ -470,7 +518,9 @@ def test_data_that_show_nothing():
     group = find_symmetry(positions, numbers)
     assert (group.order, group.found, group.supported) == (1, 6, 1)
     assert "one structure" in group.note
-    assert find_symmetry(positions[[0, 0, 0]], numbers).order == 1  # ties are no evidence
+    benzene, kinds = noisy("C6H6", 1, 0.0)
+    turns, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 3, 3)))
+    assert find_symmetry(benzene @ turns, kinds).order == 1  # ties, broken by rounding, are no evidence
     assert find_symmetry(np.zeros((5, 1, 3)), np.array([2])).order == 1
     assert "no symmetry to use" in find_symmetry(*noisy("HCl")).note
     trivial = Symmetry.trivial(4)

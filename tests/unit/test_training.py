@@ -36,7 +36,7 @@ def test_a_learnable_force_field_is_learned(parts):
 def test_both_solvers_agree(parts):
     direct = fit(parts.train, **OPTIONS, solver="cholesky")
     iterated = fit(parts.train, **OPTIONS, solver="cg")
-    assert (direct.plan.solver, iterated.plan.solver) == ("cholesky", "cg")
+    assert (direct.fitted.plan.solver, iterated.fitted.plan.solver) == ("cholesky", "cg")
     a, b = direct.model.predict(parts.test.positions), iterated.model.predict(parts.test.positions)
     assert np.abs(a.forces - b.forces).max() < 5 * iterated.solution.residual + 1e-6
 

@@ -45,7 +45,9 @@ class GossamerCalculator(Calculator):
                 "reorder them as in the training data."
             )
         if np.any(atoms.pbc):
-            raise UsageError("atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False.")
+            raise UsageError(
+                "atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False."
+            )
         prediction = self.model.predict(atoms.positions)
         energy = float(prediction.energies[0])
         self.atoms = atoms

@@ -77,9 +77,7 @@ class KernelOperator:
         a = v[: self.n_forces].view(self.n_structures, -1, 3)
         pushed = -self.pairs.push(self.dx, a)
         w = v[self.n_forces :] if self.energies else None
-        return [
-            (term.gather(pushed), None if w is None else w.repeat_interleave(term.n_places)) for term in self.terms
-        ]
+        return [(term.gather(pushed), None if w is None else w.repeat_interleave(term.n_places)) for term in self.terms]
 
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """K v for v (n,)."""

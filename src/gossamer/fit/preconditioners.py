@@ -98,10 +98,10 @@ def _draw(K: "KernelOperator", weights: np.ndarray, count: int, rng: np.random.G
     n3 = K.n_forces // K.n_structures
     owner = np.append(np.arange(K.n_forces) // n3, np.arange(K.size - K.n_forces))
     by_structure = np.bincount(owner, weights, K.n_structures)
-    n_structures = min(PIVOT_STRUCTURES, np.count_nonzero(by_structure))
+    n_structures = min(PIVOT_STRUCTURES, int(np.count_nonzero(by_structure)))
     chosen = rng.choice(K.n_structures, n_structures, replace=False, p=by_structure / by_structure.sum())
     weights = np.where(np.isin(owner, chosen), weights, 0.0)
-    count = min(count, np.count_nonzero(weights))
+    count = min(count, int(np.count_nonzero(weights)))
     return np.sort(rng.choice(K.size, count, replace=False, p=weights / weights.sum()))
 
 

@@ -1,6 +1,6 @@
 """Records: what a run did and measured, as plain JSON values."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def header(kind: str, command: str) -> dict[str, Any]:
         "format": FORMAT,
         "kind": kind,
         "version": __version__,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": machine(),
     }
@@ -146,8 +146,8 @@ def settings_of(fit: Fit) -> dict[str, Any]:
         "noise": s.noise,
         "relative_noise": s.relative_noise,
         "energies_as_labels": s.energies,
-        "solver": fit.plan.solver,
-        "preconditioner_columns": fit.plan.columns,
+        "solver": fit.fitted.plan.solver,
+        "preconditioner_columns": fit.fitted.plan.columns,
         "memory_gib": s.memory,
         "seed": s.seed,
     }
@@ -161,7 +161,9 @@ def train_record(
     errors = {n: fit.model.test(d) for n, d in parts.items() if d is not None and len(d)}
     shown = next(d for n, d in parts.items() if n in errors and d is not None)
     distances = mean_distances(train.positions, fit.model.pairs)
-    row = describe_model("full", fit.model.pairs, distances, errors, fit.solution, fit.solve_seconds, length=fit.settings.length)
+    row = describe_model(
+        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds, length=fit.settings.length
+    )
     return header("train", command) | {
         "data": describe_data(train, valid, test),
         "settings": settings_of(fit),

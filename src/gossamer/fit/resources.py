@@ -84,7 +84,7 @@ def plan(n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: fl
     if chosen.bytes > budget or (chosen.solver == "cg" and columns < 10):
         wanted = max(chosen.bytes, base + 1.3 * 8 * n * 50) / GIB
         raise MemoryBudgetError(
-            f"memory: {wanted:.1f} GiB are needed for {n:,} unknowns with the {chosen.solver} solver, but the budget is "
-            f"{budget / GIB:.1f} GiB; give more with --memory, or train on fewer structures."
+            f"memory: {wanted:.3g} GiB are needed for {n:,} unknowns with the {chosen.solver} solver, but the budget "
+            f"is {budget / GIB:.3g} GiB; give more with --memory, or train on fewer structures."
         )
     return chosen

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
 LENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 NOISES = (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # relative to the mean prior variance of a force component
-START_LENGTH, START_NOISE = 20.0, 1e-6
+START_LENGTH, START_NOISE = 20.0, 1e-5
 SEARCH_STRUCTURES = 120  # structures a length search trains on
 WATCHED = 60  # validation structures looked at while iterating
-MAX_IMAGES = 12  # of the global term by default: its cost is proportional to them
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,18 @@ class Settings:
     solver: str = "auto"
     memory: float | None = None  # GiB
     seed: int = 0
-    stop: StopRule = StopRule()
+    stop: StopRule = field(default_factory=StopRule)
+    max_images: int = 12  # permutations of the global term, to which its cost is proportional; 36 is thorough
 
     def __post_init__(self) -> None:
+        if self.max_images < 1:
+            raise UsageError(f"max_images: {self.max_images} given; at least 1 permutation, the identity, is needed.")
         if self.solver not in ("auto", "cholesky", "cg"):
             raise UsageError(f"solver: {self.solver!r} is not known; use auto, cholesky or cg.")
         if self.noise is not None and not 0 <= self.noise < float("inf"):
-            raise UsageError(f"noise: {self.noise} given, but it is a variance and cannot be negative; 1e-10 is sgdml's.")
+            raise UsageError(
+                f"noise: {self.noise} given, but it is a variance and cannot be negative; 1e-10 is sgdml's."
+            )
         if self.memory is not None and not self.memory > 0:
             raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
         if self.length is not None:
@@ -93,6 +97,10 @@ class Fitted:
     noise: float
     mean_variance: float
     seconds: float
+
+    def light(self) -> "Fitted":
+        """Without the preconditioner, the largest part: enough to start a fit of other terms."""
+        return replace(self, preconditioner=None)
 
 
 def fit_terms(
@@ -198,7 +206,9 @@ def search_length(
         fitted = fit_terms(terms_of(length), pairs, part, valid, settings)
         relative = fitted.noise / fitted.mean_variance
         trials[length] = Trial(length, relative, fitted.model.test(valid).force_rmse)
-        progress(Event("search length", len(trials), None, f"length {length:g}", {"valid": trials[length].valid_force_rmse}))
+        progress(
+            Event("search length", len(trials), None, f"length {length:g}", {"valid": trials[length].valid_force_rmse})
+        )
         return trials[length].valid_force_rmse
 
     best = climb(LENGTHS, START_LENGTH, error)
@@ -206,7 +216,7 @@ def search_length(
 
 
 def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]) -> float:
-    """Best point of a grid under a function taken to have one valley, walking from `start`; each point is tried once."""
+    """Best point of a grid under a function with one valley, walking from `start`; each point is tried once."""
     values: dict[float, float] = {}
 
     def at(k: int) -> float:
@@ -254,17 +264,19 @@ class Fit:
     """What `fit` returns: the model, how the solver ended, the searches, and the symmetry used."""
 
     model: ForceField
-    solution: Solution
+    fitted: Fitted  # the one training that gave the model, with its own seconds
     symmetry: Symmetry
     settings: Settings  # with the length and noise that were found
     trials: tuple[Trial, ...]
-    plan: Plan
     seconds: float  # all of it, symmetry and searches included
-    solve_seconds: float  # of the one training that gave the model
+
+    @property
+    def solution(self) -> Solution:
+        return self.fitted.solution
 
 
-def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, seed: int) -> Symmetry:
-    """ "auto": found in the training structures, at most MAX_IMAGES permutations; "none"; an array (S, N); or a
+def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:
+    """ "auto": found in the training structures, at most `max_images` permutations; "none"; an array (S, N); or a
     Symmetry made before."""
     if isinstance(symmetry, Symmetry):
         return symmetry
@@ -273,7 +285,7 @@ def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, se
     if symmetry == "none":
         return Symmetry.trivial(train.n_atoms)
     if symmetry == "auto":
-        return find_symmetry(train.positions, train.numbers, limit=MAX_IMAGES, seed=seed)
+        return find_symmetry(train.positions, train.numbers, limit=settings.max_images, seed=settings.seed)
     raise UsageError(f"symmetry: {symmetry!r} is not known; use auto, none, or an array of permutations.")
 
 
@@ -297,7 +309,7 @@ def fit(
     valid: structures on which length and noise are chosen and iterations are stopped; without them the length is 20
     unless given.  terms: "global", one term over all pairs (or over `pairs`).
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
-    (length, noise, energies, solver, memory in GiB, seed, stop).
+    (length, noise, relative_noise, search_noise, energies, solver, memory in GiB, seed, stop, max_images).
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     if terms != "global":
@@ -305,7 +317,7 @@ def fit(
     settings = make_settings(options)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
-    group = resolve_symmetry(symmetry, train, settings.seed)
+    group = resolve_symmetry(symmetry, train, settings)
     progress(Event("symmetry", 1, 1, group.note))
 
     def terms_of(length: float) -> tuple[Term, ...]:
@@ -328,7 +340,7 @@ def fit(
     settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
     seconds = time.perf_counter() - began
-    return Fit(model, fitted.solution, group, settings, tuple(trials), fitted.plan, seconds, fitted.seconds)
+    return Fit(model, fitted.light(), group, settings, tuple(trials), seconds)
 
 
 def make_settings(options: dict[str, Any]) -> Settings:
@@ -346,7 +358,9 @@ def check_trainable(train: Dataset, valid: Dataset | None) -> None:
     if train.n_atoms < 2:
         raise DataError(f"atoms: the structures have {train.n_atoms}; a force field of pairs needs at least 2.")
     if len(train) < 2:
-        raise DataError(f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual.")
+        raise DataError(
+            f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual."
+        )
     for name, data in (("training", train), ("validation", valid)):
         if data is None:
             continue

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gossamer.data.dataset import Dataset
     from gossamer.model.kernel_sum import TrainingRows
+    from gossamer.model.single import SingleEvaluator
 
 
 class Prediction(NamedTuple):
@@ -66,7 +67,9 @@ class ForceField:
             raise UsageError(f"terms: {len(self.terms)} given with {len(self.coefficients)} sets of coefficients.")
         for term, c in zip(self.terms, self.coefficients, strict=True):
             if c.X.shape != c.V.shape or c.X.shape[1] != term.n_pairs or len(c.X) % term.n_places:
-                raise UsageError(f"term {term.name!r}: X {c.X.shape} and V {c.V.shape} do not fit {term.n_pairs} pairs.")
+                raise UsageError(
+                    f"term {term.name!r}: X {c.X.shape} and V {c.V.shape} do not fit {term.n_pairs} pairs."
+                )
             if not (np.all(np.isfinite(c.X)) and np.all(np.isfinite(c.V))):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
 
@@ -82,9 +85,12 @@ class ForceField:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
+        structures = self._checked(positions)
+        if len(structures) == 1:
+            energy, force = self._single(structures[0])
+            return Prediction(np.array([energy]), force[None])
         import torch
 
-        structures = self._checked(positions)
         energies = np.empty(len(structures))
         forces = np.empty(structures.shape)
         step = max(1, int(2**26 // (len(self.pairs) * 8 * 6)))
@@ -97,7 +103,7 @@ class ForceField:
         return Prediction(self.constant + self.scale * energies, self.scale * forces)
 
     def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Sum over terms at molecule descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
+        """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
         from gossamer.model.kernel_sum import kernel_sum
 
         energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
@@ -154,7 +160,9 @@ class ForceField:
         if structures.ndim == 2:
             structures = structures[None]
         if structures.ndim != 3 or structures.shape[1:] != (self.n_atoms, 3):
-            raise UsageError(f"positions: shape {np.shape(positions)}, but the model needs (structures, {self.n_atoms}, 3).")
+            raise UsageError(
+                f"positions: shape {np.shape(positions)}, but the model needs (structures, {self.n_atoms}, 3)."
+            )
         if not np.all(np.isfinite(structures)):
             raise DataError("positions: some are NaN or infinite; remove those structures.")
         i, j = self.pairs.pairs.T
@@ -168,6 +176,14 @@ class ForceField:
                     "Angstrom apart); remove that structure."
                 )
         return structures
+
+    @cached_property
+    def _single(self) -> "SingleEvaluator":
+        import os
+
+        from gossamer.model.single import SingleEvaluator
+
+        return SingleEvaluator.build(self, threads=os.cpu_count() or 1)
 
     @cached_property
     def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":

@@ -106,8 +106,8 @@ def kernel_sum(
     energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
     for start in range(0, len(x), block):
         part = permuted_rows(x[start : start + block] - rows.shift, images)
-        e, g = contract(kernel.profile(squared_distances(part, rows)), part, rows, V, w)
-        e, g = fold_images(e, g, images)
+        e, g = fold_images(*contract(kernel.profile(squared_distances(part, rows)), part, rows, V, w), images)
+        assert e is not None
         energies[start : start + block], gradients[start : start + block] = e, g
     return energies, gradients
 

@@ -25,7 +25,9 @@ def save(model: ForceField, path: str | Path) -> Path:
     arrays = {"numbers": model.numbers.astype(np.int64), "pairs": model.pairs.pairs}
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
-        terms.append({"name": term.name, "kernel": "matern52", "length": term.kernel.length, "amplitude": term.amplitude})
+        terms.append(
+            {"name": term.name, "kernel": "matern52", "length": term.kernel.length, "amplitude": term.amplitude}
+        )
         found = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in found.items() if a is not None}
     header = {
@@ -78,7 +80,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
     try:
         with safe_open(str(path), framework="numpy") as stream:
-            return {key: stream.get_tensor(key) for key in stream.keys()}, stream.metadata() or {}
+            names = stream.keys()
+            return {name: stream.get_tensor(name) for name in names}, stream.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(
             f"{path}: it is not a model file, or it is truncated; give a .gossamer file or an sgdml model npz."

@@ -71,12 +71,16 @@ def export_sgdml(model: ForceField, path: str | Path) -> Path:
     length that is not a whole number (sgdml stores an integer)."""
     term, c = model.terms[0], model.coefficients[0]
     full = PairSet.full(model.n_atoms)
-    if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(np.not_equal(term.weights, 1)):
+    if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(term.weights != 1):
         raise UsageError("export: sgdml knows one unweighted term only; train with terms='global'.")
     if not np.array_equal(model.pairs.pairs, full.pairs) or not np.array_equal(term.places[0], np.arange(len(full))):
-        raise UsageError(f"export: sgdml needs all {len(full)} pairs, the model keeps {len(model.pairs)}; export the full model.")
+        raise UsageError(
+            f"export: sgdml needs all {len(full)} pairs, the model keeps {len(model.pairs)}; export the full model."
+        )
     if term.kernel.length != int(term.kernel.length):
-        raise UsageError(f"export: sgdml stores whole lengths only, the model has {term.kernel.length}; train with a whole one.")
+        raise UsageError(
+            f"export: sgdml stores whole lengths only, the model has {term.kernel.length}; train with a whole one."
+        )
     perms = _atom_permutations(model)
     offsets = len(full) * np.arange(len(perms))[:, None]
     per_energy = units.energy_in_ev("kcal/mol")

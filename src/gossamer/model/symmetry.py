@@ -209,18 +209,20 @@ def parse_permutations(text: str, n_atoms: int) -> np.ndarray:
     """
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     entries: Any = [line for line in lines if line]
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"permutations: no valid JSON ({error}); correct it or give one per line.") from None
+    try:
+        content = json.loads(text)
         entries = content.get("perms") if isinstance(content, dict) else content
+    except json.JSONDecodeError as error:
+        if text.lstrip().startswith(("{", "[[", '["')):
+            raise UsageError(f"permutations: no valid JSON ({error}); correct it or give one per line.") from None
     if not isinstance(entries, list) or not entries:
         raise UsageError("permutations: none found; give one per line, as a row of atoms or as cycles like (0 1 2).")
+    if isinstance(entries[0], int):
+        entries = [entries]
     return np.stack([_parse_entry(entry, n_atoms) for entry in entries])
 
 
-def _parse_entry(entry: object, n_atoms: int) -> np.ndarray:
+def _parse_entry(entry: Any, n_atoms: int) -> np.ndarray:
     shown = str(entry) if len(str(entry)) < 60 else str(entry)[:57] + "..."
     if isinstance(entry, str) and "(" in entry:
         if not re.fullmatch(r"(\s*\([\d\s,]*\))*\s*", entry):
@@ -235,7 +237,7 @@ def _parse_entry(entry: object, n_atoms: int) -> np.ndarray:
         return perm
     row = re.split(r"[\s,]+", entry.strip(" []")) if isinstance(entry, str) else entry
     try:
-        perm = np.array([int(a) for a in row], dtype=np.int64)  # type: ignore[attr-defined]
+        perm = np.array([int(str(a)) for a in row], dtype=np.int64)
     except (TypeError, ValueError):
         raise UsageError(f"permutations: '{shown}' is neither a row of atoms nor cycles; correct it.") from None
     if len(perm) != n_atoms or np.any(np.sort(perm) != np.arange(n_atoms)):
@@ -245,7 +247,10 @@ def _parse_entry(entry: object, n_atoms: int) -> np.ndarray:
 
 def _checked(perms: np.ndarray | Sequence[np.ndarray], numbers: np.ndarray | None = None) -> np.ndarray:
     """perms as (S, N) int64.  Raises UsageError when a row is no permutation, or exchanges elements."""
-    rows = np.array(perms, dtype=np.int64)
+    try:
+        rows = np.array(perms, dtype=np.int64)
+    except ValueError:
+        raise UsageError("perms: the rows differ in length; every permutation names all atoms.") from None
     if rows.ndim != 2 or not len(rows) or (numbers is not None and rows.shape[1] != len(numbers)):
         raise UsageError(
             f"perms: shape {rows.shape}, expected (permutations, {'atoms' if numbers is None else len(numbers)})."
@@ -364,7 +369,8 @@ def _supported(
     used = supported if prod(step.index for step in supported) <= limit else _grow(tables, limit)
     settled = [_Factor.build(group) for group in _factors([step.perm for step in supported])[0]]
     alone = [_try_alone(perm, first, second, factors, settled) for perm in large]
-    alone = sorted((step for step in alone if step.fraction >= least), key=lambda step: -step.worth)
+    alone = [step for step in alone if step.index > 1 and step.fraction >= least]  # index 1: made up of small ones
+    alone.sort(key=lambda step: -step.worth)
     for step in alone:
         if group_order([s.perm for s in [*used, step]]) <= limit:
             used = [*used, step]
@@ -483,7 +489,7 @@ def _try_alone(
         for factor in settled:
             aligned, _ = factor.align(first, aligned)
         values.append(np.einsum("pk,pk->k", first, aligned))
-    closer = np.max(values[1:], axis=0) > values[0] * (1 + TIE)
+    closer = np.max(values, axis=0) > values[0] * (1 + TIE)
     return _Step(perm, float(np.mean(closer)), len(values))
 
 

@@ -28,7 +28,7 @@ class Term:
     perms: np.ndarray
     kernel: Matern52
     amplitude: float = 1.0
-    weights: np.ndarray | None = None
+    weights: np.ndarray = None  # type: ignore[assignment]  # None: all 1
     name: str = "global"
     inverse_perms: np.ndarray = field(init=False, repr=False)
 

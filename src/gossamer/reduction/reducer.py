@@ -44,6 +44,9 @@ class Candidate:
     errors: dict[str, Errors]
     entry: dict[str, Any]
 
+    def renamed(self, label: str, **extra: Any) -> "Candidate":
+        return replace(self, label=label, entry=self.entry | {"label": label} | extra)
+
     @property
     def valid_rmse(self) -> float:
         return self.errors["valid"].force_rmse
@@ -97,21 +100,27 @@ def reduce(
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
+    if valid is None or len(valid) == 0:
+        raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
     check_trainable(train, valid)
-    if len(train) + len(valid) == 0 or valid is None:
-        raise UsageError("validation: reduce needs validation structures; ask for some with --valid.")
     fit = fit_model(train, valid, symmetry=symmetry, progress=progress, **options)
     bench = _bench(train, valid, test, fit, pool, score_structures, progress)
     total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
-    tried = 0
+    full, done = _full_candidate(bench)
+    tried = {full.rows.tobytes(): (full, done)}
+    attempts = 0
 
     def attempt(label: str, rows: np.ndarray, **extra: Any) -> Candidate:
-        nonlocal tried
-        tried += 1
-        progress(Event("reduce", tried, total, f"{label}: {len(rows)} of {len(bench.pairs)} pairs"))
-        return _train_candidate(bench, label, rows, progress, **extra)
+        """Train on the pairs `rows`, starting from the fit nearest in size; a descriptor met before is not refitted."""
+        nonlocal attempts
+        progress(Event("reduce", attempts, total, f"{label}: {len(rows)} of {len(bench.pairs)} pairs"))
+        attempts += 1
+        if (key := rows.tobytes()) in tried:
+            return tried[key][0].renamed(label, **extra)
+        nearest = min(tried.values(), key=lambda t: abs(len(t[0].rows) - len(rows)))[1]
+        tried[key] = _train_candidate(bench, label, rows, nearest, progress, **extra)
+        return tried[key][0]
 
-    full = _full_candidate(bench)
     cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
             for q in sorted(quantiles) for rows, added in [_cut(bench, q)]]  # fmt: skip
     limit = (1 + tolerance) * min(c.valid_rmse for c in [full, *cuts])
@@ -157,26 +166,33 @@ def _bench(
     return _Bench(train, valid, test, fit, orbits, scores, distances, rank, len(drawn))
 
 
-def _full_candidate(bench: _Bench) -> Candidate:
+def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
     fit = bench.fit
     rows = np.arange(len(bench.pairs))
-    return _candidate(bench, "full", rows, fit.model, fit.solution, fit.solve_seconds, selection="full", quantile=None)
+    candidate = _candidate(
+        bench, "full", rows, fit.model, fit.solution, fit.fitted.seconds, selection="full", quantile=None
+    )
+    return candidate, fit.fitted
 
 
-def _train_candidate(bench: _Bench, label: str, rows: np.ndarray, progress: Progress, **extra: Any) -> Candidate:
+def _train_candidate(
+    bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, **extra: Any
+) -> tuple[Candidate, Fitted]:
     pairs = bench.pairs.keep(rows)
     group, settings = bench.fit.symmetry, bench.settings
     kernel = Matern52(settings.length or 1.0)
     provenance = make_provenance(bench.train, group, settings)
     fitted: Fitted = fit_terms(
         (Term.over_all(pairs, group.perms, kernel),), pairs, bench.train, bench.valid, settings,
-        provenance=provenance, progress=progress,
+        previous=nearest, provenance=provenance, progress=progress,
     )  # fmt: skip
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
-    return _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, **extra)
+    return _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, **extra), fitted.light()
 
 
-def _candidate(bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra) -> Candidate:
+def _candidate(
+    bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra
+) -> Candidate:
     parts = {"test": bench.test, "valid": bench.valid}
     errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
@@ -233,7 +249,9 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tup
         rows, added = _repair_rank(bench, np.flatnonzero(np.isin(bench.orbits, order[: max(count, 1)])))
         if not floor < len(rows) < len(good.rows) or len(good.rows) - floor < 0.02 * len(bench.pairs):
             break
-        candidate = attempt(f"refined {len(refined) + 1}", rows, quantile=None, selection="relevance", added_orbits=added)
+        candidate = attempt(
+            f"refined {len(refined) + 1}", rows, quantile=None, selection="relevance", added_orbits=added
+        )
         refined.append(candidate)
         if candidate.valid_rmse <= limit:
             good = candidate
@@ -282,7 +300,14 @@ def _record(
     shown = test if test is not None and len(test) else valid
     kept = np.isin(np.arange(len(bench.pairs)), chosen.rows)
     table = [
-        {"i": int(i), "j": int(j), "distance": round(float(d), 4), "score": float(f"{s:.6g}"), "orbit": int(o), "kept": bool(k)}
+        {
+            "i": int(i),
+            "j": int(j),
+            "distance": round(float(d), 4),
+            "score": float(f"{s:.6g}"),
+            "orbit": int(o),
+            "kept": bool(k),
+        }
         for (i, j), d, s, o, k in zip(bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, strict=True)
     ]
     return rec.header("reduce", command) | {

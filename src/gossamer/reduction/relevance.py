@@ -26,9 +26,7 @@ def masking_scores(
     is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair, the same for pairs that are
     permutations of each other."""
     n_orbits = int(orbits.max()) + 1
-    terms = [
-        _MaskedTerm.of(term, c, orbits) for term, c in zip(model.terms, model.coefficients, strict=True)
-    ]
+    terms = [_MaskedTerm.of(term, c, orbits) for term, c in zip(model.terms, model.coefficients, strict=True)]
     squares = torch.zeros(n_orbits, dtype=torch.float64)
     for q, structure in enumerate(positions):
         x, dx = model.pairs.forward(torch.from_numpy(structure[None]))

@@ -1,0 +1,46 @@
+"""What the benchmarks share: the machine, medians, and where results go."""
+
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gossamer.fit.resources import machine
+from gossamer.units import energy_in_ev
+from gossamer.version import __version__
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SHARED = ROOT.parent / "shared" / "data"
+RESULTS = HERE / "results"
+PARITY_PYTHON = ROOT / ".parity-venv" / "bin" / "python"
+KCAL = energy_in_ev("kcal/mol")
+
+
+def median_seconds(call: Callable[[], object], repeats: int = 7) -> float:
+    """Median wall time of `call`, after one call that is not counted."""
+    call()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def save(name: str, rows: object) -> None:
+    """Write results/NAME.json with the machine, the version and the commit."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    RESULTS.mkdir(exist_ok=True)
+    content = {"machine": machine(), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def table(rows: list[dict[str, object]]) -> None:
+    """Print rows as a Markdown table."""
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()) + " |")

@@ -1,0 +1,153 @@
+"""What a verb works on: data read as the user said, split into parts, and permutations from a file."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gossamer.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.force_field import ForceField
+
+DEFAULT_VALID = 100
+DEFAULT_TEST = 500
+MAX_GROUP = 10_000  # permutations a user's generators may make
+ENOUGH_TO_SCORE = 100  # unused structures from which on pairs are scored on them and not on the test set
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user said about a file of structures; None: as the file says."""
+
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    forces_unit: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    index: str = ":"
+
+    def read(self, path: Path) -> "Dataset":
+        """The data in eV and Angstrom."""
+        import gossamer as gs
+
+        return gs.read(path, **asdict(self))
+
+
+class Parts(NamedTuple):
+    """Disjoint parts of the data, None where empty.  pool: structures to score pairs on, in no other part."""
+
+    train: "Dataset"
+    valid: "Dataset | None"
+    test: "Dataset | None"
+    pool: "Dataset | None"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many structures to draw for what; None: a default that the data can afford."""
+
+    train: int
+    valid: int | None
+    test: int | None
+    seed: int
+
+    def split(self, data: "Dataset") -> Parts:
+        """Raises UsageError when there are fewer structures than asked for."""
+        import numpy as np
+
+        data = data.deduplicated()
+        left = max(0, len(data) - self.train)
+        valid = min(DEFAULT_VALID, max(1, self.train // 2), left) if self.valid is None else self.valid
+        test = min(DEFAULT_TEST, max(0, left - valid)) if self.test is None else self.test
+        parts = data.split(self.train, valid, test, seed=self.seed)
+        used = np.concatenate([part.frames for part in parts])
+        pool = data.take(~np.isin(data.frames, used))
+        return Parts(parts.train, parts.valid if valid else None, parts.test if test else None,
+                     pool if len(pool) >= ENOUGH_TO_SCORE else None)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How to fit: the options of `gossamer.fit.training.fit` that stand on the command line."""
+
+    length: float | None
+    noise: float | None
+    search_noise: bool
+    energies: bool
+    solver: str
+    memory: float | None
+    seed: int
+    max_images: int
+
+    def options(self) -> dict[str, Any]:
+        """As keyword arguments.  Raises UsageError for a value that cannot be."""
+        from gossamer.fit.training import make_settings
+
+        options = asdict(self)
+        make_settings(options)
+        return options
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that `train` and `reduce` are told about their input.  command: the whole command line, for the record."""
+
+    data: Path
+    reading: Reading
+    sizes: Sizes
+    fitting: Fitting
+    symmetry: str
+    quiet: bool
+    command: str
+
+    def prepare(self) -> "tuple[Parts, dict[str, Any]]":
+        """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
+        options = self.fitting.options()
+        data = self.reading.read(self.data)
+        parts = self.sizes.split(data)
+        options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
+        if not self.quiet:
+            from gossamer.cli import text
+            from gossamer.cli.outputs import console
+
+            drawn = {"train": parts.train, "validate": parts.valid, "test": parts.test, "score pairs": parts.pool}
+            lines = [*text.what_was_read(data), text.sizes(drawn, self.sizes.seed, len(data.repeats()[0]))]
+            console(stderr=True).print("\n".join(lines), markup=False)
+        return parts, options
+
+
+def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
+    """ "auto" and "none" as they are, else the permutations (S, N) in the text file of that name."""
+    if choice in ("auto", "none"):
+        return choice
+    from gossamer.model.symmetry import close_group, parse_permutations
+
+    try:
+        return close_group(parse_permutations(Path(choice).read_text(encoding="utf-8"), n_atoms), MAX_GROUP)
+    except OSError as error:
+        reason = (error.strerror or "unreadable").lower()
+        raise UsageError(
+            f"--symmetry: {choice!r} is neither auto nor none, and no file ({reason}); check it."
+        ) from error
+
+
+def require_same_atoms(model: "ForceField", data: "Dataset") -> None:
+    """Raise UsageError when the structures are not the model's molecule with its order of atoms."""
+    import numpy as np
+
+    from gossamer.data.dataset import hill_formula
+
+    if np.array_equal(data.numbers, model.numbers):
+        return
+    source, wanted = data.provenance.source, hill_formula(model.numbers)
+    if data.formula != wanted:
+        raise UsageError(
+            f"{source}: it holds {data.formula}, but the model is for {wanted}; give structures of that molecule."
+        )
+    atom = int(np.flatnonzero(data.numbers != model.numbers)[0])
+    raise UsageError(
+        f"{source}: its atoms stand in another order than the model's (first at atom {atom}); reorder them."
+    )

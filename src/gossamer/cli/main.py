@@ -1,0 +1,76 @@
+"""The `gossamer` command: its verbs, and how it ends."""
+
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gossamer.cli.convert import convert
+from gossamer.cli.inspect import inspect
+from gossamer.cli.predict import predict
+from gossamer.cli.problems import explain
+from gossamer.cli.reduce import reduce
+from gossamer.cli.report import report
+from gossamer.cli.test import test
+from gossamer.cli.train import train
+from gossamer.version import __version__
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+for _verb in (inspect, convert, train, reduce, test, predict, report):
+    app.command()(_verb)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"gossamer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _gossamer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="GOSSAMER_DEBUG", help="Show where an error came from.")
+    ] = False,
+) -> None:
+    """Kernel force fields for single molecules that find the few atom pairs the energy depends on.
+
+    Start with: gossamer reduce DATA --train 200 --out DIR
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; returns the exit code.  A failure is one sentence on standard error."""
+    debug = False
+    try:
+        command = typer.main.get_command(app)
+        record = shlex.join(["gossamer", *arguments])
+        with command.make_context("gossamer", list(arguments) or ["--help"], obj=record) as context:
+            debug = bool(context.params.get("debug"))
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except typer.Exit as end:
+        return end.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exception(error)
+        if isinstance(error, BrokenPipeError):  # the reader has gone; what is still buffered has no place to go
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sentence, code = explain(error)
+        if sentence:
+            print(f"gossamer: {sentence}", file=sys.stderr)
+        return code
+
+
+def main() -> None:
+    """Entry point of the `gossamer` script."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job so; clean up as for Ctrl-C
+    sys.exit(run(sys.argv[1:]))

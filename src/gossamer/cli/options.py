@@ -1,0 +1,98 @@
+"""Arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+_READING = "Reading DATA"
+_SIZES = "Structures"
+_MODEL = "Model"
+_OUTPUT = "Output"
+
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Structures with forces: sgdml npz, extxyz, or what ASE reads.")
+]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .gossamer file, or an sgdml model npz.")]
+
+EnergyUnit = Annotated[
+    str | None,
+    typer.Option(metavar="UNIT", help="Energies of DATA: eV, kcal/mol, Hartree ...", rich_help_panel=_READING),
+]
+LengthUnit = Annotated[
+    str | None, typer.Option(metavar="UNIT", help="Lengths of DATA: Angstrom, Bohr ...", rich_help_panel=_READING)
+]
+ForcesUnit = Annotated[
+    str | None,
+    typer.Option(metavar="UNIT", help="Forces, where not energy/length: Hartree/Bohr ...", rich_help_panel=_READING),
+]
+EnergyKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Where the energies stand in DATA.", rich_help_panel=_READING)
+]
+ForcesKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Where the forces stand in DATA.", rich_help_panel=_READING)
+]
+Index = Annotated[
+    str, typer.Option(metavar="FRAMES", help="Frames to read: a number or start:stop:step.", rich_help_panel=_READING)
+]
+
+TrainSize = Annotated[
+    int, typer.Option("--train", metavar="N", min=1, help="Structures to train on.", rich_help_panel=_SIZES)
+]
+ValidSize = Annotated[
+    int | None,
+    typer.Option(
+        "--valid", metavar="N", min=0, rich_help_panel=_SIZES,
+        help="Structures that choose length, stopping and pairs; by default half of --train, at most 100.",
+    ),
+]  # fmt: skip
+TestSize = Annotated[
+    int | None,
+    typer.Option(
+        "--test", metavar="N", min=0, rich_help_panel=_SIZES,
+        help="Structures to measure errors on; by default what remains, at most 500.",
+    ),
+]  # fmt: skip
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Of every random choice.", rich_help_panel=_SIZES)]
+
+Length = Annotated[
+    float | None,
+    typer.Option(metavar="L", help="Kernel length in 1/Angstrom; by default searched.", rich_help_panel=_MODEL),
+]
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        metavar="VARIANCE", rich_help_panel=_MODEL,
+        help="Of labels with unit spread (1e-10 is sgdml's); by default 1e-5 of the kernel's.",
+    ),
+]  # fmt: skip
+SearchNoise = Annotated[bool, typer.Option("--search-noise", help="Search the noise too.", rich_help_panel=_MODEL)]
+Energies = Annotated[
+    bool, typer.Option("--energies", help="Train on the energies as well as on the forces.", rich_help_panel=_MODEL)
+]
+SymmetryOption = Annotated[
+    str,
+    typer.Option(
+        "--symmetry", metavar="auto|none|FILE", rich_help_panel=_MODEL,
+        help="Permutations of like atoms: found in the data, none, or from a file: one per line, as a row of atoms "
+        "counted from 0, or as cycles such as (0 1 2)(3 4).",
+    ),
+]  # fmt: skip
+MaxImages = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, rich_help_panel=_MODEL,
+        help="Permutations used with --symmetry auto at most; cost grows with them, 36 is thorough.",
+    ),
+]  # fmt: skip
+Solver = Annotated[
+    Literal["auto", "cholesky", "cg"],
+    typer.Option(help="Direct, iterative, or what fits and is quicker.", rich_help_panel=_MODEL),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(metavar="GIB", help="Memory budget in GiB; by default 70 % of what is free.", rich_help_panel=_MODEL),
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_OUTPUT)]

@@ -1,0 +1,72 @@
+"""Where results go: files that are known to be writable before the work begins, and text on standard output."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gossamer.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RESULTS = ("model.gossamer", "full.gossamer", "record.json", "report.html")
+
+
+def writable(path: Path, *taken: Path, option: str = "--out") -> Path:
+    """`path`, once it is clear that a file can be written there and that it is none of the files in use.
+    Raises OutputError or UsageError."""
+    if path.is_dir():
+        raise OutputError(f"{option}: {path} is a folder; give the name of a file.")
+    if path.resolve() in [other.resolve() for other in taken]:
+        raise UsageError(f"{option}: {path} is used by this command already, and would be lost; give another name.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise OutputError(f"{option}: {path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+@contextmanager
+def results_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`.  When the block succeeds its files move to `path`, over results of an earlier
+    run; when it fails nothing is left of them.
+
+    Raises UsageError when `path` holds anything else than such results, OutputError when it cannot be written."""
+    path = path.resolve()
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out: {path} is a file; give the name of a folder.")
+    foreign = sorted(set(os.listdir(path)) - set(RESULTS)) if path.exists() else []
+    if foreign:
+        raise UsageError(f"--out: {path} holds other files ({foreign[0]!r}); give a new or an empty folder.")
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"--out: {path} cannot be made ({error.strerror}); choose another place.") from error
+    try:
+        yield staging
+        try:
+            path.mkdir(exist_ok=True)
+            for file in sorted(staging.iterdir()):
+                os.replace(file, path / file.name)
+        except OSError as error:
+            raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """A place to print.  Where there is no terminal, lines are not cut."""
+    from rich.console import Console
+
+    found = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, soft_wrap=True, width=160)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs, on standard output."""
+    print(json.dumps(value, indent=2))

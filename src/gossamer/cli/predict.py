@@ -1,0 +1,42 @@
+"""`gossamer predict`: energies and forces of structures that need no labels."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Reading, require_same_atoms
+from gossamer.cli.outputs import console, print_json, writable
+
+
+def predict(
+    model: o.ModelFile,
+    structures: Annotated[Path, typer.Argument(metavar="STRUCTURES", help="Positions; labels are not needed.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .extxyz, .npz, .traj or .db.")],
+    length_unit: o.LengthUnit = None,
+    index: o.Index = ":",
+    as_json: o.Json = False,
+) -> None:
+    """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES.
+
+    Example: gossamer predict ethanol.gossamer conformers.xyz --out predicted.extxyz
+    """
+    import gossamer as gs
+
+    writable(out, model, structures)
+    force_field = gs.load(model)
+    found = Reading(energy_unit="eV", length_unit=length_unit, index=index).read(structures)  # labels are not used
+    require_same_atoms(force_field, found)
+    energies, forces = force_field.predict(found.positions)
+    provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
+    gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
+    if as_json:
+        print_json({"out": str(out), "structures": len(found), "energies": energies.tolist(), "energy_unit": "eV"})
+    else:
+        from gossamer.reporting.words import count_of
+
+        console().print(
+            f"{out}: energies and forces of {count_of(len(found), 'structure')}, in eV and Angstrom", markup=False
+        )

@@ -1,0 +1,105 @@
+"""`gossamer reduce`: the main job, from labelled structures to the pairs that matter."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
+from gossamer.cli.outputs import RESULTS, console, print_json, results_folder
+from gossamer.cli.progress import showing
+from gossamer.errors import UsageError
+from gossamer.events import Event
+
+BULK = ("pairs", "parity", "per_atom", "geometry")  # left out of what --json prints; they are in record.json
+
+
+def reduce(
+    context: typer.Context,
+    data: o.Data,
+    train_size: o.TrainSize,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the models, the record and the report.")],
+    valid_size: o.ValidSize = None,
+    test_size: o.TestSize = None,
+    seed: o.Seed = 0,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            metavar="FRACTION", help="How much the validation error may rise, 0.02 for 2 %.", rich_help_panel="Model"
+        ),
+    ] = 0.02,
+    length: o.Length = None,
+    noise: o.Noise = None,
+    search_noise: o.SearchNoise = False,
+    energies: o.Energies = False,
+    symmetry: o.SymmetryOption = "auto",
+    max_images: o.MaxImages = 12,
+    solver: o.Solver = "auto",
+    memory: o.Memory = None,
+    energy_unit: o.EnergyUnit = None,
+    length_unit: o.LengthUnit = None,
+    forces_unit: o.ForcesUnit = None,
+    energy_key: o.EnergyKey = None,
+    forces_key: o.ForcesKey = None,
+    index: o.Index = ":",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Find the atom pairs that the energy depends on, and train on those alone.
+
+    Trains on all pairs, ranks the pairs, retrains with fewer and keeps the smallest model within the tolerance.
+
+    DIR gets model.gossamer (that model), full.gossamer (all pairs), record.json and report.html.
+
+    Example: gossamer reduce peptide.npz --train 200 --valid 100 --test 500 --out peptide
+    """
+    job = Job(
+        data,
+        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Sizes(train_size, valid_size, test_size, seed),
+        Fitting(length, noise, search_noise, energies, solver, memory, seed, max_images),
+        symmetry,
+        quiet,
+        context.obj,
+    )
+    with results_folder(out) as folder:
+        record = _reduce(job, tolerance, folder)
+    if as_json:
+        summary = {key: value for key, value in record.items() if key not in BULK}
+        print_json(summary | {"files": [str(out / name) for name in RESULTS]})
+    else:
+        _show(record, out)
+
+
+def _reduce(job: Job, tolerance: float, folder: Path) -> dict[str, Any]:
+    """Reduce, write the results into the folder, and return the record."""
+    import gossamer as gs
+    from gossamer.files import write_text
+    from gossamer.reduction.reducer import reduce as reduce_pairs
+
+    parts, options = job.prepare()
+    if parts.valid is None:
+        raise UsageError("--valid: no structures are left to choose the pairs by; lower --train or --test.")
+    with showing(job.quiet) as progress:
+        progress(Event("symmetry", message="looking for permutations"))
+        found = reduce_pairs(
+            parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,
+            command=job.command, progress=progress, **options,
+        )  # fmt: skip
+        progress(Event("report"))
+        found.model.save(folder / "model.gossamer")
+        found.full.save(folder / "full.gossamer")
+        write_text(folder / "record.json", json.dumps(found.record))
+        gs.report(found.record, folder / "report.html")
+    return found.record
+
+
+def _show(record: dict[str, Any], out: Path) -> None:
+    from gossamer.cli import text
+
+    show = console()
+    show.print(text.models_table(record))
+    show.print(text.reduction_paragraph(record), markup=False, soft_wrap=False)
+    show.print(f"Models, record and report are in {out}; open {out / 'report.html'} in a browser.", markup=False)

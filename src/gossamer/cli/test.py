@@ -1,0 +1,35 @@
+"""`gossamer test`: errors of a model on labelled structures."""
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Reading, require_same_atoms
+from gossamer.cli.outputs import console, print_json
+
+
+def test(
+    model: o.ModelFile,
+    data: o.Data,
+    energy_unit: o.EnergyUnit = None,
+    length_unit: o.LengthUnit = None,
+    forces_unit: o.ForcesUnit = None,
+    energy_key: o.EnergyKey = None,
+    forces_key: o.ForcesKey = None,
+    index: o.Index = ":",
+    as_json: o.Json = False,
+) -> None:
+    """Measure the errors of MODEL on the labelled structures in DATA.
+
+    Example: gossamer test ethanol.gossamer holdout.extxyz --energy-unit eV
+    """
+    import gossamer as gs
+
+    force_field = gs.load(model)
+    found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    require_same_atoms(force_field, found)
+    errors = force_field.test(found)._asdict()
+    if as_json:
+        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors})
+    else:
+        from gossamer.cli.text import errors_table
+        from gossamer.reporting.words import count_of
+
+        console().print(errors_table(errors, count_of(len(found), "structure")))

@@ -1,0 +1,111 @@
+"""`gossamer train`: a force field from labelled structures."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
+from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.progress import showing
+from gossamer.events import Event
+
+SUMMARY = ("kind", "command", "data", "settings", "symmetry", "full", "length_search", "seconds")
+
+
+def train(
+    context: typer.Context,
+    data: o.Data,
+    train_size: o.TrainSize,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Model file to write, such as m.gossamer.")],
+    valid_size: o.ValidSize = None,
+    test_size: o.TestSize = None,
+    seed: o.Seed = 0,
+    length: o.Length = None,
+    noise: o.Noise = None,
+    search_noise: o.SearchNoise = False,
+    energies: o.Energies = False,
+    symmetry: o.SymmetryOption = "auto",
+    max_images: o.MaxImages = 12,
+    solver: o.Solver = "auto",
+    memory: o.Memory = None,
+    energy_unit: o.EnergyUnit = None,
+    length_unit: o.LengthUnit = None,
+    forces_unit: o.ForcesUnit = None,
+    energy_key: o.EnergyKey = None,
+    forces_key: o.ForcesKey = None,
+    index: o.Index = ":",
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
+    ] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Train a force field on the forces of DATA.
+
+    Example: gossamer train ethanol.npz --train 200 --valid 100 --test 500 --out ethanol.gossamer
+    """
+    job = Job(
+        data,
+        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Sizes(train_size, valid_size, test_size, seed),
+        Fitting(length, noise, search_noise, energies, solver, memory, seed, max_images),
+        symmetry,
+        quiet,
+        context.obj,
+    )
+    files = _files(job, out, record, report)
+    result = _train(job, files)
+    if as_json:
+        print_json({key: result[key] for key in SUMMARY} | {"files": {what: str(path) for what, path in files.items()}})
+    else:
+        _show(result, files)
+
+
+def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dict[str, Path]:
+    """What to write where, known to be writable."""
+    files = {"out": out, "record": record or out.with_suffix(".json")} | ({"report": report} if report else {})
+    taken = [job.data]
+    for option, path in files.items():
+        taken.append(writable(path, *taken, option=f"--{option}"))
+    return files
+
+
+def _train(job: Job, files: dict[str, Path]) -> dict[str, Any]:
+    """Train, write the files, and return the record."""
+    import gossamer as gs
+    from gossamer.files import write_text
+    from gossamer.fit.record import train_record
+    from gossamer.fit.training import fit
+
+    parts, options = job.prepare()
+    with showing(job.quiet) as progress:
+        progress(Event("symmetry", message="looking for permutations"))
+        fitted = fit(parts.train, parts.valid, progress=progress, **options)
+        progress(Event("test"))
+        record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)
+        fitted.model.save(files["out"])
+        write_text(files["record"], json.dumps(record))
+        if "report" in files:
+            progress(Event("report"))
+            gs.report(record, files["report"])
+    return record
+
+
+def _show(result: dict[str, Any], files: dict[str, Path]) -> None:
+    from gossamer.cli import text
+    from gossamer.reporting.words import count_of
+
+    row, out = result["full"], console()
+    out.print(text.errors_table(row, text.tested_on(result)))
+    size = f"{count_of(row['pairs'], 'pair')}, {count_of(result['symmetry']['order'], 'permutation')}"
+    found = f"length {row['length']:g} /Å, noise {result['settings']['noise']:.3g}"
+    lines = [
+        f"{size}, {found}, {result['seconds']:.1f} s",
+        text.how_it_was_solved(row),
+        *(f"{'model' if what == 'out' else what}: {path}" for what, path in files.items()),
+    ]
+    out.print("\n".join(lines), markup=False)

@@ -1,0 +1,237 @@
+"""Every verb on good input: text for people, JSON for programs, files that hold what was promised."""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from cli.support import TRAIN, Command, contents
+
+import gossamer as gs
+from gossamer.cli import text
+from gossamer.cli.inputs import Sizes
+from gossamer.cli.main import run
+from gossamer.cli.outputs import console
+
+
+@pytest.fixture
+def work(shelf_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with good.npz, silent.extxyz, positions.npz and the model m.gossamer with its record."""
+    for name in ("good.npz", "silent.extxyz", "positions.npz", "repeats.npz", "m.gossamer", "m.json"):
+        (tmp_path / name).write_bytes((shelf_folder / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Reduced(NamedTuple):
+    folder: Path
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def reduced(shelf_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Reduced:
+    """One reduction, over the results of an earlier one."""
+    folder = tmp_path_factory.mktemp("reduced") / "out"
+    folder.mkdir()
+    (folder / "record.json").write_text("old")
+    line = f"reduce {shelf_folder}/good.npz --train 15 --valid 10 --length 20 --symmetry none --tolerance 0.3"
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        assert run([*line.split(), "--out", str(folder), "--json"]) == 0
+    return Reduced(folder, out.getvalue(), err.getvalue())
+
+
+# inspect and convert -------------------------------------------------------------------------------------------------
+
+
+def test_inspect_tells_what_was_read(gossamer: Command, work: Path) -> None:
+    found = gossamer("inspect good.npz")
+    assert found.code == 0
+    for words in ("C2H6O, 9 atoms", "60,", "'F', kcal/mol/Angstrom (as the file says)", "sign and unit"):
+        assert words in found.out
+
+
+def test_inspect_json(gossamer: Command, work: Path) -> None:
+    found = gossamer("inspect good.npz --index 0:30 --json")
+    values = json.loads(found.out)
+    assert (values["n_frames"], values["level"], values["formula"]) == (30, "ok", "C2H6O")
+    assert found.err == ""
+
+
+@pytest.mark.parametrize("name", ["x.extxyz", "x.npz", "x.traj"])
+def test_convert_keeps_the_data(name: str, gossamer: Command, work: Path) -> None:
+    found = gossamer(f"convert good.npz {name}")
+    assert found.code == 0
+    assert "'R', Angstrom" in found.out
+    assert "written in eV and Angstrom" in found.out
+    before, after = gs.read("good.npz"), gs.read(name)
+    np.testing.assert_allclose(after.forces, before.forces, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(after.energies, before.energies, rtol=1e-12)
+
+
+def test_convert_units_and_json(gossamer: Command, work: Path) -> None:
+    options = "--energy-unit kcal/mol --to-energy-unit Hartree --to-length-unit Bohr --json"
+    values = json.loads(gossamer(f"convert silent.extxyz x.npz {options}").out)
+    assert values["written"] == {"energy_unit": "Hartree", "length_unit": "Bohr", "labels": ["forces", "energies"]}
+    assert "kcal/mol (--energy-unit)" in values["read"]["energies"]
+    with np.load("x.npz") as file:
+        assert str(file["e_unit"]) == "Hartree"
+    np.testing.assert_allclose(gs.read("x.npz").positions, gs.read("good.npz", index="0:3").positions, rtol=1e-12)
+
+
+# train, test, predict ------------------------------------------------------------------------------------------------
+
+
+def test_train_writes_model_record_and_report(gossamer: Command, work: Path) -> None:
+    found = gossamer(f"train good.npz {TRAIN} --test 20 --out x.gossamer --report x.html")
+    assert (found.code, found.err) == (0, "")
+    for words in ("Errors on 20 test structures", "36 pairs, 1 permutation,", "model: x.gossamer", "report: x.html"):
+        assert words in found.out
+    record = json.loads(Path("x.json").read_text())
+    assert record["command"].startswith("gossamer train good.npz --train 30")
+    assert (record["data"]["n_train"], record["data"]["n_valid"], record["data"]["n_test"]) == (30, 10, 20)
+    assert record["full"]["force_mae"] > 0
+    assert "<html" in Path("x.html").read_text()[:200]
+    assert gs.load("x.gossamer").n_train == 30
+
+
+def test_train_twice_is_the_same_file(gossamer: Command, work: Path) -> None:
+    for name in ("a", "b"):
+        assert gossamer(f"train good.npz {TRAIN} --seed 3 --out {name}").code == 0
+    assert Path("a").read_bytes() == Path("b").read_bytes()
+    assert Path("a").read_bytes() != Path("m.gossamer").read_bytes()
+
+
+def test_train_json(gossamer: Command, work: Path) -> None:
+    found = gossamer(f"train good.npz {TRAIN} --noise 1e-8 --solver cg --energies --json --out x --record y")
+    values = json.loads(found.out)
+    assert values["files"] == {"out": "x", "record": "y"}
+    assert values["settings"]["noise"] == 1e-8
+    assert values["settings"]["solver"] == "cg"
+    assert values["settings"]["energies_as_labels"] is True
+
+
+def test_train_with_given_permutations(gossamer: Command, work: Path) -> None:
+    numbers = gs.read("good.npz").numbers
+    i, j = np.flatnonzero(numbers == 1)[:2]
+    Path("group.txt").write_text(f"{' '.join(map(str, range(len(numbers))))}  # nothing moves\n\n({i} {j})\n")
+    found = gossamer("train good.npz --train 20 --length 20 --symmetry group.txt --quiet --json --out x.gossamer")
+    assert json.loads(found.out)["symmetry"]["order"] == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ("--train 20", (20, 10, 30)),
+        ("--train 50", (50, 10, 0)),
+        ("--train 60", (60, 0, 0)),
+        ("--train 20 --valid 0", (20, 0, 40)),
+        ("--train 20 --test 5", (20, 10, 5)),
+    ],
+)
+def test_sizes_not_given(sizes: str, expected: tuple[int, int, int], gossamer: Command, work: Path) -> None:
+    found = gossamer(f"train good.npz {sizes} --length 20 --symmetry none --quiet --json --out x.gossamer")
+    data = json.loads(found.out)["data"]
+    assert (data["n_train"], data["n_valid"], data["n_test"]) == expected
+
+
+def test_duplicates_are_left_out_and_said(gossamer: Command, work: Path) -> None:
+    found = gossamer("train repeats.npz --train 20 --length 20 --symmetry none --out x.gossamer")
+    assert "60 " not in found.err.splitlines()[0]
+    assert "10 duplicates left out" in found.err
+
+
+def test_test_measures_what_predict_gives(gossamer: Command, work: Path) -> None:
+    assert gossamer("predict m.gossamer good.npz --out p.npz").code == 0
+    true, predicted = gs.read("good.npz"), gs.read("p.npz")
+    values = json.loads(gossamer("test m.gossamer good.npz --json").out)
+    assert values["structures"] == 60
+    np.testing.assert_allclose(values["force_mae"], np.abs(true.forces - predicted.forces).mean(), rtol=1e-9)
+    np.testing.assert_allclose(values["energy_mae"], np.abs(true.energies - predicted.energies).mean(), rtol=1e-9)
+    shown = gossamer("test m.gossamer good.npz").out
+    assert f"{1000 * values['force_mae']:.0f} meV/Å" in shown
+    assert f"{values['force_mae'] / 0.04336410390059322:.2f} kcal/mol/Å" in shown
+
+
+def test_predict_needs_no_labels(gossamer: Command, work: Path) -> None:
+    found = gossamer("predict m.gossamer positions.npz --out p.extxyz --json")
+    values = json.loads(found.out)
+    wanted = gs.load("m.gossamer").predict(gs.read("good.npz").positions)
+    np.testing.assert_allclose(values["energies"], wanted.energies, rtol=1e-12)
+    np.testing.assert_allclose(gs.read("p.extxyz").forces, wanted.forces, rtol=1e-9, atol=1e-9)
+    assert gossamer("predict m.gossamer silent.extxyz --out q.extxyz").code == 0  # labels of unknown unit do not matter
+
+
+# reduce, report ------------------------------------------------------------------------------------------------------
+
+
+def test_reduce_writes_its_results_and_nothing_else(reduced: Reduced) -> None:
+    folder = reduced.folder
+    assert sorted(contents(folder)) == ["full.gossamer", "model.gossamer", "record.json", "report.html"]
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
+    record = json.loads((folder / "record.json").read_text())
+    assert len(record["quantiles"]) == 9
+    assert record["full"]["pairs"] == len(gs.load(folder / "full.gossamer").pairs) == 36
+    assert record["chosen"]["pairs"] == len(gs.load(folder / "model.gossamer").pairs) < 36
+    assert record["settings"]["tolerance"] == 0.3
+    assert record["command"].startswith("gossamer reduce ")
+
+
+def test_reduce_json_is_the_record_without_its_bulk(reduced: Reduced) -> None:
+    values = json.loads(reduced.out)
+    record = json.loads((reduced.folder / "record.json").read_text())
+    assert values.pop("files") == [str(path) for path in sorted(reduced.folder.iterdir(), key=_order)]
+    assert values == {key: record[key] for key in record if key not in ("pairs", "parity", "per_atom", "geometry")}
+
+
+def _order(path: Path) -> int:
+    return ["model.gossamer", "full.gossamer", "record.json", "report.html"].index(path.name)
+
+
+def test_reduce_tells_how_it_goes(reduced: Reduced) -> None:
+    lines = reduced.err.splitlines()
+    assert "good.npz: 60 structures of C2H6O, 9 atoms, GFN2-xTB" in lines[0]
+    assert "structures: 15 to train, 10 to validate, 35 to test (seed 0)" in lines
+    for stage in ("symmetry", "solving", "scoring pairs", "reducing 9/", "writing report"):
+        assert any(f"s] {stage}" in line for line in lines)
+
+
+def test_reduce_tells_the_table(reduced: Reduced) -> None:
+    record = json.loads((reduced.folder / "record.json").read_text())
+    show = console()
+    with show.capture() as captured:
+        show.print(text.models_table(record))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split(" ←")[0].strip() for line in lines[1:] if "←" in line] == [record["chosen"]["from"]]
+    for row in [record["full"], *record["quantiles"], *record["random"], *record["shortest"]]:
+        counts = [str(row[key]) for key in ("pairs", "pairs_below_5A", "pairs_above_5A")]
+        numbers = [*counts, f"{1000 * row['force_rmse']:.1f}", f"{row['seconds']:.1f}"]
+        assert any(row["label"] in line and all(n in line.split() for n in numbers) for line in lines)
+    said = text.reduction_paragraph(record)
+    assert f"keeps {record['chosen']['pairs']} of 36 pairs" in said
+    assert f"the longest {record['chosen']['longest_A']:.1f} Å" in said
+
+
+def test_pairs_are_scored_on_unused_structures_where_there_are_enough(ethanol_file: Path) -> None:
+    data = gs.read(ethanol_file)
+    many = replace(
+        data, positions=np.concatenate([data.positions + k for k in range(4)]), forces=None, energies=None, indices=None
+    )
+    parts = Sizes(train=20, valid=10, test=None, seed=0).split(data)
+    assert (parts.pool, len(parts.test or ())) == (None, 30)
+    parts = Sizes(train=20, valid=10, test=110, seed=0).split(many)
+    used = [set(part.frames) for part in parts if part is not None]
+    assert list(map(len, used)) == [20, 10, 110, 100]
+    assert len(set.union(*used)) == 240
+
+
+def test_report_of_a_record(gossamer: Command, work: Path) -> None:
+    assert gossamer("report m.json").out == "report: report.html\n"
+    assert json.loads(gossamer("report m.json --out x.html --json").out) == {"report": "x.html"}
+    assert Path("report.html").read_bytes() == Path("x.html").read_bytes()
