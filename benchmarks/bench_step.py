@@ -26,7 +26,9 @@ PEER = ROOT / "benchmarks" / "sgdml_peer" / "predict.py"
 BATCH = 1000
 
 
-def random_model(data: gs.Dataset, n_train: int, perms: np.ndarray, share: float, rng: np.random.Generator) -> ForceField:
+def random_model(
+    data: gs.Dataset, n_train: int, perms: np.ndarray, share: float, rng: np.random.Generator
+) -> ForceField:
     """A one-term model over a random `share` of the pair orbits, with coefficients drawn from `rng`."""
     import torch
 

@@ -32,7 +32,9 @@ def median_seconds(call: Callable[[], object], repeats: int = 7) -> float:
 
 def save(name: str, rows: object) -> None:
     """Write results/NAME.json with the machine, the version and the commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": machine(), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

@@ -26,7 +26,7 @@ def clock() -> Clock:
 def test_describe() -> None:
     event = Event("solve", 40, None, "conjugate gradients", {"residual": 0.0123, "valid": 0.04567})
     assert describe(event) == "residual 12.3, validation 45.7 meV/Å, iteration 40"
-    assert describe(Event("search length", 2, None, "length 40", {"valid": 0.2})) == "length 40, validation 200 meV/Å"
+    assert describe(Event("search", 2, None, "length 40", {"valid": 0.2})) == "length 40, validation 200 meV/Å"
     assert describe(Event("precondition", 5, 10, "choosing columns")) == "choosing columns"
     assert describe(Event("score")) == ""
 

@@ -5,7 +5,7 @@ from cases import METHYL, NUMBERS, random_model, structures
 import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
-from gossamer.fit.training import SEARCH_STRUCTURES, climb, fit
+from gossamer.fit.training import climb, fit
 from gossamer.model.model_file import load
 
 
@@ -79,17 +79,24 @@ def test_a_saved_model_predicts_the_same(parts, tmp_path):
     assert again.provenance == model.provenance
 
 
-def test_the_length_search_tries_few_and_takes_the_best(parts):
+def test_the_searches_try_few_and_take_the_best(parts):
     found = fit(parts.train, parts.valid, symmetry="none")
-    assert found.settings.length == min(found.trials, key=lambda t: t.valid_force_rmse).length
-    assert 2 <= len(found.trials) <= 6
-    assert len(parts.train) <= SEARCH_STRUCTURES
+    pilots = [t for t in found.trials if t.n_train < len(parts.train)] or list(found.trials)
+    final = found.model.test(parts.valid).force_rmse
+    assert found.settings.length in {t.length for t in pilots}
+    assert final == pytest.approx(min(t.valid_force_rmse for t in found.trials if t.n_train == len(parts.train)))
+    assert len(found.trials) <= 20
+    poor = fit(parts.train, parts.valid, symmetry="none", length=20.0, relative_noise=1e-3)
+    assert final < poor.model.test(parts.valid).force_rmse
 
 
-def test_the_noise_search_never_loses_to_its_start(parts):
-    start = fit(parts.train, parts.valid, length=3.0, symmetry="none")
-    found = fit(parts.train, parts.valid, length=3.0, symmetry="none", search_noise=True)
-    assert found.model.test(parts.valid).force_rmse <= start.model.test(parts.valid).force_rmse * (1 + 1e-9)
+def test_what_is_given_is_not_searched(parts):
+    assert fit(parts.train, parts.valid, **OPTIONS).trials == ()
+    given = fit(parts.train, parts.valid, symmetry="none", length=3.0)
+    assert {t.length for t in given.trials} == {3.0}
+    given = fit(parts.train, parts.valid, symmetry="none", relative_noise=1e-7)
+    assert {round(t.relative_noise / 1e-7, 6) for t in given.trials} == {1.0}
+    assert given.settings.relative_noise == pytest.approx(1e-7)
 
 
 @pytest.mark.parametrize(

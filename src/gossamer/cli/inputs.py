@@ -75,7 +75,6 @@ class Fitting:
 
     length: float | None
     noise: float | None
-    search_noise: bool
     energies: bool
     solver: str
     memory: float | None

@@ -63,10 +63,9 @@ Noise = Annotated[
     float | None,
     typer.Option(
         metavar="VARIANCE", rich_help_panel=_MODEL,
-        help="Of labels with unit spread (1e-10 is sgdml's); by default 1e-5 of the kernel's.",
+        help="Of labels with unit spread (1e-10 is sgdml's); by default searched.",
     ),
 ]  # fmt: skip
-SearchNoise = Annotated[bool, typer.Option("--search-noise", help="Search the noise too.", rich_help_panel=_MODEL)]
 Energies = Annotated[
     bool, typer.Option("--energies", help="Train on the energies as well as on the forces.", rich_help_panel=_MODEL)
 ]

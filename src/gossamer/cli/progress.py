@@ -8,11 +8,11 @@ from gossamer.cli.outputs import console
 from gossamer.events import Event, Progress, silent
 
 OUTER = "reduce"  # the stage whose units are whole fits
-INNER = ("search length", "search noise", "precondition", "solve")  # the stages of one fit
+INNER = ("search", "search noise", "precondition", "solve")  # the stages of one fit
 LINE_EVERY = 10.0  # seconds between lines within a stage
 
 _NAMES = {
-    "symmetry": "symmetry", "search length": "length search", "search noise": "noise search",
+    "symmetry": "symmetry", "search": "search for length and noise", "search noise": "noise search",
     "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs", "reduce": "reducing",
     "test": "testing", "report": "writing report",
 }  # fmt: skip

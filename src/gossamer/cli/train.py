@@ -25,7 +25,6 @@ def train(
     seed: o.Seed = 0,
     length: o.Length = None,
     noise: o.Noise = None,
-    search_noise: o.SearchNoise = False,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = 12,
@@ -52,7 +51,7 @@ def train(
         data,
         Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
         Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, search_noise, energies, solver, memory, seed, max_images),
+        Fitting(length, noise, energies, solver, memory, seed, max_images),
         symmetry,
         quiet,
         context.obj,
@@ -79,15 +78,17 @@ def _train(job: Job, files: dict[str, Path]) -> dict[str, Any]:
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fit.record import train_record
-    from gossamer.fit.training import fit
+    from gossamer.fit.training import check_usable, fit
 
     parts, options = job.prepare()
+    if parts.test is not None:
+        check_usable("test", parts.test, parts.train.numbers)
     with showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
         fitted = fit(parts.train, parts.valid, progress=progress, **options)
+        fitted.model.save(files["out"])
         progress(Event("test"))
         record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)
-        fitted.model.save(files["out"])
         write_text(files["record"], json.dumps(record))
         if "report" in files:
             progress(Event("report"))

@@ -5,11 +5,14 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gossamer.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,12 @@ class Dataset:
             energies=None if self.energies is None else self.energies[rows],
             indices=self.indices[rows],
         )
+
+    def atoms(self, row: int) -> "Atoms":
+        """Structure `row` as an ase.Atoms, without labels."""
+        from ase import Atoms
+
+        return Atoms(self.numbers, self.positions[row])
 
     @cached_property
     def fingerprint(self) -> str:

@@ -30,6 +30,8 @@ class GossamerCalculator(Calculator):
             changes.append("positions")
         if self._numbers is None or not np.array_equal(self._numbers, atoms.numbers):
             changes.append("numbers")
+        if atoms.pbc.any():
+            changes.append("pbc")
         return changes
 
     def calculate(
@@ -50,6 +52,5 @@ class GossamerCalculator(Calculator):
             )
         prediction = self.model.predict(atoms.positions)
         energy = float(prediction.energies[0])
-        self.atoms = atoms
         self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
         self.results = {"energy": energy, "free_energy": energy, "forces": prediction.forces[0]}

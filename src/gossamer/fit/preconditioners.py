@@ -19,9 +19,9 @@ PIVOT_STRUCTURES = 32
 
 @dataclass(frozen=True, eq=False)
 class Nystrom:
-    """P = F F^T + shift I, applied inverted by the Woodbury identity.
+    """P = F^T F + shift I, applied inverted by the Woodbury identity.
 
-    F (m, n) rows of a partial Cholesky factor of K; `remaining` is the trace of K - F F^T over n.  The shift is that
+    F (m, n) rows of a partial Cholesky factor of K; `remaining` is the trace of K - F^T F over n.  The shift is that
     mean remaining variance plus the noise: with the noise alone the directions outside F, far from negligible, would
     be blown up by remaining/noise (measured in docs/decisions/0003-solver.md)."""
 
@@ -40,10 +40,13 @@ class Nystrom:
 
     @classmethod
     def from_factor(cls, factor: "Tensor", remaining: float, noise: float) -> "Nystrom":
-        shift = remaining + noise
         inner = _gram(factor)
+        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / factor.shape[1])
         inner.diagonal().add_(shift)
-        return cls(factor, torch.linalg.cholesky(inner), shift, remaining)
+        cholesky, info = torch.linalg.cholesky_ex(inner)
+        if info:
+            raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
+        return cls(factor, cholesky, shift, remaining)
 
     def with_noise(self, noise: float) -> "Nystrom":
         """The same columns for a system with another noise."""
@@ -88,6 +91,7 @@ def pivoted_cholesky(
         rows = _orthogonalise(rows, pivots, float(left[pivots].max()))
         factor[done : done + len(rows)] = rows
         left -= (rows * rows).sum(0)
+        left[pivots] = 0
         done += len(rows)
         progress(Event(stage, done, n_columns, "choosing columns"))
     return factor[:done], max(float(left.clamp_min(0).sum()), 0.0) / K.size

@@ -1,5 +1,6 @@
 """Records: what a run did and measured, as plain JSON values."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,16 +47,9 @@ def describe_data(train: Dataset, valid: Dataset | None, test: Dataset | None) -
         "n_valid": 0 if valid is None else len(valid),
         "n_test": 0 if test is None else len(test),
         "n_atoms": train.n_atoms,
-        "formula": formula(train.numbers),
+        "formula": train.formula,
         "read": dict(p.read),
     }
-
-
-def formula(numbers: np.ndarray) -> str:
-    """Hill formula of atomic numbers (N,)."""
-    from ase import Atoms
-
-    return Atoms(numbers).get_chemical_formula("hill")
 
 
 def describe_symmetry(group: Symmetry) -> dict[str, Any]:
@@ -169,10 +163,7 @@ def train_record(
         "settings": settings_of(fit),
         "symmetry": describe_symmetry(fit.symmetry),
         "full": row,
-        "length_search": [
-            {"length": t.length, "relative_noise": t.relative_noise, "valid_force_rmse": t.valid_force_rmse}
-            for t in fit.trials
-        ],
+        "length_search": [asdict(t) for t in fit.trials],
         "history": [
             {"iteration": s.iteration, "residual": s.residual, "valid_force_rmse": s.valid}
             for s in fit.solution.history

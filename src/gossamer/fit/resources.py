@@ -3,6 +3,7 @@
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from gossamer.errors import MemoryBudgetError
 
@@ -10,10 +11,16 @@ GIB = 2**30
 
 
 def available_memory() -> float:
-    """Bytes that can be taken now without swapping."""
+    """Bytes that can be taken now without swapping, within the control group (container, batch job) if there is one."""
     import psutil
 
-    return float(psutil.virtual_memory().available)
+    free = float(psutil.virtual_memory().available)
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
+        return free if limit == "max" else min(free, float(limit) - float(used))
+    except (OSError, ValueError):
+        return free
 
 
 def memory_budget(gib: float | None) -> float:
@@ -61,20 +68,23 @@ class Plan:
     cost: float
 
 
-def plan(n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: float, solver: str) -> Plan:
+def plan(
+    n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: float, solver: str, *, energies: bool = False
+) -> Plan:
     """Choose Cholesky or conjugate gradients for n unknowns.
 
     term_sizes: per term (rows M*L, images H, pairs P); base: bytes of descriptors and coefficients; budget: bytes.
     The direct solver is preferred where it costs at most twice as much, since it is exact.
     Raises MemoryBudgetError when neither fits."""
-    direct_bytes = base + 2.2 * 8 * n * n
+    direct_bytes = base + (3.2 if energies else 2.2) * 8 * n * n  # the matrix, its factor, and a copy to order energies
     direct = Plan("cholesky", 0, 0.0, direct_bytes, n**3 / 3)
     room = budget - base
-    columns = int(min(12 * n**0.5, n, 0.6 * room / (8 * 1.3 * n)))
+    block = 3 * 8.0 * n * min(256, 12 * n**0.5 / 8)  # temporaries while columns are chosen
+    columns = int(min(12 * n**0.5, n, (0.6 * room - block) / (8 * 1.1 * n)))
     cache = max(0.0, 0.35 * room)
-    need = sum(16.0 * H * rows**2 for rows, H, _ in term_sizes)
+    need = sum((24.0 if energies else 16.0) * H * rows**2 for rows, H, _ in term_sizes)
     product = sum(6.0 * H * rows**2 * P for rows, H, P in term_sizes)
-    iterative_bytes = base + 1.3 * 8 * n * max(columns, 0) + min(cache, need)
+    iterative_bytes = base + block + 8 * (1.1 * n + 2 * columns) * max(columns, 0) + min(cache, need)
     cost = 3.0 * n * max(columns, 1) ** 2 + 100 * (product + 56.0 * n * max(columns, 1))
     iterative = Plan("cg", columns, cache, iterative_bytes, cost)
     if solver == "cholesky" or (solver == "auto" and direct_bytes <= budget and direct.cost <= 2 * iterative.cost):
@@ -82,7 +92,7 @@ def plan(n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: fl
     else:
         chosen = iterative
     if chosen.bytes > budget or (chosen.solver == "cg" and columns < 10):
-        wanted = max(chosen.bytes, base + 1.3 * 8 * n * 50) / GIB
+        wanted = max(chosen.bytes, base + block + 1.1 * 8 * n * 50) / GIB
         raise MemoryBudgetError(
             f"memory: {wanted:.3g} GiB are needed for {n:,} unknowns with the {chosen.solver} solver, but the budget "
             f"is {budget / GIB:.3g} GiB; give more with --memory, or train on fewer structures."

@@ -48,9 +48,9 @@ class Solution:
 class StopRule:
     """When conjugate gradients may stop.
 
-    residual: rms force residual in eV/Angstrom that counts as solved.  Where a validation error is watched, the
-    search also ends once its best value has improved by less than `gain` (relative) over `patience` checks, one
-    check every `every` iterations: the test error settles long before the residual does.
+    residual: rms residual of the labels in eV/Angstrom (in eV for energies) that counts as solved.  Where a validation
+    error is watched, the search also ends once its best value has improved by less than `gain` (relative) over
+    `patience` checks, one check every `every` iterations: the test error settles long before the residual does.
     """
 
     residual: float = 1e-3
@@ -67,6 +67,7 @@ def cholesky(K: "KernelOperator", y: "Tensor", *, scale: float, progress: Progre
     dense = K.dense()
     progress(Event("solve", 1, 2, "Cholesky factorisation"))
     factor, info = torch.linalg.cholesky_ex(dense)
+    del dense  # as large as its factor
     if info:
         raise FitError(
             f"noise: with {K.noise:g} the kernel matrix is not positive definite (order {int(info)} of {K.size}); "
@@ -92,7 +93,8 @@ def conjugate_gradients(
     """Preconditioned conjugate gradients (Golub & Van Loan, alg. 11.5.1).
 
     scale: eV/Angstrom per unit of y; start: first guess (n,); monitor(a): validation error of coefficients a, smaller
-    is better.  With a monitor the coefficients of the best check are returned.
+    is better.  With a monitor the coefficients of the best check are returned, unless the residual is reached.
+    Raises FitError when K turns out not to be positive definite.
     """
     x = torch.zeros_like(y) if start is None else start.clone()
     r = y.clone() if start is None else y - K @ x
@@ -102,8 +104,17 @@ def conjugate_gradients(
     best, best_x, status = float("inf"), x, Status.MAX_ITERATIONS
     iteration = 0
     for iteration in range(1, stop.max_iterations + 1):
+        if float(rz) == 0:
+            status = Status.RESIDUAL
+            break
         Kp = K @ p
-        step = rz / torch.dot(p, Kp)
+        curvature = torch.dot(p, Kp)
+        if not curvature > 0:
+            raise FitError(
+                f"noise: with {K.noise:g} the kernel matrix is not positive definite to working precision; raise the "
+                "noise tenfold, or check that the permutations form a group."
+            )
+        step = rz / curvature
         x = torch.add(x, p, alpha=float(step)) if x is best_x else x.add_(p, alpha=float(step))
         r.add_(Kp, alpha=-float(step))
         residual = scale * _rms(r)
@@ -134,7 +145,7 @@ def conjugate_gradients(
 def _stalled(history: list[Step], stop: StopRule) -> bool:
     if len(history) <= stop.patience:
         return False
-    errors = [s.valid for s in history if s.valid is not None]
+    errors = [float("inf") if s.valid is None else s.valid for s in history]
     return min(errors) > (1 - stop.gain) * min(errors[: -stop.patience])
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from gossamer.data.dataset import Dataset
-from gossamer.errors import DataError, UsageError
+from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import Plan, memory_budget, plan
+from gossamer.fit.resources import GIB, Plan, memory_budget, plan
 from gossamer.fit.solvers import Solution, StopRule, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernels import Matern52
@@ -25,22 +25,32 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LENGTHS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
-NOISES = (1e-10, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # relative to the mean prior variance of a force component
+NOISES = (
+    1e-10,
+    1e-9,
+    1e-8,
+    1e-7,
+    1e-6,
+    1e-5,
+    1e-4,
+    1e-3,
+    1e-2,
+)  # relative to the mean prior variance of a force component
 START_LENGTH, START_NOISE = 20.0, 1e-5
-SEARCH_STRUCTURES = 120  # structures a length search trains on
+PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # sizes that a pilot fit does not exceed
 WATCHED = 60  # validation structures looked at while iterating
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a fit may vary.  length (1/Angstrom) None: searched on the validation set.  noise is the variance added to
-    labels of unit spread, as sgdml's lam; relative_noise is that over the mean diagonal of K, used when noise is None;
-    search_noise looks for a better one on the validation set."""
+    """What a fit may vary.
+
+    length (1/Angstrom) None: searched on the validation set.  noise: variance added to labels of unit spread, as
+    sgdml's lam; relative_noise: the same over the mean prior variance of a force component; both None: searched too."""
 
     length: float | None = None
     noise: float | None = None
-    relative_noise: float = START_NOISE
-    search_noise: bool = False
+    relative_noise: float | None = None
     energies: bool = False
     solver: str = "auto"
     memory: float | None = None  # GiB
@@ -57,6 +67,8 @@ class Settings:
             raise UsageError(
                 f"noise: {self.noise} given, but it is a variance and cannot be negative; 1e-10 is sgdml's."
             )
+        if self.relative_noise is not None and not 0 <= self.relative_noise < float("inf"):
+            raise UsageError(f"relative_noise: {self.relative_noise} given; it is a fraction and cannot be negative.")
         if self.memory is not None and not self.memory > 0:
             raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
         if self.length is not None:
@@ -94,8 +106,8 @@ class Fitted:
     solution: Solution
     preconditioner: Nystrom | None
     plan: Plan
-    noise: float
-    mean_variance: float
+    noise: float  # variance added to labels of unit spread
+    mean_variance: float  # of a force component under the prior, same units
     seconds: float
 
     def light(self) -> "Fitted":
@@ -111,19 +123,20 @@ def fit_terms(
     settings: Settings,
     *,
     previous: Fitted | None = None,
+    columns_of: Nystrom | None = None,
     provenance: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Fitted:
     """Solve for the coefficients of `terms` on `train`; lengths are those of the terms.
 
-    previous: a fit on the same data whose coefficients the iterations start from; where it has the same terms, and
-    only the noise differs, the columns of its preconditioner are used again too."""
+    previous: a fit on the same data whose coefficients the iterations start from.  columns_of: a preconditioner of the
+    same terms on the same data, made for another noise, whose columns are used again."""
     began = time.perf_counter()
     labels = Labels.of(train, settings.energies)
     rows = [(len(train) * t.n_places, len(t.perms), t.n_pairs) for t in terms]
     base = 8.0 * len(train) * (len(pairs) * 8 + sum(t.n_places * t.n_pairs * 4 for t in terms))
     budget = memory_budget(settings.memory)
-    chosen = plan(len(labels.y), rows, base, budget, settings.solver)
+    chosen = plan(len(labels.y), rows, base, budget, settings.solver, energies=settings.energies)
     K = KernelOperator.build(
         terms, pairs, torch.from_numpy(train.positions), 0.0, energies=settings.energies, cache_bytes=chosen.cache_bytes
     )
@@ -138,8 +151,8 @@ def fit_terms(
     if chosen.solver == "cholesky":
         solution = cholesky(K, labels.y, scale=labels.scale, progress=progress)
     else:
-        if previous is not None and previous.preconditioner is not None and previous.model.terms == terms:
-            preconditioner = previous.preconditioner.with_noise(noise)
+        if columns_of is not None:
+            preconditioner = columns_of.with_noise(noise)
         else:
             preconditioner = Nystrom.build(K, chosen.columns, seed=settings.seed, progress=progress)
         solution = conjugate_gradients(
@@ -171,7 +184,9 @@ def assemble(
 
 
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:
-    return settings.relative_noise * mean_variance if settings.noise is None else settings.noise
+    if settings.noise is not None:
+        return settings.noise
+    return mean_variance * (START_NOISE if settings.relative_noise is None else settings.relative_noise)
 
 
 def _monitor(build: "Callable[[Tensor], ForceField]", valid: Dataset, seed: int) -> "Callable[[Tensor], float]":
@@ -186,33 +201,50 @@ class Trial:
 
     length: float
     relative_noise: float
-    valid_force_rmse: float
+    valid_force_rmse: float  # eV/Angstrom
+    n_train: int
 
 
-def search_length(
+def pilot_search(
     terms_of: Callable[[float], tuple[Term, ...]],
     pairs: PairSet,
     train: Dataset,
     valid: Dataset,
     settings: Settings,
     progress: Progress = silent,
-) -> tuple[float, list[Trial]]:
-    """Best kernel length on the validation set, by climbing a geometric grid from 20 on at most SEARCH_STRUCTURES
-    training structures.  terms_of(length) builds the terms."""
-    part = train.take(np.linspace(0, len(train) - 1, min(len(train), SEARCH_STRUCTURES)).astype(int))
-    trials: dict[float, Trial] = {}
+) -> tuple[Settings, list[Trial]]:
+    """Length and relative noise, where they are not given, on the validation set and a part of the training structures.
 
-    def error(length: float) -> float:
-        fitted = fit_terms(terms_of(length), pairs, part, valid, settings)
-        relative = fitted.noise / fitted.mean_variance
-        trials[length] = Trial(length, relative, fitted.model.test(valid).force_rmse)
-        progress(
-            Event("search length", len(trials), None, f"length {length:g}", {"valid": trials[length].valid_force_rmse})
-        )
-        return trials[length].valid_force_rmse
+    Each is found by climbing its geometric grid, the noise first: with too much of it, short lengths look best.
+    terms_of(length) builds the terms.  Returns the settings with both set."""
+    n = min(len(train), PILOT_STRUCTURES, max(30, PILOT_UNKNOWNS // (3 * train.n_atoms)))
+    part = train.take(np.linspace(0, len(train) - 1, n).astype(int))
+    trials: list[Trial] = []
+    seen: dict[tuple[float, float | None], float] = {}
 
-    best = climb(LENGTHS, START_LENGTH, error)
-    return best, [trials[length] for length in sorted(trials)]
+    def error(length: float, relative: float | None) -> float:
+        if (length, relative) not in seen:
+            seen[length, relative] = measure(length, relative)
+        return seen[length, relative]
+
+    def measure(length: float, relative: float | None) -> float:
+        try:
+            fitted = fit_terms(terms_of(length), pairs, part, valid, replace(settings, relative_noise=relative))
+        except FitError:  # too little noise for this length
+            return float("inf")
+        trials.append(Trial(length, fitted.noise / fitted.mean_variance, fitted.model.test(valid).force_rmse, n))
+        message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
+        progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
+        return trials[-1].valid_force_rmse
+
+    length, relative = settings.length or START_LENGTH, settings.relative_noise
+    if settings.noise is None and relative is None:
+        relative = climb(NOISES, START_NOISE, lambda noise: error(length, noise))
+    if settings.length is None:
+        length = climb(LENGTHS, START_LENGTH, lambda length: error(length, relative))
+    if settings.length is None and not any(t.length == length for t in trials):
+        raise FitError("length: none of those tried can be solved with this noise; raise --noise tenfold.")
+    return replace(settings, length=length, relative_noise=relative), trials
 
 
 def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]) -> float:
@@ -220,7 +252,9 @@ def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]
     values: dict[float, float] = {}
 
     def at(k: int) -> float:
-        return values.setdefault(grid[k], error(grid[k])) if grid[k] not in values else values[grid[k]]
+        if grid[k] not in values:
+            values[grid[k]] = error(grid[k])
+        return values[grid[k]]
 
     k = grid.index(start)
     step = 1 if k + 1 < len(grid) and at(k + 1) < at(k) else -1
@@ -235,27 +269,39 @@ def fit_with_noise_search(
     train: Dataset,
     valid: Dataset,
     settings: Settings,
+    start: float,
     *,
     provenance: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> tuple[Fitted, list[Trial]]:
-    """The best fit over NOISES on the validation set.  Columns of the preconditioner are chosen once, coefficients
-    carry over from one noise to the next."""
+    """The best fit over NOISES on the validation set, climbing from `start`.  Columns of the preconditioner are chosen
+    once, coefficients carry over from one noise to the next."""
     fits: dict[float, Fitted] = {}
     trials: list[Trial] = []
+    columns_of: list[Nystrom] = []
 
     def error(relative: float) -> float:
-        latest = fits[min(fits, key=lambda r: abs(np.log(r / relative)))] if fits else None
-        fits[relative] = fit_terms(
-            terms, pairs, train, valid, replace(settings, noise=None, relative_noise=relative),
-            previous=latest, provenance=provenance, progress=progress,
-        )  # fmt: skip
-        rmse = fits[relative].model.test(valid).force_rmse
-        trials.append(Trial(terms[0].kernel.length, relative, rmse))
-        progress(Event("search noise", len(trials), None, f"relative noise {relative:g}", {"valid": rmse}))
+        nearest = min(fits, key=lambda r: abs(np.log(r / relative)), default=None)
+        previous = None if nearest is None else fits[nearest]
+        try:
+            fitted = fit_terms(
+                terms, pairs, train, valid, replace(settings, noise=None, relative_noise=relative),
+                previous=previous, columns_of=columns_of[-1] if columns_of else None,
+                provenance=provenance, progress=progress,
+            )  # fmt: skip
+        except FitError:  # too little noise
+            return float("inf")
+        if fitted.preconditioner is not None:
+            columns_of[:] = [fitted.preconditioner]
+        fits[relative] = fitted.light()
+        rmse = fitted.model.test(valid).force_rmse
+        trials.append(Trial(terms[0].kernel.length, relative, rmse, len(train)))
+        progress(Event("search noise", len(trials), None, f"relative noise {relative:.0e}", {"valid": rmse}))
         return rmse
 
-    best = climb(NOISES, START_NOISE, error)
+    best = climb(NOISES, start, error)
+    if best not in fits:
+        raise FitError("noise: none of those tried gives a solvable system; check the labels with `gossamer inspect`.")
     return fits[best], trials
 
 
@@ -306,15 +352,17 @@ def fit(
 ) -> Fit:
     """Train a force field on the forces of `train` and say how that went.
 
-    valid: structures on which length and noise are chosen and iterations are stopped; without them the length is 20
-    unless given.  terms: "global", one term over all pairs (or over `pairs`).
+    valid: structures on which length and noise are chosen, where they are not given, and iterations are stopped;
+    without them the length is 20 and the relative noise 1e-5 unless given.  terms: "global", one term over all pairs
+    (or over `pairs`).
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
-    (length, noise, relative_noise, search_noise, energies, solver, memory in GiB, seed, stop, max_images).
+    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, max_images).
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     if terms != "global":
         raise UsageError(f"terms: {terms!r} is not known; use 'global'.")
     settings = make_settings(options)
+    settings = replace(settings, memory=memory_budget(settings.memory) / GIB)  # once, so that every fit plans alike
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
@@ -324,15 +372,17 @@ def fit(
         return (Term.over_all(pairs, group.perms, Matern52(length)),)
 
     trials: list[Trial] = []
-    length = settings.length
-    if length is None and valid is not None:
-        length, trials = search_length(terms_of, pairs, train, valid, settings, progress)
-    settings = replace(settings, length=length or START_LENGTH)
+    noise_given = settings.noise is not None or settings.relative_noise is not None
+    if valid is not None and not (settings.length and noise_given):
+        settings, trials = pilot_search(terms_of, pairs, train, valid, settings, progress)
+    settings = replace(settings, length=settings.length or START_LENGTH)
     provenance = make_provenance(train, group, settings)
     final = terms_of(settings.length or START_LENGTH)
-    if settings.search_noise and valid is not None:
+    if valid is not None and not noise_given:
+        pilot = NOISES.index(settings.relative_noise or START_NOISE)
+        start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
         fitted, more = fit_with_noise_search(
-            final, pairs, train, valid, settings, provenance=provenance, progress=progress
+            final, pairs, train, valid, settings, start, provenance=provenance, progress=progress
         )
         trials += more
     else:
@@ -361,45 +411,35 @@ def check_trainable(train: Dataset, valid: Dataset | None) -> None:
         raise DataError(
             f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual."
         )
-    for name, data in (("training", train), ("validation", valid)):
-        if data is None:
-            continue
-        if len(data) == 0:
-            raise UsageError(f"{name}: no structures given; ask for at least one.")
-        if not np.array_equal(data.numbers, train.numbers):
-            raise UsageError(f"{name}: the atoms differ from those of the training structures; use one molecule.")
-        arrays = (data.positions, data.labelled_forces(), data.energies)
-        if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
-            raise DataError(f"{name}: some positions, forces or energies are NaN or infinite; run `gossamer inspect`.")
-        _refuse_coincident(name, data)
+    check_usable("training", train, train.numbers)
+    if valid is not None:
+        check_usable("validation", valid, train.numbers)
 
 
-def _refuse_coincident(name: str, data: Dataset) -> None:
-    i, j = np.tril_indices(data.n_atoms, -1)
-    for start in range(0, len(data), 256):
-        part = data.positions[start : start + 256]
-        gaps = ((part[:, i] - part[:, j]) ** 2).sum(-1)
-        if gaps.min() < 1e-4:
-            q, p = np.unravel_index(np.argmin(gaps), gaps.shape)
-            assert data.indices is not None
-            raise DataError(
-                f"{name}: atoms {j[p]} and {i[p]} of frame {data.indices[start + q]} coincide "
-                f"({gaps[q, p] ** 0.5:.2g} Angstrom apart); remove that frame."
-            )
+def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:
+    """Raise DataError or UsageError for structures that do not fit a model of the atoms `numbers` (N,), or that have
+    no forces although `labels` are needed.  name: of the data in the message."""
+    if len(data) == 0:
+        raise UsageError(f"{name}: no structures given; ask for at least one.")
+    if not np.array_equal(data.numbers, numbers):
+        raise UsageError(f"{name}: the atoms differ from those of the training structures; use one molecule.")
+    arrays = (data.positions, data.labelled_forces(), data.energies) if labels else (data.positions,)
+    if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
+        raise DataError(f"{name}: some positions, forces or energies are NaN or infinite; run `gossamer inspect`.")
+    PairSet.full(data.n_atoms).refuse_coincident(data.positions, name, data.frames)
 
 
 def make_provenance(train: Dataset, group: Symmetry, settings: Settings) -> dict[str, Any]:
     """What a model file says about its making: plain JSON values, no dates, so that equal runs give equal files."""
     from gossamer.version import __version__
 
-    assert train.indices is not None
     return {
         "made_by": f"gossamer {__version__}",
         "name": train.provenance.name,
         "theory": train.provenance.theory,
         "source": train.provenance.source,
         "train_fingerprint": train.fingerprint,
-        "train_indices": np.asarray(train.indices).astype(int).tolist(),
+        "train_indices": train.frames.astype(int).tolist(),
         "symmetry": {"order": len(group.perms), "note": group.note, "perms": group.perms.tolist()},
         "length": settings.length,
         "seed": settings.seed,

@@ -48,14 +48,21 @@ def pull(pairs: np.ndarray, dx: np.ndarray, g: np.ndarray, out: np.ndarray, thre
 
 
 @njit(fastmath=True, inline="always")
+def _matern52(s2, length):
+    """The three radial factors of kernels.Matern52 at squared distance s2."""
+    q = np.sqrt(5.0 * s2) / length
+    decay = np.exp(-q)
+    c = 5.0 / (3.0 * length * length)
+    return (1.0 + q + q * q / 3.0) * decay, c * (1.0 + q) * decay, c * decay * 5.0 / (length * length)
+
+
+@njit(fastmath=True, inline="always")
 def _add_block(i, j, components, term, X, dx, pairs, work, out):
     """out (3N+1, C) += covariance of structure i's labels (3N forces, then the energy) with C labels of structure j.
 
     force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0, summed over the
-    term's places and permutations (PAPER.md); the radial factors are those of kernels.Matern52."""
+    term's places and permutations (PAPER.md)."""
     places, perms, weights, incident, signs, length, amplitude = term
-    root5 = np.sqrt(5.0)
-    c1 = 5.0 / (3.0 * length * length)
     n3 = out.shape[0] - 1
     for here in range(places.shape[0]):
         for there in range(places.shape[0]):
@@ -71,11 +78,8 @@ def _add_block(i, j, components, term, X, dx, pairs, work, out):
                         f = weights[p] * delta * dx[i, q, c]
                         work[3 * pairs[q, 0] + c] += f
                         work[3 * pairs[q, 1] + c] -= f
-                q = root5 * np.sqrt(s2) / length
-                decay = amplitude * np.exp(-q)
-                k0 = decay * (1.0 + q + q * q / 3.0)
-                k1 = c1 * decay * (1.0 + q)
-                k2 = c1 * decay * 5.0 / (length * length)
+                k0, k1, k2 = _matern52(s2, length)
+                k0, k1, k2 = amplitude * k0, amplitude * k1, amplitude * k2
                 for column in range(components.shape[0]):
                     if components[column] == n3:
                         out[n3, column] += k0
@@ -181,7 +185,7 @@ def _descriptors(positions, pairs, x, dx):
 def _rows_of_terms(part, parts, layout, lengths, amplitudes, X, V, w, images, weights, x, g, rows, sums):
     """The share `part` of `parts` of every term's training rows: adds to g (P_all,), returns the energy.
 
-    E = sum_j k1 a + k0 w,  g = sum_j k1 V - (k2 a + k1 w) delta  (kernel_sum.py), factors as in kernels.Matern52."""
+    E = sum_j k1 a + k0 w,  g = sum_j k1 V - (k2 a + k1 w) delta  (kernel_sum.py)."""
     energy = 0.0
     g[:] = 0.0
     for t in range(layout.shape[0]):
@@ -191,9 +195,6 @@ def _rows_of_terms(part, parts, layout, lengths, amplitudes, X, V, w, images, we
             for p in range(P):
                 rows[k * P + p] = weights[at_weight + p] * x[images[at_image + k * P + p]]
                 sums[k * P + p] = 0.0
-        root = np.sqrt(5.0) / lengths[t]
-        c1 = 5.0 / (3.0 * lengths[t] * lengths[t])
-        c2 = 5.0 / (lengths[t] * lengths[t])
         first, last = part * n_rows // parts, (part + 1) * n_rows // parts
         total = 0.0
         for j in range(first, last):
@@ -207,11 +208,9 @@ def _rows_of_terms(part, parts, layout, lengths, amplitudes, X, V, w, images, we
                     delta = query[p] - Xj[p]
                     s2 += delta * delta
                     a += delta * Vj[p]
-                q = root * np.sqrt(s2)
-                decay = np.exp(-q)
-                k1 = c1 * (1.0 + q) * decay
-                total += k1 * a + wj * (1.0 + q + q * q / 3.0) * decay
-                along = c1 * c2 * decay * a + k1 * wj
+                k0, k1, k2 = _matern52(s2, lengths[t])
+                total += k1 * a + k0 * wj
+                along = k2 * a + k1 * wj
                 for p in range(P):
                     out[p] += k1 * Vj[p] - along * (query[p] - Xj[p])
         energy += amplitudes[t] * total

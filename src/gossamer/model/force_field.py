@@ -70,8 +70,16 @@ class ForceField:
                 raise UsageError(
                     f"term {term.name!r}: X {c.X.shape} and V {c.V.shape} do not fit {term.n_pairs} pairs."
                 )
-            if not (np.all(np.isfinite(c.X)) and np.all(np.isfinite(c.V))):
+            if c.w is not None and c.w.shape != (len(c.X),):
+                raise UsageError(f"term {term.name!r}: w {c.w.shape} does not fit {len(c.X)} rows.")
+            if term.places.min() < 0 or term.places.max() >= len(self.pairs):
+                raise UsageError(f"term {term.name!r}: it names pairs outside the model's {len(self.pairs)}.")
+            if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied or sent to another process: the fields, not what was derived from them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property
     def n_atoms(self) -> int:
@@ -85,10 +93,11 @@ class ForceField:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
-        structures = self._checked(positions)
+        structures = self._shaped(positions)
         if len(structures) == 1:
             energy, force = self._single(structures[0])
             return Prediction(np.array([energy]), force[None])
+        self.pairs.refuse_coincident(structures, "positions")
         import torch
 
         energies = np.empty(len(structures))
@@ -155,35 +164,24 @@ class ForceField:
 
         return GossamerCalculator(self)
 
-    def _checked(self, positions: np.ndarray) -> np.ndarray:
+    def _shaped(self, positions: np.ndarray) -> np.ndarray:
         structures = np.ascontiguousarray(positions, dtype=np.float64)
         if structures.ndim == 2:
             structures = structures[None]
         if structures.ndim != 3 or structures.shape[1:] != (self.n_atoms, 3):
-            raise UsageError(
-                f"positions: shape {np.shape(positions)}, but the model needs (structures, {self.n_atoms}, 3)."
-            )
+            shape = np.shape(positions)
+            raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.n_atoms}, 3).")
         if not np.all(np.isfinite(structures)):
             raise DataError("positions: some are NaN or infinite; remove those structures.")
-        i, j = self.pairs.pairs.T
-        for start in range(0, len(structures), 256):
-            part = structures[start : start + 256]
-            gaps = ((part[:, i] - part[:, j]) ** 2).sum(-1)
-            if gaps.min(initial=1.0) < 1e-4:
-                q, p = np.unravel_index(np.argmin(gaps), gaps.shape)
-                raise DataError(
-                    f"positions: atoms {j[p]} and {i[p]} of structure {start + q} coincide ({gaps[q, p] ** 0.5:.2g} "
-                    "Angstrom apart); remove that structure."
-                )
         return structures
 
     @cached_property
     def _single(self) -> "SingleEvaluator":
-        import os
+        import torch
 
         from gossamer.model.single import SingleEvaluator
 
-        return SingleEvaluator.build(self, threads=os.cpu_count() or 1)
+        return SingleEvaluator.build(self, threads=torch.get_num_threads())
 
     @cached_property
     def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":

@@ -78,10 +78,9 @@ def fold_images(e: "Tensor | None", g: "Tensor", images: np.ndarray) -> "tuple[T
         return e, g
     n = len(g) // len(images)
     g = g.view(n, len(images), -1)
-    total = g[:, 0, :].clone()
+    total = g.new_zeros((n, g.shape[2]))
     for h, inverse in enumerate(np.argsort(images, axis=1)):
-        if h:
-            total += g[:, h, inverse]
+        total += g[:, h, inverse]
     return None if e is None else e.view(n, -1).sum(1), total
 
 
@@ -98,14 +97,14 @@ def kernel_sum(
     """Energies (Q,) and their descriptor gradients (Q, P) of a kernel force field.
 
     x (Q, P) query descriptors, X (M, P) training descriptors, V (M, P) and w (M,) coefficients; images (H, P) slot
-    permutations (row 0 the identity) over which the kernel is summed, applied to the query.  `block` fixes the number
+    permutations over which the kernel is summed, applied to the query.  `block` fixes the number
     of queries worked on at once; the default keeps temporaries within BLOCK_BYTES.
     """
     rows = X if isinstance(X, TrainingRows) else TrainingRows.build(X, images)
     block = block or rows_per_block(len(rows), len(images))
     energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
     for start in range(0, len(x), block):
-        part = permuted_rows(x[start : start + block] - rows.shift, images)
+        part = permuted_rows(x[start : start + block], images) - rows.shift
         e, g = fold_images(*contract(kernel.profile(squared_distances(part, rows)), part, rows, V, w), images)
         assert e is not None
         energies[start : start + block], gradients[start : start + block] = e, g

@@ -62,11 +62,11 @@ def load(path: str | Path) -> ForceField:
         header = json.loads(metadata.get(KEY, "{}"))
     except ValueError:
         header = {}
-    if header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
-    if header.get("version", 0) > VERSION:
+    if not isinstance(header.get("version"), int) or header["version"] > VERSION:
         raise ModelFileError(
-            f"{path}: it has format version {header['version']}, this Gossamer reads up to {VERSION}; "
+            f"{path}: it has format version {header.get('version')}, this Gossamer reads up to {VERSION}; "
             "upgrade with `pip install -U gossamer`."
         )
     try:

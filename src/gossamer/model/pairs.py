@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gossamer.errors import UsageError
+from gossamer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+COINCIDENT = 0.01  # Angstrom; closer atoms are one atom written twice, or a broken file
+CHECK_BYTES = 2**25  # temporaries of a check
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,23 @@ class PairSet:
         sign[ends[order], column] = signs[order]
         return pair, sign
 
+    def refuse_coincident(self, positions: np.ndarray, what: str, frames: np.ndarray | None = None) -> None:
+        """Raise DataError if the atoms of a pair coincide in one of the structures positions (Q, N, 3), Angstrom.
+
+        what: the name of the data in the message; frames (Q,): their numbers there."""
+        i, j = self.pairs.T
+        step = max(1, CHECK_BYTES // (24 * len(self)))
+        for start in range(0, len(positions), step):
+            part = positions[start : start + step]
+            gaps = ((part[:, i] - part[:, j]) ** 2).sum(-1)
+            if gaps.min() < COINCIDENT**2:
+                q, p = np.unravel_index(np.argmin(gaps), gaps.shape)
+                frame = start + q if frames is None else frames[start + q]
+                raise DataError(
+                    f"{what}: atoms {j[p]} and {i[p]} of frame {frame} coincide ({gaps[q, p] ** 0.5:.2g} Angstrom "
+                    "apart); remove that frame."
+                )
+
     def forward(self, positions: "Tensor") -> "tuple[Tensor, Tensor]":
         """Inverse distances and their gradients.   x = 1/r,   dx/dr_i = -(r_i - r_j) / r^3 = -dx/dr_j
 
@@ -111,8 +131,7 @@ class PairSet:
             out = dx.new_empty(dx.shape[:2])
             _numba.push(self.pairs, dx.numpy(), a.contiguous().numpy(), out.numpy(), torch.get_num_threads())
             return out
-        i, j = self.pairs.T
-        return ((a[:, i] - a[:, j]) * dx).sum(-1)
+        return self.push_on_device(dx, a)
 
     def pull(self, dx: "Tensor", g: "Tensor") -> "Tensor":
         """Pair gradients to atoms, (dx/dR)^T g:  dx (Q, P, 3), g (Q, P) -> (Q, N, 3)."""
@@ -124,6 +143,15 @@ class PairSet:
             out = dx.new_zeros((len(dx), self.n_atoms, 3))
             _numba.pull(self.pairs, dx.numpy(), g.contiguous().numpy(), out.numpy(), torch.get_num_threads())
             return out
+        return self.pull_on_device(dx, g)
+
+    def push_on_device(self, dx: "Tensor", a: "Tensor") -> "Tensor":
+        """`push` in array operations, on any device."""
+        i, j = self.pairs.T
+        return ((a[:, i] - a[:, j]) * dx).sum(-1)
+
+    def pull_on_device(self, dx: "Tensor", g: "Tensor") -> "Tensor":
+        """`pull` in array operations, on any device; sums run in a fixed order."""
         import torch
 
         pair, sign = (torch.as_tensor(t, device=dx.device) for t in self.incidence)

@@ -1,6 +1,7 @@
 """Reading and writing sgdml's model files (sgdml 1.0.3; fields: benchmarks/sgdml_peer/NOTES.md)."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def _assemble(found: dict[str, np.ndarray]) -> ForceField:
     if X.shape != V.shape or X.shape[1] != len(pairs):
         raise ValueError(f"descriptors {X.shape} do not fit {len(numbers)} atoms")
     w = np.asarray(found["alphas_E"], dtype=float).ravel() if "alphas_E" in found else None
-    # sgdml permutes training structures, we permute queries: for a group that is the same sum, otherwise the inverses.
+    # sgdml permutes training structures, we permute queries, so by the inverses
     perms = np.argsort(np.atleast_2d(found["perms"]).astype(np.int64), axis=1)
     term = Term(np.arange(len(pairs)), pairs.permuted(perms), Matern52(float(found["sig"]) / per_length))
     return ForceField(
@@ -111,6 +112,8 @@ def _atom_permutations(model: ForceField) -> np.ndarray:
     if len(perms) < len(model.terms[0].perms):
         raise UsageError("export: the model file does not say which atom permutations it used; train it again.")
     perms = np.argsort(perms, axis=1)
+    _, first = np.unique(PairSet.full(model.n_atoms).permuted(perms), axis=0, return_index=True)
+    perms = perms[first]  # permutations that act alike on the pairs count once with us, and twice in sgdml
     return perms[np.argsort(np.any(perms != np.arange(model.n_atoms), axis=1), kind="stable")]
 
 
@@ -125,7 +128,7 @@ def _members(path: Path) -> dict[str, np.ndarray]:
                 raise ModelFileError(f"{path}: the sgdml model lacks {', '.join(missing)}; it is damaged.")
             wanted = [*NEEDED, *OPTIONAL, "lattice"]
             return {name: archive[name] for name in wanted if name in names}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
         raise ModelFileError(f"{path}: the file is truncated or damaged ({error}); copy it again.") from error
 
 

@@ -4,17 +4,19 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gossamer.model import _numba
+from gossamer.model.pairs import COINCIDENT, PairSet
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
 
-PARALLEL_WORK = 1_500_000  # numbers read per step above which two threads beat one (benchmarks/bench_step.py)
+PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class SingleEvaluator:
     scale: float
     threads: int
     scratch: "_numba.Scratch"
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # the scratch serves one call at a time
 
     @classmethod
     def build(cls, model: "ForceField", threads: int = 1) -> "SingleEvaluator":
@@ -56,7 +59,7 @@ class SingleEvaluator:
                 at_w += rows
         table = np.array(layout, dtype=np.int64)
         work = int((table[:, 0] * table[:, 1] * table[:, 2]).sum())
-        threads = threads if work > PARALLEL_WORK else 1
+        threads = max(1, min(threads, 1 + work // max(1, PARALLEL_WORK)))
         widest = int((table[:, 0] * table[:, 2]).max())
         return cls(
             model.pairs.pairs,
@@ -78,8 +81,12 @@ class SingleEvaluator:
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), float64 and contiguous."""
         forces = np.empty((self.n_atoms, 3))
-        energy = _numba.evaluate(
-            positions, self.pairs, self.layout, self.lengths, self.amplitudes, self.X, self.V, self.w, self.images,
-            self.weights, self.scale, self.threads, self.scratch, forces,
-        )  # fmt: skip
+        with self.lock:
+            energy = _numba.evaluate(
+                positions, self.pairs, self.layout, self.lengths, self.amplitudes, self.X, self.V, self.w, self.images,
+                self.weights, self.scale, self.threads, self.scratch, forces,
+            )  # fmt: skip
+            nearest = self.scratch.x.max()
+        if not nearest < 1 / COINCIDENT:
+            PairSet(self.n_atoms, self.pairs).refuse_coincident(positions[None], "positions")
         return self.constant + energy, forces

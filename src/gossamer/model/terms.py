@@ -41,6 +41,10 @@ class Term:
                 f"term {self.name!r}: places {places.shape}, perms {perms.shape} and weights {weights.shape} "
                 "must agree in their last dimension."
             )
+        if np.any(np.sort(perms, axis=1) != np.arange(places.shape[1])):
+            raise UsageError(f"term {self.name!r}: a row of perms is no permutation of its {places.shape[1]} slots.")
+        if any(len(np.unique(place)) < len(place) for place in places):
+            raise UsageError(f"term {self.name!r}: a place names a pair twice; name each pair once.")
         if not np.allclose(weights[perms], weights, rtol=1e-12):
             raise UsageError(f"term {self.name!r}: weights differ within an orbit of its permutations; average them.")
         for name, value in (("places", places), ("perms", perms), ("weights", weights)):

@@ -10,7 +10,7 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit import record as rec
-from gossamer.fit.training import Fit, Fitted, Settings, check_trainable, fit_terms, make_provenance
+from gossamer.fit.training import Fit, Fitted, Settings, check_trainable, check_usable, fit_terms, make_provenance
 from gossamer.fit.training import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.kernels import Matern52
@@ -65,6 +65,7 @@ class _Bench:
     distances: np.ndarray
     rank_needed: int
     n_scored: int
+    noise: float | None = None  # absolute, where the user gave one
 
     @property
     def pairs(self) -> PairSet:
@@ -72,7 +73,7 @@ class _Bench:
 
     @property
     def settings(self) -> Settings:
-        return replace(self.fit.settings, noise=None)
+        return replace(self.fit.settings, noise=self.noise)
 
 
 def reduce(
@@ -96,15 +97,23 @@ def reduce(
     cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
     for comparison, and once more at the chosen size; () for none.  pool: structures to score on, used neither in
     training nor validation (None: the test set, else the validation set); at most score_structures (None: 3000
-    divided by the number of images) are drawn from it.  symmetry and options: as for `train`.
+    divided by the number of images) are drawn from it.  symmetry and options: as for `train`; every descriptor is
+    trained with the length and the relative noise (or the absolute one, where given) of the full model.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
     if valid is None or len(valid) == 0:
         raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
     check_trainable(train, valid)
+    if test is not None and len(test):
+        check_usable("test", test, train.numbers)
+    if pool is not None and len(pool):
+        check_usable("pool", pool, train.numbers, labels=False)
+    if score_structures is not None and score_structures < 1:
+        raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
     fit = fit_model(train, valid, symmetry=symmetry, progress=progress, **options)
     bench = _bench(train, valid, test, fit, pool, score_structures, progress)
+    bench = replace(bench, noise=options.get("noise"))
     total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
     full, done = _full_candidate(bench)
     tried = {full.rows.tobytes(): (full, done)}
@@ -239,7 +248,7 @@ def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
 def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tuple[Candidate, list[Candidate]]:
     """The smallest descriptor within `limit`: the last good cut, then bisection towards the next, failing one."""
     by_size = sorted(tried, key=lambda c: len(c.rows))
-    good = next(c for c in by_size if c.valid_rmse <= limit)
+    good = next((c for c in by_size if c.valid_rmse <= limit), by_size[-1])
     below = [c for c in by_size if len(c.rows) < len(good.rows)]
     floor = len(below[-1].rows) if below else 0
     order, cumulative = _ranked_orbits(bench)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.errors import UsageError
+from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
@@ -24,7 +24,9 @@ def masking_scores(
 
     Masking sets the orbit's components to zero in every training descriptor, coefficient, query and Jacobian; nothing
     is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair, the same for pairs that are
-    permutations of each other."""
+    permutations of each other.  Raises DataError for structures whose atoms coincide, and FitError where a score is not
+    finite."""
+    model.pairs.refuse_coincident(positions, "structures to score on")
     n_orbits = int(orbits.max()) + 1
     terms = [_MaskedTerm.of(term, c, orbits) for term, c in zip(model.terms, model.coefficients, strict=True)]
     squares = torch.zeros(n_orbits, dtype=torch.float64)
@@ -38,6 +40,8 @@ def masking_scores(
         if q % 10 == 9 or q + 1 == len(positions):
             progress(Event("score", q + 1, len(positions), "masking pairs"))
     scores = (model.scale**2 * squares / positions[0].size / len(positions)).sqrt()
+    if not torch.all(torch.isfinite(scores)):
+        raise FitError("scoring: some scores are not finite; look for exploded structures with `gossamer inspect`.")
     return scores.numpy()[orbits]
 
 

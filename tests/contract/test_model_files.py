@@ -1,0 +1,76 @@
+"""Model files outlive the code: every version ever written still loads and predicts what it did.
+
+When the format changes, write a new sample beside the old ones:
+    python tests/contract/test_model_files.py   # writes tests/models/v<VERSION>.gossamer and .json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from cases import random_model, structures
+
+from gossamer.errors import ModelFileError
+from gossamer.model.model_file import VERSION, load
+
+MODELS = Path(__file__).parents[1] / "models"
+SAMPLES = sorted(MODELS.glob("v*.gossamer"))
+
+
+def test_the_present_version_has_its_sample():
+    assert MODELS / f"v{VERSION}.gossamer" in SAMPLES, __doc__
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda p: p.stem)
+def test_every_version_predicts_what_it_did(path):
+    expected = json.loads(path.with_suffix(".json").read_text())
+    model = load(path)
+    p = model.predict(structures(2, seed=9))
+    np.testing.assert_allclose(p.energies, expected["energies"], rtol=1e-9)
+    np.testing.assert_allclose(p.forces, expected["forces"], atol=1e-9 * np.abs(expected["forces"]).max())
+    assert model.provenance == {}
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 3000])
+def test_a_truncated_file_is_named(tmp_path, size):
+    path = tmp_path / "short.gossamer"
+    path.write_bytes(SAMPLES[-1].read_bytes()[:size])
+    with pytest.raises(ModelFileError, match=r"short\.gossamer: it is not a model file, or it is truncated"):
+        load(path)
+
+
+def test_foreign_and_newer_files_are_named(tmp_path):
+    from safetensors.numpy import save_file
+
+    foreign, newer = tmp_path / "foreign.gossamer", tmp_path / "newer.gossamer"
+    save_file({"a": np.zeros(3)}, foreign)
+    save_file({"a": np.zeros(3)}, newer, {"gossamer": json.dumps({"format": "gossamer-force-field", "version": 99})})
+    with pytest.raises(ModelFileError, match="not a Gossamer model"):
+        load(foreign)
+    with pytest.raises(ModelFileError, match="format version 99"):
+        load(newer)
+    with pytest.raises(ModelFileError, match="there is no such model file"):
+        load(tmp_path / "none.gossamer")
+
+
+@pytest.mark.parametrize("case", ["plain", "several"])
+@pytest.mark.parametrize("energies", [False, True])
+def test_saved_models_come_back_whole(tmp_path, case, energies):
+    model, _, _ = random_model(case, energies=energies)
+    again = load(model.save(tmp_path / "m.gossamer"))
+    for ours, theirs in zip(model.predict(structures(2)), again.predict(structures(2)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [t.name for t in again.terms] == [t.name for t in model.terms]
+
+
+if __name__ == "__main__":
+    sample, _, _ = random_model("several", n_train=3, energies=True)
+    sample.save(MODELS / f"v{VERSION}.gossamer")
+    at = sample.predict(structures(2, seed=9))
+    (MODELS / f"v{VERSION}.json").write_text(
+        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()})
+    )

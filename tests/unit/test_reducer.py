@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+from cases import METHYL, NUMBERS, random_model, structures
+
+import gossamer as gs
+from gossamer.data.dataset import Dataset
+from gossamer.errors import DataError, UsageError
+from gossamer.model.pairs import PairSet
+from gossamer.reduction.reducer import _first_orbits
+
+OPTIONS = {"length": 3.0, "symmetry": METHYL, "noise": 1e-9}
+QUICK = {"quantiles": (30, 60, 90), "baselines": (60,)}
+
+
+def labelled(model, R, energies=True):
+    p = model.predict(R)
+    return Dataset(NUMBERS, R, p.forces, p.energies if energies else None)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Structures labelled by a random force field with methyl symmetry."""
+    truth, _, _ = random_model("methyl", n_train=8)
+    return labelled(truth, structures(60, seed=11, spread=0.08)).split(25, 15, 20, seed=1)
+
+
+@pytest.fixture(scope="module")
+def reduction(parts):
+    return gs.reduce(*parts, **OPTIONS, **QUICK)
+
+
+def entries(record):
+    return [record["full"], *(e for k in ("quantiles", "refined", "random", "shortest") for e in record[k])]
+
+
+def test_the_choice_is_the_smallest_within_the_tolerance(reduction):
+    r = reduction.record
+    relevance = [r["full"], *r["quantiles"], *r["refined"]]
+    limit = r["limit"]["valid_force_rmse"]
+    assert limit == pytest.approx(1.02 * min(e["valid_force_rmse"] for e in [r["full"], *r["quantiles"]]))
+    assert r["chosen"]["valid_force_rmse"] <= limit
+    assert r["chosen"]["pairs"] == min(e["pairs"] for e in relevance if e["valid_force_rmse"] <= limit)
+    assert len(reduction.model.pairs) == r["chosen"]["pairs"] == sum(p["kept"] for p in r["pairs"])
+
+
+def test_a_wide_tolerance_keeps_fewer_pairs(parts, reduction):
+    loose = gs.reduce(*parts, **OPTIONS, quantiles=(30, 60, 90), baselines=(), tolerance=5.0)
+    assert len(loose.model.pairs) <= len(reduction.model.pairs)
+    assert loose.record["random"] == loose.record["shortest"] == []
+
+
+def test_orbits_are_kept_or_dropped_whole(reduction):
+    pairs = reduction.record["pairs"]
+    for orbit in {p["orbit"] for p in pairs}:
+        assert len({p["kept"] for p in pairs if p["orbit"] == orbit}) == 1
+        assert len({p["score"] for p in pairs if p["orbit"] == orbit}) == 1
+
+
+def test_every_descriptor_still_fixes_the_shape(reduction):
+    assert reduction.record["rank"]["needed"] == reduction.record["rank"]["reached"] == 12
+    smallest = reduction.record["quantiles"][-1]
+    assert smallest["quantile"] == 90
+    assert smallest["pairs"] >= 12  # 90 % of 15 pairs would leave 2
+    assert smallest["added_orbits"] > 0
+
+
+def test_the_models_are_the_ones_in_the_record(reduction, parts):
+    for model, entry in ((reduction.full, "full"), (reduction.model, "chosen")):
+        errors = model.test(parts.test)
+        assert reduction.record[entry]["force_rmse"] == pytest.approx(errors.force_rmse, rel=1e-9)
+        assert reduction.record[entry]["energy_mae"] == pytest.approx(errors.energy_mae, rel=1e-6)
+
+
+def test_comparisons_have_the_size_of_what_they_are_compared_with(reduction):
+    r = reduction.record
+    sizes = {e["pairs"] for e in r["quantiles"] if e["quantile"] == 60} | {r["chosen"]["pairs"]}
+    orbit = 3  # the largest orbit of a methyl rotation: no selection of whole orbits comes nearer in general
+    for entry in r["random"] + r["shortest"]:
+        assert min(abs(entry["pairs"] - size) for size in sizes) <= orbit
+
+
+def test_the_same_seed_gives_the_same_models(parts, reduction, tmp_path):
+    again = gs.reduce(*parts, **OPTIONS, **QUICK)
+    files = [r.model.save(tmp_path / name).read_bytes() for name, r in (("a", reduction), ("b", again))]
+    assert files[0] == files[1]
+    keep = ("label", "pairs", "force_rmse", "iterations")
+    assert [[e[k] for k in keep] for e in entries(again.record)] == [
+        [e[k] for k in keep] for e in entries(reduction.record)
+    ]
+
+
+def test_without_energies_and_without_a_test_set(parts):
+    train, valid, _ = (Dataset(NUMBERS, d.positions, d.forces) for d in parts)
+    record = gs.reduce(train, valid, **OPTIONS, quantiles=(50,), baselines=()).record
+    assert record["chosen"]["tested_on"] == "valid"
+    assert record["chosen"]["energy_mae"] is None
+    assert record["parity"]["energies"] is None
+
+
+def test_with_energies_as_labels(parts):
+    found = gs.reduce(*parts, **(OPTIONS | {"noise": 1e-6}), energies=True, quantiles=(50,), baselines=())
+    assert found.model.coefficients[0].w is not None
+    assert found.record["settings"]["energies_as_labels"] is True
+
+
+def test_a_diatomic_keeps_its_pair():
+    R = np.zeros((12, 2, 3))
+    R[:, 1, 0] = np.linspace(0.9, 1.3, 12)
+    k = 4.0 * (R[:, 1, 0] - 1.1)
+    F = np.zeros_like(R)
+    F[:, 0, 0], F[:, 1, 0] = k, -k
+    data = Dataset(np.array([1, 1]), R, F, 2.0 * (R[:, 1, 0] - 1.1) ** 2)
+    found = gs.reduce(data.take(slice(0, 12, 2)), data.take(slice(1, 12, 2)), length=2.0, baselines=())
+    assert len(found.model.pairs) == 1
+    assert found.record["chosen"]["force_rmse"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tolerance": -0.1}, "tolerance: -0.1 given"),
+        ({"quantiles": (0, 50)}, "quantiles"),
+        ({"baselines": (55,)}, "baselines"),
+        ({"score_structures": 0}, "score_structures: 0 given"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_trained(parts, change, message):
+    with pytest.raises(UsageError, match=message):
+        gs.reduce(*parts, **(OPTIONS | change))
+
+
+def test_bad_parts_are_named_before_anything_is_trained(parts):
+    touching = parts.test.positions.copy()
+    touching[2, 4] = touching[2, 1]
+    bad = Dataset(NUMBERS, touching, parts.test.forces)
+    events = []
+    with pytest.raises(DataError, match="test: atoms 1 and 4 of frame 2 coincide"):
+        gs.reduce(parts.train, parts.valid, bad, **OPTIONS, progress=events.append)
+    with pytest.raises(DataError, match="pool: atoms 1 and 4 of frame 2 coincide"):
+        gs.reduce(*parts, pool=bad, **OPTIONS, progress=events.append)
+    with pytest.raises(UsageError, match="validation: reduce needs"):
+        gs.reduce(parts.train, None, **OPTIONS, progress=events.append)
+    assert events == []
+
+
+def test_first_orbits_come_nearest_to_the_asked_count():
+    orbits = PairSet.full(6).orbits(METHYL)
+    order = np.arange(orbits.max() + 1)
+    for asked in range(1, 16):
+        got = len(_first_orbits(orbits, order, asked))
+        sizes = np.cumsum(np.bincount(orbits)[order])
+        assert abs(got - asked) == np.abs(sizes - asked).min()
