@@ -405,8 +405,6 @@ def make_settings(options: dict[str, Any]) -> Settings:
 def check_trainable(train: Dataset, valid: Dataset | None) -> None:
     """Raise DataError or UsageError for data that no model can be trained on."""
     train.labelled_forces()
-    if train.n_atoms < 2:
-        raise DataError(f"atoms: the structures have {train.n_atoms}; a force field of pairs needs at least 2.")
     if len(train) < 2:
         raise DataError(
             f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual."
@@ -419,6 +417,8 @@ def check_trainable(train: Dataset, valid: Dataset | None) -> None:
 def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:
     """Raise DataError or UsageError for structures that do not fit a model of the atoms `numbers` (N,), or that have
     no forces although `labels` are needed.  name: of the data in the message."""
+    if data.n_atoms < 2:
+        raise DataError(f"atoms: the structures have {data.n_atoms}; a force field of pairs needs at least 2.")
     if len(data) == 0:
         raise UsageError(f"{name}: no structures given; ask for at least one.")
     if not np.array_equal(data.numbers, numbers):
