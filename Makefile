@@ -1,7 +1,7 @@
 # Gossamer: everything a developer or a newcomer types.  Each target sets up what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench parity clean
+.PHONY: help install demo test lint format bench docs parity clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -44,9 +44,14 @@ bench: $(READY) ## run the benchmarks, one after the other
 	$(if $(BENCHMARKS),,$(error benchmarks/ holds no bench_*.py yet))
 	set -e; for script in $(BENCHMARKS); do $(BIN)/python $$script; done
 
+docs: $(READY) ## build the documentation into docs/_build/html
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 parity: $(READY) ## compare with sgdml itself, in an environment of its own
 	PYTHON=$(PYTHON) sh benchmarks/sgdml_peer/setup.sh
 	$(BIN)/python -m pytest -m parity
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .parity-venv demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .parity-venv demo docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
