@@ -101,7 +101,8 @@ def count_fragments(adjacency: np.ndarray) -> int:
     """Connected parts of a graph given by its (N, N) adjacency."""
     from scipy.sparse.csgraph import connected_components
 
-    return int(connected_components(adjacency, directed=False, return_labels=False))
+    count, _ = connected_components(adjacency, directed=False)
+    return int(count)
 
 
 def graph_hash(numbers: np.ndarray, adjacency: np.ndarray) -> int:
