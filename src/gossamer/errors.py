@@ -36,3 +36,7 @@ class FitError(GossamerError):
 
 class OutputError(GossamerError):
     """A file cannot be written where it was asked for."""
+
+
+class RankLostError(GossamerError):
+    """Another of the processes that train together has ended, or does not answer."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.fit.parallel import ALONE, Ranks, Shards
 from gossamer.model import _numba
 from gossamer.model.kernel_sum import (
     TrainingRows,
@@ -28,14 +29,16 @@ class KernelOperator:
     """K = sum_t amplitude_t K_t + noise I over the labels of M structures of N atoms.
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
-    cached: per term the radial factors (H*M*L, M*L) when they fit the memory given to `build`, else None.
+    Rows are worked on in the shards of fit.parallel, and each rank does its own; vectors are whole on every rank.
+    cached: per own shard and term the radial factors (H*rows, M*L) if they fit the memory given to `build`, else None.
     """
 
     pairs: PairSet
     terms: tuple[Term, ...]
     dx: "Tensor"
     rows: tuple[TrainingRows, ...]
-    cached: tuple[Profile | None, ...]
+    cached: tuple[tuple[Profile | None, ...], ...]
+    shards: Shards
     noise: float
     energies: bool = False
 
@@ -49,16 +52,21 @@ class KernelOperator:
         *,
         energies: bool = False,
         cache_bytes: float = 2e9,
+        ranks: Ranks = ALONE,
     ) -> "KernelOperator":
-        """positions (M, N, 3) Angstrom; noise: variance added to the diagonal, in units of the scaled labels."""
+        """positions (M, N, 3) Angstrom; noise: variance added to the diagonal, in units of the scaled labels;
+        cache_bytes: for the factors of this rank's rows."""
         x, dx = pairs.forward(positions)
         rows = tuple(TrainingRows.build(term.gather(x), term.perms) for term in terms)
-        cached: list[Profile | None] = []
+        shards = Shards.of(len(positions), 3 * pairs.n_atoms, energies, ranks)
+        cached: list[list[Profile | None]] = [[] for _ in shards.own]
         for term, row in zip(terms, rows, strict=True):
-            need = (3 if energies else 2) * 8 * len(term.perms) * len(row) ** 2
-            cached.append(_all_factors(term, row, energies) if need <= cache_bytes else None)
-            cache_bytes -= need if cached[-1] is not None else 0
-        return cls(pairs, terms, dx, rows, tuple(cached), noise, energies)
+            mine = [_rows_of(term, shards.structures[s]) for s in shards.own]
+            need = (3 if energies else 2) * 8 * len(term.perms) * sum(map(len, mine)) * len(row)
+            for kept, span in zip(cached, mine, strict=True):
+                kept.append(_all_factors(term, row, span, energies) if need <= cache_bytes else None)
+            cache_bytes -= need if need <= cache_bytes else 0
+        return cls(pairs, terms, dx, rows, tuple(map(tuple, cached)), shards, noise, energies)
 
     @property
     def n_structures(self) -> int:
@@ -81,37 +89,65 @@ class KernelOperator:
 
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """K v for v (n,)."""
-        g = self.dx.new_zeros(self.dx.shape[:2])
-        e = self.dx.new_zeros(self.n_structures)
-        for term, rows, factors, (V, w) in zip(self.terms, self.rows, self.cached, self.coefficients(v), strict=True):
-            part_e, part_g = _product(term, rows, factors, V, w)
+        coefficients = self.coefficients(v)
+        parts = [
+            self._shard_product(self.shards.structures[s], cached, coefficients)
+            for s, cached in zip(self.shards.own, self.cached, strict=True)
+        ]
+        return self.shards.join(parts).add_(v, alpha=self.noise)
+
+    def _shard_product(self, span: range, cached: tuple[Profile | None, ...], coefficients) -> "Tensor":
+        """The rows of one shard of (K - noise I) v: the forces of its structures, then their energies."""
+        dx = self.dx[span.start : span.stop]
+        g = dx.new_zeros(dx.shape[:2])
+        e = dx.new_zeros(len(span))
+        for term, rows, factors, (V, w) in zip(self.terms, self.rows, cached, coefficients, strict=True):
+            part_e, part_g = _product(term, rows, _rows_of(term, span), factors, V, w)
             term.scatter(part_g.mul_(term.amplitude), g)
             if part_e is not None:
-                e += part_e.mul_(term.amplitude).view(self.n_structures, -1).sum(1)
-        forces = -self.pairs.pull(self.dx, g).view(-1)
-        return (torch.cat([forces, e]) if self.energies else forces).add_(v, alpha=self.noise)
+                e += part_e.mul_(term.amplitude).view(len(span), -1).sum(1)
+        forces = -self.pairs.pull(dx, g).view(-1)
+        return torch.cat([forces, e]) if self.energies else forces
 
     def columns(self, chosen: np.ndarray) -> "Tensor":
-        """Columns `chosen` (C,) of K without the noise, as a matrix (n, C)."""
-        n3, M = 3 * self.pairs.n_atoms, self.n_structures
-        is_energy = chosen >= self.n_forces
-        structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
-        component = np.where(is_energy, n3, chosen % n3)
-        order = np.argsort(structure, kind="stable")
-        structures, starts = np.unique(structure[order], return_index=True)
-        starts = np.append(starts, len(chosen))
-        forces = np.zeros((M, n3, len(chosen)))
-        energies = np.zeros((M if self.energies else 0, len(chosen)))
-        groups = (structures, starts, component[order])
-        for term, X in self._flat():
-            arrays = (X, self.dx.numpy(), self.pairs.pairs, forces, energies)
-            _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
+        """Columns `chosen` (C,) of K without the noise, as a matrix (n, C), whole on this rank."""
+        forces, energies, order = self._columns(chosen, range(self.n_structures))
         if not self.energies and np.all(np.diff(order) == 1):
             return torch.from_numpy(forces.reshape(self.size, -1))
         result = np.empty((self.size, len(chosen)))
         result[: self.n_forces, order] = forces.reshape(self.n_forces, -1)
         result[self.n_forces :, order] = energies
         return torch.from_numpy(result)
+
+    def own_columns(self, chosen: np.ndarray) -> "list[Tensor]":
+        """`columns`, transposed: for every own shard the rows of these columns that it holds, (C, labels)."""
+        parts = []
+        for s in self.shards.own:
+            forces, energies, order = self._columns(chosen, self.shards.structures[s])
+            part = np.empty((len(chosen), len(self.shards.labels[s])))
+            n_forces = forces.shape[0] * forces.shape[1]
+            part[order, :n_forces] = forces.reshape(n_forces, -1).T
+            part[order, n_forces:] = energies.T
+            parts.append(torch.from_numpy(part))
+        return parts
+
+    def _columns(self, chosen: np.ndarray, span: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows of structures `span` of the columns chosen[order] as forces (m, 3N, C) and energies (m, C), and
+        `order` (C,); (0, C) where energies are no labels."""
+        n3 = 3 * self.pairs.n_atoms
+        is_energy = chosen >= self.n_forces
+        structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
+        component = np.where(is_energy, n3, chosen % n3)
+        order = np.argsort(structure, kind="stable")
+        structures, starts = np.unique(structure[order], return_index=True)
+        starts = np.append(starts, len(chosen))
+        forces = np.zeros((len(span), n3, len(chosen)))
+        energies = np.zeros((len(span) if self.energies else 0, len(chosen)))
+        groups = (structures, starts, component[order])
+        for term, X in self._flat():
+            arrays = (X, self.dx.numpy(), self.pairs.pairs, span.start, forces, energies)
+            _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
+        return forces, energies, order
 
     def diagonal(self) -> "Tensor":
         """Diagonal (n,) of K without the noise."""
@@ -150,36 +186,43 @@ def _factors(term: Term, rows: TrainingRows, start: int, stop: int) -> Profile:
     return term.kernel.profile(squared_distances(queries, rows))
 
 
-def _all_factors(term: Term, rows: TrainingRows, energies: bool) -> Profile:
-    """Radial factors of all training rows, row-blocked so that temporaries stay small; k0 only when asked for."""
-    shape = (len(term.perms) * len(rows), len(rows))
+def _rows_of(term: Term, structures: range) -> range:
+    """The rows of a term that belong to these structures."""
+    return range(structures.start * term.n_places, structures.stop * term.n_places)
+
+
+def _all_factors(term: Term, rows: TrainingRows, span: range, energies: bool) -> Profile:
+    """Radial factors of the training rows `span`, row-blocked to keep temporaries small; k0 only when asked for."""
+    shape = (len(term.perms) * len(span), len(rows))
     k1, k2 = rows.centred.new_empty(shape), rows.centred.new_empty(shape)
     k0 = rows.centred.new_empty(shape if energies else (0, 0))
     step = rows_per_block(len(rows), len(term.perms))
-    for start in range(0, len(rows), step):
-        part = _factors(term, rows, start, min(start + step, len(rows)))
-        span = slice(start * len(term.perms), start * len(term.perms) + len(part.k1))
-        k1[span], k2[span] = part.k1, part.k2
+    for start in range(0, len(span), step):
+        stop = min(start + step, len(span))
+        part = _factors(term, rows, span[start], span.start + stop)
+        at = slice(start * len(term.perms), stop * len(term.perms))
+        k1[at], k2[at] = part.k1, part.k2
         if energies:
-            k0[span] = part.k0
+            k0[at] = part.k0
     return Profile(k0, k1, k2)
 
 
 def _product(
-    term: Term, rows: TrainingRows, cached: Profile | None, V: "Tensor", w: "Tensor | None"
+    term: Term, rows: TrainingRows, span: range, cached: Profile | None, V: "Tensor", w: "Tensor | None"
 ) -> "tuple[Tensor | None, Tensor]":
-    """Energies (M*L,) (None without w) and descriptor gradients (M*L, P) of one term at its own training rows."""
+    """Energies (m,) (None without w) and descriptor gradients (m, P) of one term at m = len(span) of its own training
+    rows."""
     H = len(term.perms)
-    gradients = rows.centred.new_empty(rows.centred.shape)
-    energies = None if w is None else rows.centred.new_empty(len(rows))
+    gradients = rows.centred.new_empty((len(span), rows.centred.shape[1]))
+    energies = None if w is None else rows.centred.new_empty(len(span))
     step = rows_per_block(len(rows), H)
-    for start in range(0, len(rows), step):
-        stop = min(start + step, len(rows))
+    for start in range(0, len(span), step):
+        stop = min(start + step, len(span))
         if cached is None:
-            factors = _factors(term, rows, start, stop)
+            factors = _factors(term, rows, span[start], span.start + stop)
         else:
             factors = Profile(*(k[start * H : stop * H] if len(k) else k for k in cached))
-        queries = permuted_rows(rows.centred[start:stop], term.perms)
+        queries = permuted_rows(rows.centred[span.start + start : span.start + stop], term.perms)
         e, g = fold_images(*contract(factors, queries, rows, V, w, energies=w is not None), term.perms)
         gradients[start:stop] = g
         if energies is not None and e is not None:

@@ -8,6 +8,7 @@ import torch
 
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit.parallel import Ranks, Shards
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,8 @@ class Nystrom:
     mean remaining variance plus the noise: with the noise alone the directions outside F, far from negligible, would
     be blown up by remaining/noise (measured in docs/decisions/0003-solver.md)."""
 
-    factor: "Tensor"
+    factor: "tuple[Tensor, ...]"  # of every own shard (fit.parallel) the columns (m, labels) of F
+    shards: Shards
     cholesky: "Tensor"
     shift: float
     remaining: float
@@ -34,67 +36,80 @@ class Nystrom:
     def build(
         cls, K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent, stage: str = "precondition"
     ) -> "Nystrom":
-        """Choose `n_columns` columns of K and factorise.  Cost: 2 n m^2 operations and n m numbers of memory."""
+        """Choose `n_columns` columns of K and factorise.  Cost: 2 n m^2 operations and n m numbers of memory, both
+        divided by the number of ranks."""
         factor, remaining = pivoted_cholesky(K, n_columns, seed=seed, progress=progress, stage=stage)
-        return cls.from_factor(factor, remaining, K.noise)
+        return cls.from_factor(factor, K.shards, remaining, K.noise)
 
     @classmethod
-    def from_factor(cls, factor: "Tensor", remaining: float, noise: float) -> "Nystrom":
-        inner = _gram(factor)
-        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / factor.shape[1])
+    def from_factor(cls, factor: "tuple[Tensor, ...]", shards: Shards, remaining: float, noise: float) -> "Nystrom":
+        inner = _gram(factor, shards)
+        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.n_labels)
         inner.diagonal().add_(shift)
         cholesky, info = torch.linalg.cholesky_ex(inner)
         if info:
             raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
-        return cls(factor, cholesky, shift, remaining)
+        return cls(factor, shards, shards.ranks.from_first(cholesky), shift, remaining)
 
     def with_noise(self, noise: float) -> "Nystrom":
         """The same columns for a system with another noise."""
-        return Nystrom.from_factor(self.factor, self.remaining, noise)
+        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise)
 
     def __call__(self, r: "Tensor") -> "Tensor":
         """P^-1 r for r (n,)."""
-        u = torch.cholesky_solve((self.factor @ r)[:, None], self.cholesky)[:, 0]
-        return torch.addmv(r, self.factor.T, u, alpha=-1).div_(self.shift)
+        parts = self.shards.split(r)
+        Fr = self.shards.sum((F @ part for F, part in zip(self.factor, parts, strict=True)), (len(self.cholesky),))
+        u = torch.cholesky_solve(Fr[:, None], self.cholesky)[:, 0]
+        return self.shards.join(
+            [torch.addmv(part, F.T, u, alpha=-1).div_(self.shift) for F, part in zip(self.factor, parts, strict=True)]
+        )
 
 
-def _gram(factor: "Tensor", block: int = 512) -> "Tensor":
+def _gram(factor: "tuple[Tensor, ...]", shards: Shards, block: int = 512) -> "Tensor":
     """Lower triangle of F F^T (m, m); the blocks above the diagonal are not computed, and stay zero."""
-    out = factor.new_zeros((len(factor), len(factor)))
-    for start in range(0, len(factor), block):
-        out[start:, start : start + block] = factor[start:] @ factor[start : start + block].T
+    m = int(shards.ranks.agree(len(factor[0]) if factor else 0)[0])  # a rank without shards does not know it
+    out = factor[0].new_zeros((m, m)) if factor else torch.zeros((m, m), dtype=torch.float64)
+    for start in range(0, m, block):
+        tiles = (F[start:] @ F[start : start + block].T for F in factor)
+        out[start:, start : start + block] = shards.sum(tiles, (m - start, min(block, m - start)))
     return out
 
 
 def pivoted_cholesky(
     K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent, stage: str = "precondition"
-) -> "tuple[Tensor, float]":
-    """Partial Cholesky factor F (m, n), K ~ F^T F, and the mean of the diagonal it leaves.
+) -> "tuple[tuple[Tensor, ...], float]":
+    """Partial Cholesky factor F (m, n), K ~ F^T F, as the columns of the own shards, and the mean of the diagonal it
+    leaves.
 
     Pivots are drawn in blocks with probability proportional to the remaining diagonal, within a block from a few
     structures only, since columns of one structure share most of their cost; a pivot whose remaining variance
-    vanished within its block is dropped, so m can end a little under n_columns."""
+    vanished within its block is dropped, so m can end a little under n_columns.  All ranks draw the same."""
     rng = np.random.default_rng(seed)
-    left = K.diagonal()
+    shards = K.shards
+    left = shards.ranks.from_first(K.diagonal())
     total = float(left.sum())
     if not np.isfinite(total) or total <= 0:
         raise FitError("training: the kernel matrix has no positive diagonal; check the positions for repeated atoms.")
     n_columns = min(n_columns, K.size)
-    factor = left.new_empty((n_columns, K.size))
+    factor = [left.new_empty((n_columns, len(shards.labels[s]))) for s in shards.own]
     block = max(16, min(256, n_columns // 8))
     done = 0
     while done < n_columns and float(left.sum()) > 1e-13 * total:
         pivots = _draw(K, left.clamp_min(0).numpy(), min(block, n_columns - done), rng)
-        rows = K.columns(pivots).T.contiguous()
+        new = K.own_columns(pivots)
         if done:
-            rows.addmm_(factor[:done, pivots].T.contiguous(), factor[:done], alpha=-1)
-        rows = _orthogonalise(rows, pivots, float(left[pivots].max()))
-        factor[done : done + len(rows)] = rows
-        left -= (rows * rows).sum(0)
+            before = shards.pick([F[:done] for F in factor], pivots, done).T.contiguous()
+            for rows, F in zip(new, factor, strict=True):
+                rows.addmm_(before, F[:done], alpha=-1)
+        turn = _orthogonaliser(shards.pick(new, pivots, len(pivots)), float(left[pivots].max()), shards.ranks)
+        new = [turn @ rows for rows in new]
+        for F, rows in zip(factor, new, strict=True):
+            F[done : done + len(turn)] = rows
+        left -= shards.join([(rows * rows).sum(0) for rows in new])
         left[pivots] = 0
-        done += len(rows)
+        done += len(turn)
         progress(Event(stage, done, n_columns, "choosing columns"))
-    return factor[:done], max(float(left.clamp_min(0).sum()), 0.0) / K.size
+    return tuple(F[:done] for F in factor), max(float(left.clamp_min(0).sum()), 0.0) / K.size
 
 
 def _draw(K: "KernelOperator", weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -109,9 +124,11 @@ def _draw(K: "KernelOperator", weights: np.ndarray, count: int, rng: np.random.G
     return np.sort(rng.choice(K.size, count, replace=False, p=weights / weights.sum()))
 
 
-def _orthogonalise(rows: "Tensor", pivots: np.ndarray, scale: float) -> "Tensor":
-    """Rows whose Gram matrix is the residual covariance rows[:, pivots], directions below rounding dropped."""
-    gram = rows[:, pivots]
+def _orthogonaliser(gram: "Tensor", scale: float, ranks: Ranks) -> "Tensor":
+    """The matrix that makes rows of residual covariance gram (C, C) orthonormal under it, directions below rounding
+    dropped.  It is that of rank 0."""
     values, vectors = torch.linalg.eigh((gram + gram.T) / 2)
+    both = ranks.from_first(torch.cat([values[None], vectors]))
+    values, vectors = both[0], both[1:]
     good = values > 1e-10 * scale
-    return (vectors[:, good] / values[good].sqrt()).T @ rows
+    return (vectors[:, good] / values[good].sqrt()).T

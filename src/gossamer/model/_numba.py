@@ -108,14 +108,14 @@ def _add_block(i, j, components, term, X, dx, pairs, work, out):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _columns(structures, starts, components, term, X, dx, pairs, forces, energies):
+def _columns(structures, starts, components, term, X, dx, pairs, first, forces, energies):
     n3 = forces.shape[1]
-    for i in prange(X.shape[0]):
+    for i in prange(forces.shape[0]):
         work = np.empty(n3)
         for g in range(structures.shape[0]):
             lo, hi = starts[g], starts[g + 1]
             part = np.zeros((n3 + 1, hi - lo))
-            _add_block(i, structures[g], components[lo:hi], term, X, dx, pairs, work, part)
+            _add_block(first + i, structures[g], components[lo:hi], term, X, dx, pairs, work, part)
             forces[i, :, lo:hi] += part[:n3]
             if energies.shape[0] > 0:
                 energies[i, lo:hi] += part[n3]
@@ -131,14 +131,17 @@ def _diagonal(term, X, dx, pairs, out):
             out[i, row] += part[row, row]
 
 
-def covariance_columns(structures, starts, components, term, X, dx, pairs, forces, energies, threads: int) -> None:
-    """Add to forces (M, 3N, C) and energies (M, C) (or (0, C): not wanted) the covariance columns of one term.
+def covariance_columns(
+    structures, starts, components, term, X, dx, pairs, first: int, forces, energies, threads: int
+) -> None:
+    """Add to forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted) the covariance columns of one term, at the
+    m training structures from `first` on.
 
     Columns are grouped by training structure: group g holds the labels (0 <= c < 3N a force, 3N the energy)
     components[starts[g]:starts[g+1]] of structure structures[g].  term: the tuple made by fit.operator.flat_term;
     X (M, L, P); dx (M, P_all, 3)."""
     _use(threads)
-    _columns(structures, starts, components, term, X, dx, pairs, forces, energies)
+    _columns(structures, starts, components, term, X, dx, pairs, first, forces, energies)
 
 
 def covariance_diagonal(term, X, dx, pairs, out, threads: int) -> None:
