@@ -1,5 +1,6 @@
 """The covariance of the training labels as an operator: products without the matrix, columns when they are wanted."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ class KernelOperator:
 
     def columns(self, chosen: np.ndarray) -> "Tensor":
         """Columns `chosen` (C,) of K without the noise, as a matrix (n, C), whole on this rank."""
-        forces, energies, order = self._columns(chosen, range(self.n_structures))
+        ((forces, energies, order),) = self._columns(chosen, [range(self.n_structures)])
         if not self.energies and np.all(np.diff(order) == 1):
             return torch.from_numpy(forces.reshape(self.size, -1))
         result = np.empty((self.size, len(chosen)))
@@ -122,18 +123,17 @@ class KernelOperator:
     def own_columns(self, chosen: np.ndarray) -> "list[Tensor]":
         """`columns`, transposed: for every own shard the rows of these columns that it holds, (C, labels)."""
         parts = []
-        for s in self.shards.own:
-            forces, energies, order = self._columns(chosen, self.shards.structures[s])
-            part = np.empty((len(chosen), len(self.shards.labels[s])))
+        for forces, energies, order in self._columns(chosen, [self.shards.structures[s] for s in self.shards.own]):
             n_forces = forces.shape[0] * forces.shape[1]
+            part = np.empty((len(chosen), n_forces + len(energies)))
             part[order, :n_forces] = forces.reshape(n_forces, -1).T
             part[order, n_forces:] = energies.T
             parts.append(torch.from_numpy(part))
         return parts
 
-    def _columns(self, chosen: np.ndarray, span: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The rows of structures `span` of the columns chosen[order] as forces (m, 3N, C) and energies (m, C), and
-        `order` (C,); (0, C) where energies are no labels."""
+    def _columns(self, chosen: np.ndarray, spans: list[range]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """For each span of structures, the rows of the columns chosen[order] as forces (m, 3N, C) and energies (m, C),
+        (0, C) where energies are no labels, and `order` (C,)."""
         n3 = 3 * self.pairs.n_atoms
         is_energy = chosen >= self.n_forces
         structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
@@ -141,13 +141,15 @@ class KernelOperator:
         order = np.argsort(structure, kind="stable")
         structures, starts = np.unique(structure[order], return_index=True)
         starts = np.append(starts, len(chosen))
-        forces = np.zeros((len(span), n3, len(chosen)))
-        energies = np.zeros((len(span) if self.energies else 0, len(chosen)))
         groups = (structures, starts, component[order])
-        for term, X in self._flat():
-            arrays = (X, self.dx.numpy(), self.pairs.pairs, span.start, forces, energies)
-            _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
-        return forces, energies, order
+        flat = list(self._flat())
+        for span in spans:
+            forces = np.zeros((len(span), n3, len(chosen)))
+            energies = np.zeros((len(span) if self.energies else 0, len(chosen)))
+            for term, X in flat:
+                arrays = (X, self.dx.numpy(), self.pairs.pairs, span.start, forces, energies)
+                _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
+            yield forces, energies, order
 
     def diagonal(self) -> "Tensor":
         """Diagonal (n,) of K without the noise."""
