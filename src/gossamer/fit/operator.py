@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gossamer.fit.parallel import ALONE, Ranks, Shards
-from gossamer.model import _numba
+from gossamer.model import _covariance
 from gossamer.model.kernel_sum import (
     TrainingRows,
     contract,
@@ -148,20 +148,33 @@ class KernelOperator:
             energies = np.zeros((len(span) if self.energies else 0, len(chosen)))
             for term, X in flat:
                 arrays = (X, self.dx.numpy(), self.pairs.pairs, span.start, forces, energies)
-                _numba.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
+                _covariance.covariance_columns(*groups, term, *arrays, torch.get_num_threads())
             yield forces, energies, order
 
     def diagonal(self) -> "Tensor":
         """Diagonal (n,) of K without the noise."""
         out = np.zeros((self.n_structures, 3 * self.pairs.n_atoms + 1))
         for term, X in self._flat():
-            _numba.covariance_diagonal(term, X, self.dx.numpy(), self.pairs.pairs, out, torch.get_num_threads())
+            _covariance.covariance_diagonal(term, X, self.dx.numpy(), self.pairs.pairs, out, torch.get_num_threads())
         forces, energies = out[:, :-1].ravel(), out[:, -1]
         return torch.from_numpy(np.concatenate([forces, energies]) if self.energies else forces)
 
     def dense(self) -> "Tensor":
         """The whole matrix (n, n), noise included."""
-        out = self.columns(np.arange(self.size))
+        out = self.lower_triangle()
+        for start in range(0, self.size, 512):
+            stop = min(start + 512, self.size)
+            corner = out[start:stop, start:stop]
+            out[start:stop, stop:] = out[stop:, start:stop].T
+            corner.copy_(corner.tril() + corner.tril(-1).T)
+        return out
+
+    def lower_triangle(self) -> "Tensor":
+        """The lower triangle of the matrix (n, n), noise included; what stands above it has no meaning."""
+        out = self.dx.new_zeros((self.size, self.size))
+        for term, X in self._flat():
+            arrays = (X, self.dx.numpy(), self.pairs.pairs, out.numpy())
+            _covariance.covariance_matrix(term, *arrays, self.energies, torch.get_num_threads())
         out.diagonal().add_(self.noise)
         return out
 

@@ -9,6 +9,7 @@ import torch
 
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit import dense
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,19 +64,20 @@ class StopRule:
 def cholesky(K: "KernelOperator", y: "Tensor", *, scale: float, progress: Progress = silent) -> Solution:
     """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y.
     Raises FitError when K is not positive definite."""
-    progress(Event("solve", 0, 2, "building the matrix"))
-    dense = K.dense()
-    progress(Event("solve", 1, 2, "Cholesky factorisation"))
-    factor, info = torch.linalg.cholesky_ex(dense)
-    del dense  # as large as its factor
-    if info:
+    progress(Event("solve", 0, K.size + 1, "building the matrix"))
+    factor = K.lower_triangle()
+    order = dense.factorise(
+        factor, step=lambda done: progress(Event("solve", done, K.size + 1, "Cholesky factorisation"))
+    )
+    if order:
         raise FitError(
-            f"noise: with {K.noise:g} the kernel matrix is not positive definite (order {int(info)} of {K.size}); "
+            f"noise: with {K.noise:g} the kernel matrix is not positive definite (order {order} of {K.size}); "
             "raise the noise tenfold, or check that the permutations form a group."
         )
-    a = torch.cholesky_solve(y[:, None], factor)[:, 0]
+    a = dense.solve(factor, y)
+    del factor
     residual = scale * _rms(y - K @ a)
-    progress(Event("solve", 2, 2, "solved", {"residual": residual}))
+    progress(Event("solve", K.size + 1, K.size + 1, "solved", {"residual": residual}))
     return Solution(a, Status.EXACT, 1, residual, (Step(1, residual, None),))
 
 
