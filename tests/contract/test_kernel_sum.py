@@ -112,12 +112,20 @@ def test_pivoted_cholesky_reproduces_the_matrix_when_complete(case):
     assert remaining < 1e-8 * K.diagonal().mean()
 
 
-def test_nystrom_inverts_what_it_says():
+@pytest.mark.parametrize(("single_up_to", "rtol"), [(0.0, 1e-9), (1e99, 1e-4)], ids=["float64", "float32"])
+def test_nystrom_inverts_what_it_says(monkeypatch, single_up_to, rtol):
+    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_UP_TO", single_up_to)
+    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_FROM", 0)
     pairs, terms = CASES["methyl"]()
-    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(6)), 1e-5)
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(6)), 1e-3)
     P = Nystrom.build(K, 30, seed=1)
     r = torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
     factor = torch.cat(P.factor, 1)
+    assert factor.dtype == (torch.float64 if single_up_to == 0 else torch.float32)
+    factor = factor.double()
     dense = factor.T @ factor + P.shift * torch.eye(K.size, dtype=torch.float64)
-    close(P(r).numpy(), torch.linalg.solve(dense, r).numpy(), 1e-9)
-    assert P.shift == pytest.approx(P.remaining + 1e-5)
+    close(P(r).numpy(), torch.linalg.solve(dense, r).numpy(), rtol)
+    assert P.shift == pytest.approx(P.remaining + 1e-3)
+    other, built = P.with_noise(1e-2), Nystrom.from_factor(P.factor, P.shards, P.remaining, 1e-2)
+    torch.testing.assert_close(other(r), built(r), rtol=0, atol=0)
+    assert other.shift == pytest.approx(P.remaining + 1e-2)

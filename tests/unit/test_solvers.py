@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,28 @@ def test_every_solver_solves_every_operator(make, columns):
         assert solution.residual == pytest.approx(
             float((y - K @ solution.coefficients).square().mean().sqrt()), abs=1e-9
         )
+
+
+def test_a_matrix_made_before_serves_every_noise():
+    K = OPERATORS["several", True]()
+    y, matrix = labels(K), K.lower_triangle()
+    for noise in (1e-3, 1e-6):
+        K = replace(K, noise=noise)
+        torch.testing.assert_close(
+            cholesky(K, y, scale=1.0, matrix=matrix).coefficients, cholesky(K, y, scale=1.0).coefficients
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_factor_in_float32_leads_to_the_same_solution(case, monkeypatch):
+    """float32 stands in the preconditioner only: it may cost iterations, not digits."""
+    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_UP_TO", 1e99)
+    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_FROM", 0)
+    K = replace(OPERATORS[case, True](), noise=1e-4)
+    y, P = labels(K), Nystrom.build(K, 40, seed=0)
+    assert P.factor[0].dtype == torch.float32
+    found = conjugate_gradients(K, y, P, scale=1.0, stop=TIGHT).coefficients
+    torch.testing.assert_close(found, cholesky(K, y, scale=1.0).coefficients, rtol=0, atol=1e-5)
 
 
 def test_residual_is_reported_in_units_of_the_labels():

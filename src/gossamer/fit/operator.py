@@ -162,6 +162,7 @@ class KernelOperator:
     def dense(self) -> "Tensor":
         """The whole matrix (n, n), noise included."""
         out = self.lower_triangle()
+        out.diagonal().add_(self.noise)
         for start in range(0, self.size, 512):
             stop = min(start + 512, self.size)
             corner = out[start:stop, start:stop]
@@ -170,12 +171,11 @@ class KernelOperator:
         return out
 
     def lower_triangle(self) -> "Tensor":
-        """The lower triangle of the matrix (n, n), noise included; what stands above it has no meaning."""
+        """The lower triangle of the matrix (n, n) without the noise; what stands above it has no meaning."""
         out = self.dx.new_zeros((self.size, self.size))
         for term, X in self._flat():
             arrays = (X, self.dx.numpy(), self.pairs.pairs, out.numpy())
             _covariance.covariance_matrix(term, *arrays, self.energies, torch.get_num_threads())
-        out.diagonal().add_(self.noise)
         return out
 
     def _flat(self):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gossamer.fit.operator import KernelOperator
 
 PIVOT_STRUCTURES = 32
+SINGLE_UP_TO = 3e8  # trace over shift up to which the factor may be kept in float32 (docs/decisions/0006)
+SINGLE_FROM = 2**24  # numbers in the factor from which on it is worth it
+SINGLE_DAMPING = 1e-6  # relative; keeps the inverse positive where float32 has rounded the largest eigenvalues
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +29,9 @@ class Nystrom:
     mean remaining variance plus the noise: with the noise alone the directions outside F, far from negligible, would
     be blown up by remaining/noise (measured in docs/decisions/0003-solver.md)."""
 
-    factor: "tuple[Tensor, ...]"  # of every own shard (fit.parallel) the columns (m, labels) of F
+    factor: "tuple[Tensor, ...]"  # of every own shard (fit.parallel) the columns (m, labels) of F; maybe in float32
     shards: Shards
+    gram: "Tensor"  # lower triangle of F F^T (m, m)
     cholesky: "Tensor"
     shift: float
     remaining: float
@@ -42,35 +46,46 @@ class Nystrom:
         return cls.from_factor(factor, K.shards, remaining, K.noise)
 
     @classmethod
-    def from_factor(cls, factor: "tuple[Tensor, ...]", shards: Shards, remaining: float, noise: float) -> "Nystrom":
-        inner = _gram(factor, shards)
+    def from_factor(
+        cls,
+        factor: "tuple[Tensor, ...]",
+        shards: Shards,
+        remaining: float,
+        noise: float,
+        gram: "Tensor | None" = None,
+    ) -> "Nystrom":
+        """gram: F F^T where it is known already."""
+        gram = _gram(factor, shards) if gram is None else gram
+        inner = gram.clone()
         shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.n_labels)
+        if any(F.dtype == torch.float32 for F in factor):
+            inner.mul_(1 + SINGLE_DAMPING)
         inner.diagonal().add_(shift)
         cholesky, info = torch.linalg.cholesky_ex(inner)
         if info:
             raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
-        return cls(factor, shards, shards.ranks.from_first(cholesky), shift, remaining)
+        return cls(factor, shards, gram, shards.ranks.from_first(cholesky), shift, remaining)
 
     def with_noise(self, noise: float) -> "Nystrom":
         """The same columns for a system with another noise."""
-        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise)
+        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise, self.gram)
 
     def __call__(self, r: "Tensor") -> "Tensor":
         """P^-1 r for r (n,)."""
         parts = self.shards.split(r)
-        Fr = self.shards.sum((F @ part for F, part in zip(self.factor, parts, strict=True)), (len(self.cholesky),))
-        u = torch.cholesky_solve(Fr[:, None], self.cholesky)[:, 0]
+        projected = ((F @ part.to(F.dtype)).double() for F, part in zip(self.factor, parts, strict=True))
+        u = torch.cholesky_solve(self.shards.sum(projected, (len(self.cholesky),))[:, None], self.cholesky)[:, 0]
         return self.shards.join(
-            [torch.addmv(part, F.T, u, alpha=-1).div_(self.shift) for F, part in zip(self.factor, parts, strict=True)]
+            [(part - F.T @ u.to(F.dtype)).div_(self.shift) for F, part in zip(self.factor, parts, strict=True)]
         )
 
 
 def _gram(factor: "tuple[Tensor, ...]", shards: Shards, block: int = 512) -> "Tensor":
     """Lower triangle of F F^T (m, m); the blocks above the diagonal are not computed, and stay zero."""
     m = int(shards.ranks.agree(len(factor[0]) if factor else 0)[0])  # a rank without shards does not know it
-    out = factor[0].new_zeros((m, m)) if factor else torch.zeros((m, m), dtype=torch.float64)
+    out = torch.zeros((m, m), dtype=torch.float64, device=factor[0].device if factor else None)
     for start in range(0, m, block):
-        tiles = (F[start:] @ F[start : start + block].T for F in factor)
+        tiles = ((F[start:] @ F[start : start + block].T).double() for F in factor)
         out[start:, start : start + block] = shards.sum(tiles, (m - start, min(block, m - start)))
     return out
 
@@ -83,7 +98,9 @@ def pivoted_cholesky(
 
     Pivots are drawn in blocks with probability proportional to the remaining diagonal, within a block from a few
     structures only, since columns of one structure share most of their cost; a pivot whose remaining variance
-    vanished within its block is dropped, so m can end a little under n_columns.  All ranks draw the same."""
+    vanished within its block is dropped, so m can end a little under n_columns.  All ranks draw the same.
+    After a quarter of the columns a large factor goes on in float32, half the memory and half the time, if what the
+    columns will leave can hide its rounding."""
     rng = np.random.default_rng(seed)
     shards = K.shards
     left = shards.ranks.from_first(K.diagonal())
@@ -94,22 +111,33 @@ def pivoted_cholesky(
     factor = [left.new_empty((n_columns, len(shards.labels[s]))) for s in shards.own]
     block = max(16, min(256, n_columns // 8))
     done = 0
+    large = n_columns * K.size >= SINGLE_FROM
     while done < n_columns and float(left.sum()) > 1e-13 * total:
         pivots = _draw(K, left.clamp_min(0).numpy(), min(block, n_columns - done), rng)
         new = K.own_columns(pivots)
         if done:
-            before = shards.pick([F[:done] for F in factor], pivots, done).T.contiguous()
-            for rows, F in zip(new, factor, strict=True):
-                rows.addmm_(before, F[:done], alpha=-1)
+            before = shards.pick([F[:done] for F in factor], pivots, done).T
+            for k, F in enumerate(factor):
+                new[k] = new[k].to(F.dtype).addmm_(before.to(F.dtype).contiguous(), F[:done], alpha=-1)
         turn = _orthogonaliser(shards.pick(new, pivots, len(pivots)), float(left[pivots].max()), shards.ranks)
-        new = [turn @ rows for rows in new]
+        new = [turn.to(rows.dtype) @ rows for rows in new]
         for F, rows in zip(factor, new, strict=True):
             F[done : done + len(turn)] = rows
-        left -= shards.join([(rows * rows).sum(0) for rows in new])
+        left -= shards.join([(rows * rows).sum(0).double() for rows in new])
         left[pivots] = 0
+        quarter = done < n_columns / 4 <= done + len(turn)
+        if large and quarter and total < SINGLE_UP_TO * _expected_shift(K, left):
+            for k, F in enumerate(factor):
+                factor[k] = F.new_empty(F.shape, dtype=torch.float32)
+                factor[k][: done + len(turn)] = F[: done + len(turn)]
         done += len(turn)
         progress(Event(stage, done, n_columns, "choosing columns"))
     return tuple(F[:done] for F in factor), max(float(left.clamp_min(0).sum()), 0.0) / K.size
+
+
+def _expected_shift(K: "KernelOperator", left: "Tensor") -> float:
+    """The least shift that may be met: a quarter of the columns chosen leave at most ten times what all will leave."""
+    return 0.1 * max(float(left.clamp_min(0).sum()), 0.0) / K.size + K.noise
 
 
 def _draw(K: "KernelOperator", weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -61,11 +61,15 @@ class StopRule:
     max_iterations: int = 5000
 
 
-def cholesky(K: "KernelOperator", y: "Tensor", *, scale: float, progress: Progress = silent) -> Solution:
-    """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y.
-    Raises FitError when K is not positive definite."""
+def cholesky(
+    K: "KernelOperator", y: "Tensor", *, scale: float, matrix: "Tensor | None" = None, progress: Progress = silent
+) -> Solution:
+    """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y;
+    matrix: K.lower_triangle() where it was made before; it is copied.  Raises FitError when K is not positive definite.
+    """
     progress(Event("solve", 0, K.size + 1, "building the matrix"))
-    factor = K.lower_triangle()
+    factor = K.lower_triangle() if matrix is None else matrix.clone()
+    factor.diagonal().add_(K.noise)
     order = dense.factorise(
         factor, step=lambda done: progress(Event("solve", done, K.size + 1, "Cholesky factorisation"))
     )

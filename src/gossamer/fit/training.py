@@ -38,6 +38,7 @@ NOISES = (
 )  # relative to the mean prior variance of a force component
 START_LENGTH, START_NOISE = 20.0, 1e-5
 PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # sizes that a pilot fit does not exceed
+WORTH_A_STEP = 5e-3  # relative gain of the validation error without which a search does not go on
 WATCHED = 60  # validation structures looked at while iterating
 
 
@@ -99,6 +100,15 @@ class Labels:
 
 
 @dataclass(frozen=True, eq=False)
+class System:
+    """What fits of the same terms to the same structures share, whatever their noise: the operator without noise, and
+    the lower triangle of its matrix where that was made and is small enough to keep."""
+
+    K: KernelOperator
+    matrix: "Tensor | None" = None
+
+
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """One solved system: the model, how solving went, and what a following fit can start from."""
 
@@ -109,10 +119,11 @@ class Fitted:
     noise: float  # variance added to labels of unit spread
     mean_variance: float  # of a force component under the prior, same units
     seconds: float
+    system: System | None = None
 
     def light(self) -> "Fitted":
-        """Without the preconditioner, the largest part: enough to start a fit of other terms."""
-        return replace(self, preconditioner=None)
+        """Without the preconditioner and the system, the largest parts: enough to start a fit of other terms."""
+        return replace(self, preconditioner=None, system=None)
 
 
 def fit_terms(
@@ -124,32 +135,39 @@ def fit_terms(
     *,
     previous: Fitted | None = None,
     columns_of: Nystrom | None = None,
+    system: System | None = None,
     provenance: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Fitted:
     """Solve for the coefficients of `terms` on `train`; lengths are those of the terms.
 
     previous: a fit on the same data whose coefficients the iterations start from.  columns_of: a preconditioner of the
-    same terms on the same data, made for another noise, whose columns are used again."""
+    same terms on the same data, made for another noise, whose columns are used again.  system: of such a fit."""
     began = time.perf_counter()
     labels = Labels.of(train, settings.energies)
     rows = [(len(train) * t.n_places, len(t.perms), t.n_pairs) for t in terms]
     base = 8.0 * len(train) * (len(pairs) * 8 + sum(t.n_places * t.n_pairs * 4 for t in terms))
     budget = memory_budget(settings.memory)
     chosen = plan(len(labels.y), rows, base, budget, settings.solver, energies=settings.energies)
-    K = KernelOperator.build(
-        terms, pairs, torch.from_numpy(train.positions), 0.0, energies=settings.energies, cache_bytes=chosen.cache_bytes
-    )
-    mean_variance = float(K.diagonal()[: K.n_forces].mean())
+    if system is None:
+        positions = torch.from_numpy(train.positions)
+        system = System(
+            KernelOperator.build(
+                terms, pairs, positions, 0.0, energies=settings.energies, cache_bytes=chosen.cache_bytes
+            )
+        )
+    mean_variance = float(system.K.diagonal()[: system.K.n_forces].mean())
     noise = _absolute_noise(settings, mean_variance)
-    K = replace(K, noise=noise)
+    K = replace(system.K, noise=noise)
 
     def build(v: "Tensor", constant: float = 0.0) -> ForceField:
         return assemble(K, v, train.numbers, labels.scale, constant, provenance or {})
 
     preconditioner = None
     if chosen.solver == "cholesky":
-        solution = cholesky(K, labels.y, scale=labels.scale, progress=progress)
+        if system.matrix is None and K.size <= PILOT_UNKNOWNS and chosen.bytes + 8 * K.size**2 <= budget:
+            system = replace(system, matrix=K.lower_triangle())
+        solution = cholesky(K, labels.y, scale=labels.scale, matrix=system.matrix, progress=progress)
     else:
         if columns_of is not None:
             preconditioner = columns_of.with_noise(noise)
@@ -169,7 +187,7 @@ def fit_terms(
     if not settings.energies:
         model = model.with_constant_from(train)
     seconds = time.perf_counter() - began
-    return Fitted(model, solution, preconditioner, chosen, noise, mean_variance, seconds)
+    return Fitted(model, solution, preconditioner, chosen, noise, mean_variance, seconds, system)
 
 
 def assemble(
@@ -221,6 +239,7 @@ def pilot_search(
     part = train.take(np.linspace(0, len(train) - 1, n).astype(int))
     trials: list[Trial] = []
     seen: dict[tuple[float, float | None], float] = {}
+    systems: dict[float, System | None] = {}  # of the length that was tried last
 
     def error(length: float, relative: float | None) -> float:
         if (length, relative) not in seen:
@@ -229,9 +248,14 @@ def pilot_search(
 
     def measure(length: float, relative: float | None) -> float:
         try:
-            fitted = fit_terms(terms_of(length), pairs, part, valid, replace(settings, relative_noise=relative))
+            fitted = fit_terms(
+                terms_of(length), pairs, part, valid, replace(settings, relative_noise=relative),
+                system=systems.get(length),
+            )  # fmt: skip
         except FitError:  # too little noise for this length
             return float("inf")
+        systems.clear()
+        systems[length] = fitted.system
         trials.append(Trial(length, fitted.noise / fitted.mean_variance, fitted.model.test(valid).force_rmse, n))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
         progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
@@ -248,7 +272,8 @@ def pilot_search(
 
 
 def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]) -> float:
-    """Best point of a grid under a function with one valley, walking from `start`; each point is tried once."""
+    """Best point of a grid under a function with one valley, walking from `start` while a step gains more than
+    WORTH_A_STEP; each point is tried once."""
     values: dict[float, float] = {}
 
     def at(k: int) -> float:
@@ -260,6 +285,8 @@ def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]
     step = 1 if k + 1 < len(grid) and at(k + 1) < at(k) else -1
     while 0 <= k + step < len(grid) and at(k + step) < at(k):
         k += step
+        if at(k) > (1 - WORTH_A_STEP) * at(k - step):
+            break
     return grid[k]
 
 
@@ -279,6 +306,7 @@ def fit_with_noise_search(
     fits: dict[float, Fitted] = {}
     trials: list[Trial] = []
     columns_of: list[Nystrom] = []
+    systems: list[System | None] = [None]
 
     def error(relative: float) -> float:
         nearest = min(fits, key=lambda r: abs(np.log(r / relative)), default=None)
@@ -286,11 +314,12 @@ def fit_with_noise_search(
         try:
             fitted = fit_terms(
                 terms, pairs, train, valid, replace(settings, noise=None, relative_noise=relative),
-                previous=previous, columns_of=columns_of[-1] if columns_of else None,
+                previous=previous, columns_of=columns_of[-1] if columns_of else None, system=systems[-1],
                 provenance=provenance, progress=progress,
             )  # fmt: skip
         except FitError:  # too little noise
             return float("inf")
+        systems[:] = [fitted.system]
         if fitted.preconditioner is not None:
             columns_of[:] = [fitted.preconditioner]
         fits[relative] = fitted.light()
