@@ -8,7 +8,7 @@ from cases import CASES, structures
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import GIB, plan
+from gossamer.fit.resources import GIB, TermSize, plan
 from gossamer.fit.solvers import Status, StopRule, cholesky, conjugate_gradients
 
 OPERATORS = {
@@ -110,12 +110,12 @@ def test_an_indefinite_matrix_is_named():
 
 
 def test_plan_follows_size_and_memory():
-    small = plan(2_000, [(100, 1, 36)], 1e6, 8 * GIB, "auto")
-    large = plan(60_000, [(500, 1, 861)], 1e8, 8 * GIB, "auto")
+    small = plan(2_000, [TermSize(100, 1, 36)], 1e6, 8 * GIB, "auto")
+    large = plan(60_000, [TermSize(500, 1, 861)], 1e8, 8 * GIB, "auto")
     assert small.solver == "cholesky"
     assert large.solver == "cg"
     assert large.bytes < 8 * GIB
     with pytest.raises(MemoryBudgetError, match=r"memory: .* GiB are needed .* --memory"):
-        plan(60_000, [(500, 1, 861)], 1e8, 0.1 * GIB, "auto")
+        plan(60_000, [TermSize(500, 1, 861)], 1e8, 0.1 * GIB, "auto")
     with pytest.raises(MemoryBudgetError):
-        plan(60_000, [(500, 1, 861)], 1e8, 8 * GIB, "cholesky")
+        plan(60_000, [TermSize(500, 1, 861)], 1e8, 8 * GIB, "cholesky")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gossamer.cli.convert import convert
+from gossamer.cli.estimate import estimate
 from gossamer.cli.inspect import inspect
 from gossamer.cli.predict import predict
 from gossamer.cli.problems import explain
@@ -21,7 +22,7 @@ from gossamer.cli.train import train
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, train, reduce, test, predict, report):
+for _verb in (inspect, convert, estimate, train, reduce, test, predict, report):
     app.command()(_verb)
 
 

@@ -139,3 +139,19 @@ def _table(title: str, *columns: str) -> "Table":
     for k, column in enumerate(columns):
         table.add_column(column, justify="left" if k == 0 else "right", no_wrap=True, vertical="bottom")
     return table
+
+
+def estimate(found: dict[str, Any]) -> list[str]:
+    """What a training run will take."""
+    how = f"cg, {found['columns']} columns" if found["solver"] == "cg" else "cholesky"
+    sizes = (found["unknowns"], found["pairs"], found["permutations"])
+    lines = ["{:,} unknowns, {} pairs, {} permutations; solved by ".format(*sizes) + how]
+    lines += [f"{duration(seconds):>10}  {part}" for part, seconds in found["parts"].items()]
+    return [*lines, f"{duration(found['seconds']):>10}  in all", f"{found['memory_gib']:>6.2f} GiB  of memory at most"]
+
+
+def duration(seconds: float) -> str:
+    """Rounded to what an estimate can mean."""
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -4,10 +4,15 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gossamer.errors import MemoryBudgetError
 
+if TYPE_CHECKING:
+    from gossamer.model.terms import Term
+
 GIB = 2**30
+RESERVE = 0.45 * GIB  # Python, torch and compiled code, before any data (measured, benchmarks/bench_estimate.py)
 
 
 def available_memory() -> float:
@@ -24,7 +29,7 @@ def available_memory() -> float:
 
 
 def memory_budget(gib: float | None) -> float:
-    """Bytes a fit may use: what the user gave, else 70 % of what is free."""
+    """Bytes the process may come to use: what the user gave, else 70 % of what is free."""
     return gib * GIB if gib is not None else 0.7 * available_memory()
 
 
@@ -68,26 +73,42 @@ class Plan:
     cost: float
 
 
+ITERATIONS = 120  # of conjugate gradients until the validation error is final; 40 to 210 were met
+
+
+@dataclass(frozen=True)
+class TermSize:
+    """What a term costs by: training rows M*L, permutations H, pairs P."""
+
+    rows: int
+    perms: int
+    pairs: int
+
+    @property
+    def factors(self) -> int:
+        """Radial factors of one kind between all training rows."""
+        return self.perms * self.rows**2
+
+
 def plan(
-    n: int, term_sizes: list[tuple[int, int, int]], base: float, budget: float, solver: str, *, energies: bool = False
+    n: int, term_sizes: "list[TermSize]", base: float, budget: float, solver: str, *, energies: bool = False
 ) -> Plan:
     """Choose Cholesky or conjugate gradients for n unknowns.
 
-    term_sizes: per term (rows M*L, images H, pairs P); base: bytes of descriptors and coefficients; budget: bytes.
-    The direct solver is preferred where it costs at most twice as much, since it is exact.
+    base: bytes of descriptors and coefficients; budget: bytes.  The direct solver is preferred where it costs at most
+    twice as much, since it is exact.
     Raises MemoryBudgetError when neither fits."""
-    direct_bytes = base + (3.2 if energies else 2.2) * 8 * n * n  # the matrix, its factor, and a copy to order energies
-    direct = Plan("cholesky", 0, 0.0, direct_bytes, n**3 / 3)
+    base += RESERVE
+    direct = Plan("cholesky", 0, 0.0, base + 8.0 * n * n + 4 * 8.0 * n * 512, n**3 / 3)
     room = budget - base
-    block = 3 * 8.0 * n * min(256, 12 * n**0.5 / 8)  # temporaries while columns are chosen
+    block = 4 * 8.0 * n * min(256, 12 * n**0.5 / 8)  # temporaries while columns are chosen
     columns = int(min(12 * n**0.5, n, (0.6 * room - block) / (8 * 1.1 * n)))
     cache = max(0.0, 0.35 * room)
-    need = sum((24.0 if energies else 16.0) * H * rows**2 for rows, H, _ in term_sizes)
-    product = sum(6.0 * H * rows**2 * P for rows, H, P in term_sizes)
-    iterative_bytes = base + block + 8 * (1.1 * n + 2 * columns) * max(columns, 0) + min(cache, need)
-    cost = 3.0 * n * max(columns, 1) ** 2 + 100 * (product + 56.0 * n * max(columns, 1))
+    need = sum((24.0 if energies else 16.0) * t.factors for t in term_sizes)
+    iterative_bytes = base + block + 8 * (1.1 * n + 4 * columns) * max(columns, 0) + min(cache, need)
+    cost = 2.0 * n * max(columns, 1) ** 2 + ITERATIONS * (product_operations(term_sizes) + 56.0 * n * max(columns, 1))
     iterative = Plan("cg", columns, cache, iterative_bytes, cost)
-    if solver == "cholesky" or (solver == "auto" and direct_bytes <= budget and direct.cost <= 2 * iterative.cost):
+    if solver == "cholesky" or (solver == "auto" and direct.bytes <= budget and direct.cost <= 2 * iterative.cost):
         chosen = direct
     else:
         chosen = iterative
@@ -98,3 +119,22 @@ def plan(
             f"is {budget / GIB:.3g} GiB; give more with --memory, or train on fewer structures."
         )
     return chosen
+
+
+def plan_of(
+    terms: "tuple[Term, ...]", n_pairs: int, n_structures: int, n_unknowns: int, budget: float, solver: str,
+    *, energies: bool = False,
+) -> Plan:  # fmt: skip
+    """`plan` for `terms` over a molecule of n_pairs pairs."""
+    sizes = term_sizes(terms, n_structures)
+    base = 8.0 * n_structures * n_pairs * 16 + 8.0 * 8 * sum(t.rows * t.pairs for t in sizes)
+    return plan(n_unknowns, sizes, base, budget, solver, energies=energies)
+
+
+def term_sizes(terms: "tuple[Term, ...]", n_structures: int) -> "list[TermSize]":
+    return [TermSize(n_structures * t.n_places, len(t.perms), t.n_pairs) for t in terms]
+
+
+def product_operations(sizes: "list[TermSize]") -> float:
+    """Floating-point operations of the matrix products in one K v."""
+    return sum(6.0 * t.factors * t.pairs for t in sizes)

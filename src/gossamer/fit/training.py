@@ -13,7 +13,7 @@ from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import GIB, Plan, memory_budget, plan
+from gossamer.fit.resources import GIB, Plan, memory_budget, plan_of
 from gossamer.fit.solvers import Solution, StopRule, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernels import Matern52
@@ -145,10 +145,8 @@ def fit_terms(
     same terms on the same data, made for another noise, whose columns are used again.  system: of such a fit."""
     began = time.perf_counter()
     labels = Labels.of(train, settings.energies)
-    rows = [(len(train) * t.n_places, len(t.perms), t.n_pairs) for t in terms]
-    base = 8.0 * len(train) * (len(pairs) * 8 + sum(t.n_places * t.n_pairs * 4 for t in terms))
     budget = memory_budget(settings.memory)
-    chosen = plan(len(labels.y), rows, base, budget, settings.solver, energies=settings.energies)
+    chosen = plan_of(terms, len(pairs), len(train), len(labels.y), budget, settings.solver, energies=settings.energies)
     if system is None:
         positions = torch.from_numpy(train.positions)
         system = System(
@@ -235,7 +233,7 @@ def pilot_search(
 
     Each is found by climbing its geometric grid, the noise first: with too much of it, short lengths look best.
     terms_of(length) builds the terms.  Returns the settings with both set."""
-    n = min(len(train), PILOT_STRUCTURES, max(30, PILOT_UNKNOWNS // (3 * train.n_atoms)))
+    n = pilot_structures(len(train), train.n_atoms)
     part = train.take(np.linspace(0, len(train) - 1, n).astype(int))
     trials: list[Trial] = []
     seen: dict[tuple[float, float | None], float] = {}
@@ -247,6 +245,8 @@ def pilot_search(
         return seen[length, relative]
 
     def measure(length: float, relative: float | None) -> float:
+        if length not in systems:
+            systems.clear()
         try:
             fitted = fit_terms(
                 terms_of(length), pairs, part, valid, replace(settings, relative_noise=relative),
@@ -254,7 +254,6 @@ def pilot_search(
             )  # fmt: skip
         except FitError:  # too little noise for this length
             return float("inf")
-        systems.clear()
         systems[length] = fitted.system
         trials.append(Trial(length, fitted.noise / fitted.mean_variance, fitted.model.test(valid).force_rmse, n))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
@@ -269,6 +268,11 @@ def pilot_search(
     if settings.length is None and not any(t.length == length for t in trials):
         raise FitError("length: none of those tried can be solved with this noise; raise --noise tenfold.")
     return replace(settings, length=length, relative_noise=relative), trials
+
+
+def pilot_structures(n_train: int, n_atoms: int) -> int:
+    """How many training structures a pilot fit uses."""
+    return min(n_train, PILOT_STRUCTURES, max(30, PILOT_UNKNOWNS // (3 * n_atoms)))
 
 
 def climb(grid: tuple[float, ...], start: float, error: Callable[[float], float]) -> float:

@@ -1,0 +1,58 @@
+"""`gossamer estimate`: memory and time of a training run, before it is begun."""
+
+import typer
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
+from gossamer.cli.outputs import console, print_json
+
+
+def estimate(
+    context: typer.Context,
+    data: o.Data,
+    train_size: o.TrainSize,
+    valid_size: o.ValidSize = None,
+    test_size: o.TestSize = None,
+    seed: o.Seed = 0,
+    length: o.Length = None,
+    noise: o.Noise = None,
+    energies: o.Energies = False,
+    symmetry: o.SymmetryOption = "auto",
+    max_images: o.MaxImages = 12,
+    solver: o.Solver = "auto",
+    memory: o.Memory = None,
+    energy_unit: o.EnergyUnit = None,
+    length_unit: o.LengthUnit = None,
+    forces_unit: o.ForcesUnit = None,
+    energy_key: o.EnergyKey = None,
+    forces_key: o.ForcesKey = None,
+    index: o.Index = ":",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Predict memory and time of `gossamer train` with the same options, without training.
+
+    The machine's speed is measured for a few seconds; figures are usually right within a factor of two.
+
+    Example: gossamer estimate ethanol.npz --train 1000
+    """
+    from gossamer.fit.estimate import as_dict
+    from gossamer.fit.estimate import estimate as predict
+
+    job = Job(
+        data,
+        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Sizes(train_size, valid_size, test_size, seed),
+        Fitting(length, noise, energies, solver, memory, seed, max_images),
+        symmetry,
+        quiet,
+        context.obj,
+    )
+    parts, options = job.prepare()
+    found = as_dict(predict(parts.train, parts.valid, **options))
+    if as_json:
+        print_json(found)
+    else:
+        from gossamer.cli import text
+
+        console().print("\n".join(text.estimate(found)), markup=False)

@@ -1,0 +1,176 @@
+"""Memory and time of a training run, said before anything runs.
+
+The plan of fit.resources counts operations; what the machine does per second is measured here, in about a second, on a
+few of the structures themselves, so no constant of one machine is built in."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gossamer.fit.operator import KernelOperator
+from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
+from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures, resolve_symmetry
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.symmetry import Symmetry
+
+SAMPLE = 12  # structures on which rates are measured
+PILOT_FITS, PILOT_LENGTHS = 8, 3  # of a search on the validation set, typically; every length needs a matrix
+FULL_FITS = 3  # of the search for the noise at full size
+COLUMNS_TOGETHER = 8  # of one structure, as they are drawn
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does per second, and how long blocks of this covariance take, seconds."""
+
+    products: float  # float64 operations of matrix products
+    bandwidth: float  # bytes read by a matrix-vector product
+    factors: float  # radial factors made from squared distances
+    elementwise: float  # factors applied in K v
+    block: float  # seconds for all images of one block of the matrix, 3N x 3N
+    strip: float  # the same for the few columns of a structure that a preconditioner asks for
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training run will take.  seconds: of each part of it; bytes: peak memory."""
+
+    n_unknowns: int
+    n_pairs: int
+    n_perms: int
+    plan: Plan
+    iterations: int
+    seconds: dict[str, float]
+    rates: Rates
+
+    @property
+    def bytes(self) -> float:
+        return self.plan.bytes
+
+    @property
+    def total_seconds(self) -> float:
+        return sum(self.seconds.values())
+
+
+def estimate(
+    train: "Dataset",
+    valid: "Dataset | None" = None,
+    *,
+    pairs: PairSet | None = None,
+    symmetry: "str | np.ndarray | Symmetry" = "auto",
+    **options,
+) -> Estimate:
+    """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
+
+    Nothing is trained; symmetry is looked for and rates are measured, a few seconds.  Raises what `fit` raises before
+    it solves anything, MemoryBudgetError among it."""
+    settings = make_settings(options)
+    pairs = pairs or PairSet.full(train.n_atoms)
+    group = resolve_symmetry(symmetry, train, settings)
+    terms = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)
+    return estimate_terms(terms, pairs, train, valid, settings)
+
+
+def estimate_terms(
+    terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", valid: "Dataset | None", settings: Settings
+) -> Estimate:
+    """`estimate` for given terms."""
+    rates = measure_rates(terms, pairs, train)
+    budget = memory_budget(settings.memory)
+
+    def planned(n_structures: int, solver: str) -> tuple[int, Plan]:
+        n = n_structures * (3 * train.n_atoms + settings.energies)
+        return n, plan_of(terms, len(pairs), n_structures, n, budget, solver, energies=settings.energies)
+
+    n, chosen = planned(len(train), settings.solver)
+    prepare, solve = _seconds(n, len(train), terms, chosen, rates)
+    noise_given = settings.noise is not None or settings.relative_noise is not None
+    fits = 1 if valid is None or noise_given else FULL_FITS
+    seconds = {}
+    biggest = chosen
+    if valid is not None and not (settings.length and noise_given):
+        small = pilot_structures(len(train), train.n_atoms)
+        n_small, pilot = planned(small, settings.solver)
+        biggest = max(chosen, pilot, key=lambda p: p.bytes)
+        made, solved = _seconds(n_small, small, terms, pilot, rates)
+        again = PILOT_FITS * made if pilot.solver == "cg" else PILOT_LENGTHS * made
+        seconds["search on a part"] = again + PILOT_FITS * solved
+    seconds["preconditioner" if chosen.solver == "cg" else "matrix"] = prepare
+    seconds["iterations" if chosen.solver == "cg" else "factorisation"] = fits * solve
+    if chosen.solver == "cholesky" and fits > 1:
+        seconds["matrix"] *= fits
+    iterations = ITERATIONS if chosen.solver == "cg" else 1
+    perms = max(len(term.perms) for term in terms)
+    return Estimate(n, len(pairs), perms, replace(chosen, bytes=biggest.bytes), iterations, seconds, rates)
+
+
+def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, rates: Rates) -> tuple[float, float]:
+    """Seconds to prepare one system, and to solve it once that is done."""
+    if chosen.solver == "cholesky":
+        return rates.block * n_structures**2 / 2, n**3 / 3 / rates.products
+    m, sizes = chosen.columns, term_sizes(terms, n_structures)
+    groups = m / COLUMNS_TOGETHER
+    factors = float(sum(t.factors for t in sizes))
+    made = factors / rates.factors
+    again = 0.0 if 16 * factors <= chosen.cache_bytes else made
+    product = product_operations(sizes) / rates.products + factors / rates.elementwise + again
+    prepare = made + groups * n_structures * rates.strip + (2.0 * n * m**2 + m**3 / 3) / rates.products
+    return prepare, ITERATIONS * (product + 2 * 8.0 * n * m / rates.bandwidth)
+
+
+def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> Rates:
+    """Measured on this machine, on a few of the structures."""
+    few = train.take(np.arange(min(SAMPLE, len(train))))
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(few.positions), 1e-3, cache_bytes=0)
+    M, n3 = K.n_structures, 3 * train.n_atoms
+    step = max(1, n3 // COLUMNS_TOGETHER)
+    chosen = (np.arange(M)[:, None] * n3 + np.arange(0, step * COLUMNS_TOGETHER, step)).ravel()
+    chosen = chosen[chosen < K.n_forces]
+    A = torch.randn((1024, 1024), dtype=torch.float64)
+    wide, v = torch.randn((256, 2**15), dtype=torch.float64), torch.randn(2**15, dtype=torch.float64)
+    s2 = torch.rand((256, 2**12), dtype=torch.float64)
+    a = s2.clone()
+    kernel = terms[0].kernel
+    return Rates(
+        products=2 * 1024**3 / best_seconds(lambda: A @ A),
+        bandwidth=wide.nbytes / best_seconds(lambda: wide @ v),
+        factors=s2.numel() / best_seconds(lambda: kernel.profile(s2)),
+        elementwise=s2.numel() / best_seconds(lambda: (a.mul_(s2), a.sum(1))),
+        block=best_seconds(K.lower_triangle) / (M * (M + 1) / 2),
+        strip=best_seconds(lambda: K.columns(chosen)) / M**2,
+    )
+
+
+def best_seconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """Least wall time of `call` after one call that is not counted."""
+    call()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return max(min(times), 1e-9)
+
+
+def as_dict(found: Estimate) -> dict[str, object]:
+    """For JSON."""
+    return {
+        "unknowns": found.n_unknowns,
+        "pairs": found.n_pairs,
+        "permutations": found.n_perms,
+        "solver": found.plan.solver,
+        "columns": found.plan.columns,
+        "iterations": found.iterations,
+        "memory_gib": found.bytes / GIB,
+        "seconds": found.total_seconds,
+        "parts": found.seconds,
+    }

@@ -1,0 +1,94 @@
+"""Predictions are held against what happens where that does not depend on the machine's speed; for times see
+benchmarks/bench_estimate.py."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cases import CASES, NUMBERS, structures
+
+import gossamer as gs
+from gossamer.errors import MemoryBudgetError
+from gossamer.fit import estimate as module
+from gossamer.fit.estimate import Rates, estimate, estimate_terms
+from gossamer.fit.resources import GIB, plan_of
+from gossamer.fit.training import make_settings
+from gossamer.model.kernels import Matern52
+
+RATES = Rates(products=1e9, bandwidth=1e9, factors=1e8, elementwise=1e9, block=1e-3, strip=1e-4)
+FIXED = {"length": 20.0, "relative_noise": 1e-5, "symmetry": "none"}
+
+
+@pytest.fixture
+def at_known_rates(monkeypatch):
+    monkeypatch.setattr(module, "measure_rates", lambda *_: RATES)
+
+
+def test_time_is_operations_over_rates(ethanol_file, at_known_rates):
+    train = gs.read(ethanol_file).take(np.arange(40))
+    found = estimate(train, **FIXED, solver="cholesky")
+    n = 40 * 27
+    assert found.n_unknowns == n
+    assert found.seconds == {"matrix": 1e-3 * 40**2 / 2, "factorisation": pytest.approx(n**3 / 3 / 1e9)}
+    found = estimate(train, **FIXED, solver="cg")
+    m, factors = found.plan.columns, 40**2
+    columns = factors / 1e8 + m / 8 * 40 * 1e-4 + (2 * n * m**2 + m**3 / 3) / 1e9
+    product = 6 * factors * 36 / 1e9 + factors / 1e9 + 16 * n * m / 1e9
+    assert found.seconds["preconditioner"] == pytest.approx(columns)
+    assert found.seconds["iterations"] == pytest.approx(120 * product)
+
+
+def test_searches_are_part_of_the_time(ethanol_file, at_known_rates):
+    data = gs.read(ethanol_file)
+    train, valid = data.take(np.arange(40)), data.take(np.arange(40, 60))
+    fixed, searched = estimate(train, valid, **FIXED), estimate(train, valid, symmetry="none")
+    assert searched.seconds["search on a part"] > fixed.total_seconds
+    assert searched.plan.columns == fixed.plan.columns
+
+
+def test_several_terms_are_counted(at_known_rates):
+    pairs, terms = CASES["several"]()
+    data = gs.Dataset(NUMBERS, structures(20), np.ones((20, 6, 3)))
+    settings = make_settings({"length": 1.0, "noise": 1e-6, "solver": "cg"})
+    both = estimate_terms(terms, pairs, data, None, settings)
+    one = estimate_terms(terms[1:], pairs, data, None, settings)
+    assert both.total_seconds > one.total_seconds
+
+
+def test_rates_are_measured_on_the_structures(ethanol_file):
+    train = gs.read(ethanol_file).take(np.arange(6))
+    found = estimate(train, **FIXED)
+    assert all(np.isfinite(rate) and rate > 0 for rate in vars(found.rates).values())
+
+
+def test_a_budget_that_is_too_small_is_refused_before_anything_runs(ethanol_file):
+    with pytest.raises(MemoryBudgetError, match="--memory"):
+        estimate(gs.read(ethanol_file), **FIXED, memory=0.3)
+
+
+MEASURED = """
+import resource, sys
+import numpy as np
+import gossamer as gs
+from gossamer.fit.training import fit
+data = gs.read(sys.argv[1])
+moved = data.positions.repeat(4, 0) + np.random.default_rng(0).normal(scale=0.05, size=(240, 9, 3))
+many = gs.Dataset(data.numbers, moved, data.forces.repeat(4, 0))
+fit(many, length=20.0, relative_noise=1e-4, symmetry="none", solver=sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_peak_memory_stays_within_the_plan(ethanol_file, solver):
+    """6480 unknowns in a process of its own; the plan may not be exceeded, nor be more than twice of what is used."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(ethanol_file), solver], capture_output=True, text=True, check=True
+    )
+    peak = float(run.stdout)
+    data = gs.read(ethanol_file)
+    pairs = gs.PairSet.full(data.n_atoms)
+    terms = (gs.Term.over_all(pairs, np.arange(data.n_atoms)[None], Matern52(20.0)),)
+    planned = plan_of(terms, len(pairs), 240, 240 * 27, 8 * GIB, solver).bytes
+    assert peak <= planned <= 2 * peak
