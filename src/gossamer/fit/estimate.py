@@ -38,6 +38,7 @@ class Rates:
     elementwise: float  # factors applied in K v
     block: float  # seconds for all images of one block of the matrix, 3N x 3N
     strip: float  # the same for the few columns of a structure that a preconditioner asks for
+    loading: float  # seconds until the compiled code of a fit is there; none when this process has used it before
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,13 @@ def estimate_terms(
     prepare, solve = _seconds(n, len(train), terms, chosen, rates)
     noise_given = settings.noise is not None or settings.relative_noise is not None
     fits = 1 if valid is None or noise_given else FULL_FITS
-    seconds = {}
-    biggest = chosen
+    seconds = {"start": rates.loading}
+    peak = chosen.bytes
     if valid is not None and not (settings.length and noise_given):
         small = pilot_structures(len(train), train.n_atoms)
         n_small, pilot = planned(small, settings.solver)
-        biggest = max(chosen, pilot, key=lambda p: p.bytes)
+        kept = pilot.bytes + 8.0 * n_small**2 if pilot.solver == "cholesky" else pilot.bytes
+        peak = max(peak, kept if kept <= budget else pilot.bytes)
         made, solved = _seconds(n_small, small, terms, pilot, rates)
         again = PILOT_FITS * made if pilot.solver == "cg" else PILOT_LENGTHS * made
         seconds["search on a part"] = again + PILOT_FITS * solved
@@ -110,7 +112,7 @@ def estimate_terms(
         seconds["matrix"] *= fits
     iterations = ITERATIONS if chosen.solver == "cg" else 1
     perms = max(len(term.perms) for term in terms)
-    return Estimate(n, len(pairs), perms, replace(chosen, bytes=biggest.bytes), iterations, seconds, rates)
+    return Estimate(n, len(pairs), perms, replace(chosen, bytes=peak), iterations, seconds, rates)
 
 
 def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, rates: Rates) -> tuple[float, float]:
@@ -129,12 +131,16 @@ def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, r
 
 def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> Rates:
     """Measured on this machine, on a few of the structures."""
+    began = time.perf_counter()
     few = train.take(np.arange(min(SAMPLE, len(train))))
     K = KernelOperator.build(terms, pairs, torch.from_numpy(few.positions), 1e-3, cache_bytes=0)
     M, n3 = K.n_structures, 3 * train.n_atoms
     step = max(1, n3 // COLUMNS_TOGETHER)
     chosen = (np.arange(M)[:, None] * n3 + np.arange(0, step * COLUMNS_TOGETHER, step)).ravel()
     chosen = chosen[chosen < K.n_forces]
+    for warm in (K.diagonal, K.lower_triangle, lambda: K.columns(chosen), lambda: K @ torch.zeros(K.size).double()):
+        warm()
+    loading = time.perf_counter() - began
     A = torch.randn((1024, 1024), dtype=torch.float64)
     wide, v = torch.randn((256, 2**15), dtype=torch.float64), torch.randn(2**15, dtype=torch.float64)
     s2 = torch.rand((256, 2**12), dtype=torch.float64)
@@ -147,6 +153,7 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
         elementwise=s2.numel() / best_seconds(lambda: (a.mul_(s2), a.sum(1))),
         block=best_seconds(K.lower_triangle) / (M * (M + 1) / 2),
         strip=best_seconds(lambda: K.columns(chosen)) / M**2,
+        loading=loading,
     )
 
 
