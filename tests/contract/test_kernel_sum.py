@@ -1,5 +1,7 @@
 """Fast paths against tests/reference.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
@@ -8,7 +10,7 @@ from cases import CASES, METHYL, random_model, structures
 
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.preconditioners import Nystrom, pivoted_cholesky
-from gossamer.model.kernel_sum import kernel_sum
+from gossamer.model.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
 from gossamer.model.kernels import Matern52
 from gossamer.reduction.relevance import masking_scores
 
@@ -76,6 +78,36 @@ def test_blocks_of_any_size_agree(block):
     expected = kernel_sum(Matern52(2.0), x, X, V, images=images)
     for got, want in zip(kernel_sum(Matern52(2.0), x, X, V, images=images, block=block), expected, strict=True):
         close(got.numpy(), want.numpy(), 1e-14)
+
+
+@BOTH
+@pytest.mark.parametrize("n_train", [1, 4, 7])
+def test_weighing_in_one_pass_is_contraction_of_the_profile(energies, n_train):
+    rng = np.random.default_rng(0)
+    kernel, images = Matern52(2.0), np.arange(5)[None]
+    x, X, V = (torch.from_numpy(rng.normal(size=(n, 5))) for n in (6, n_train, n_train))
+    rows = TrainingRows.build(X, images)
+    x[0], x = X[0], x - rows.shift
+    w = torch.from_numpy(rng.normal(size=n_train)) if energies else None
+    e, g = contract(kernel.profile(squared_distances(x, rows)), x, rows, V, w)
+    k1, along = x @ rows.centred.T, x @ V.T
+    total, sums = weigh(kernel, k1, along, (x * x).sum(1), rows, (rows.centred * V).sum(1), w)
+    close(total.numpy(), e.numpy(), 1e-12)
+    close(sums.numpy(), along.sum(1).numpy(), 1e-12)
+    close((k1 @ V + along @ rows.centred - x * sums[:, None]).numpy(), g.numpy(), 1e-7)  # at distance zero, rounding
+
+
+@EVERY
+@BOTH
+def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies):
+    model, _, _ = random_model(case, energies=energies)
+    x, _ = model.pairs.forward(torch.from_numpy(structures(7, seed=9)))
+    compiled = model.descriptor_sums(x)
+    monkeypatch.setattr("gossamer.model.single.is_small", lambda term: False)
+    matrices = replace(model).descriptor_sums(x)
+    assert replace(model)._batch.flat is None
+    for a, b in zip(compiled, matrices, strict=True):
+        close(a.numpy(), b.numpy(), 1e-11)
 
 
 def test_operator_blocks_of_three_agree(monkeypatch):

@@ -5,7 +5,31 @@ import pytest
 import reference
 from cases import CASES, random_model, structures
 
+from gossamer.errors import UsageError
 from gossamer.model import single
+from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+
+def large_model(n_train=11, energies=False, seed=0):
+    """One term without symmetry whose rows stand one after the other (`_step._rows`)."""
+    rng = np.random.default_rng(seed)
+    pairs = PairSet.full(6)
+    x = np.array([reference.descriptor(pairs.pairs, s)[0] for s in structures(n_train, seed)])
+    term = Term.over_all(pairs, np.arange(6)[None], Matern52(2.0), amplitude=0.7)
+    w = rng.normal(size=n_train) if energies else None
+    return ForceField(np.ones(6), pairs, (term,), (TermCoefficients(x, rng.normal(size=x.shape), w),), -3.0, 0.9)
+
+
+def check(model, evaluator, tolerance):
+    for structure in structures(3, seed=9):
+        energy, forces = evaluator(structure)
+        e_ref, f_ref = reference.predict(model, structure[None])
+        scale = np.abs(f_ref).max()
+        assert energy == pytest.approx(e_ref[0], abs=tolerance * scale)
+        np.testing.assert_allclose(forces, f_ref[0], rtol=0, atol=tolerance * scale)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -16,12 +40,71 @@ def test_one_structure_is_the_reference(monkeypatch, case, energies, threads):
     model, _, _ = random_model(case, energies=energies)
     evaluator = single.SingleEvaluator.build(model, threads)
     assert evaluator.threads == threads
-    for structure in structures(3, seed=9):
-        energy, forces = evaluator(structure)
-        e_ref, f_ref = reference.predict(model, structure[None])
-        scale = np.abs(f_ref).max()
-        assert energy == pytest.approx(e_ref[0], abs=1e-10 * scale)
-        np.testing.assert_allclose(forces, f_ref[0], rtol=0, atol=1e-10 * scale)
+    check(model, evaluator, 1e-10)
+
+
+@pytest.mark.parametrize("energies", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_of_large_terms_are_the_reference(monkeypatch, energies, threads):
+    monkeypatch.setattr(single, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    model = large_model(energies=energies)
+    check(model, single.SingleEvaluator.build(model, threads, "float64"), 1e-10)
+    check(model, single.SingleEvaluator.build(model, threads, "float32"), 1e-6)
+
+
+def test_forces_from_float32_rows_are_the_gradient_of_their_energy(monkeypatch):
+    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    model = large_model()
+    rounded = single.SingleEvaluator.build(model, precision="float32")
+    R, step = structures(1, seed=4)[0], 1e-4
+    _, forces = rounded(R)
+    assert not np.array_equal(forces, single.SingleEvaluator.build(model, precision="float64")(R)[1])
+    for atom, axis in ((0, 0), (2, 1), (5, 2)):
+        moved = np.zeros_like(R)
+        moved[atom, axis] = step
+        slope = (
+            8 * (rounded(R + moved)[0] - rounded(R - moved)[0]) - rounded(R + 2 * moved)[0] + rounded(R - 2 * moved)[0]
+        ) / (12 * step)
+        assert -slope == pytest.approx(forces[atom, axis], abs=1e-9 * np.abs(forces).max())
+
+
+def test_float32_is_chosen_only_where_forces_hardly_change(monkeypatch):
+    """Coefficients that cancel by many digits forbid it, and the predicted change is about the change met."""
+    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    model = large_model()
+    (term,), (c,) = model.terms, model.coefficients
+    plain = single.single_error(term, c)
+    assert plain < single.SINGLE_LIMIT
+    assert single.FlatTerms.build(model.terms, model.coefficients).floats.size > 0
+    opposite = TermCoefficients(
+        np.concatenate([c.X, c.X + 1e-7]), np.concatenate([c.V + 1e4 * c.X, -1e4 * c.X])
+    )  # two rows nearly equal, with large and opposite coefficients
+    assert single.single_error(term, opposite) > single.SINGLE_LIMIT
+    assert single.FlatTerms.build(model.terms, (opposite,)).floats.size == 0
+    for coefficients in (c, opposite):
+        changed = ForceField(model.numbers, model.pairs, model.terms, (coefficients,))
+        exact, rounded = (single.SingleEvaluator.build(changed, precision=p) for p in ("float64", "float32"))
+        met = np.sqrt(np.mean([(exact(R)[1] - rounded(R)[1]) ** 2 for R in structures(11)]))
+        assert met / 5 < single.single_error(term, coefficients) < 5 * met
+
+
+def test_precision_is_one_of_three():
+    model, _, _ = random_model("plain")
+    with pytest.raises(UsageError, match="precision: 'half' given"):
+        single.SingleEvaluator.build(model, precision="half")
+
+
+def test_positions_that_read_only_or_strided_arrays_hold_are_taken():
+    model, _, _ = random_model("methyl")
+    evaluator = single.SingleEvaluator.build(model)
+    R = structures(1, seed=3)[0]
+    expected = evaluator(R)[1]
+    frozen = R.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_array_equal(evaluator(frozen)[1], expected)
+    np.testing.assert_array_equal(evaluator(np.asfortranarray(R))[1], expected)
+    assert len(single._step._one_thread.signatures) == 1
 
 
 @pytest.mark.parametrize("case", CASES)

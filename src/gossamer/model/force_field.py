@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gossamer.errors import DataError, UsageError
-from gossamer.model.pairs import PairSet
+from gossamer.errors import UsageError
+from gossamer.model.pairs import PairSet, refuse_infinite
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gossamer.data.dataset import Dataset
     from gossamer.model.kernel_sum import TrainingRows
-    from gossamer.model.single import SingleEvaluator
+    from gossamer.model.single import BatchEvaluator, SingleEvaluator
 
 
 class Prediction(NamedTuple):
@@ -97,6 +97,7 @@ class ForceField:
         if len(structures) == 1:
             energy, force = self._single(structures[0])
             return Prediction(np.array([energy]), force[None])
+        refuse_infinite(structures)
         self.pairs.refuse_coincident(structures, "positions")
         import torch
 
@@ -113,10 +114,18 @@ class ForceField:
 
     def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
         """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
+        import torch
+
         from gossamer.model.kernel_sum import kernel_sum
 
         energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
-        for term, (rows, V, w) in zip(self.terms, self._tensors, strict=True):
+        compiled = x.device.type == "cpu"
+        if compiled:
+            x = x.contiguous()
+            self._batch.add(x.numpy(), energies.numpy(), gradients.numpy(), torch.get_num_threads())
+        for term, (rows, V, w), done in zip(self.terms, self._tensors, self._batch.holds, strict=True):
+            if compiled and done:
+                continue
             e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
             energies += term.amplitude * e.view(len(x), -1).sum(1)
             term.scatter(g.mul_(term.amplitude), gradients)
@@ -171,8 +180,6 @@ class ForceField:
         if structures.ndim != 3 or structures.shape[1:] != (self.n_atoms, 3):
             shape = np.shape(positions)
             raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.n_atoms}, 3).")
-        if not np.all(np.isfinite(structures)):
-            raise DataError("positions: some are NaN or infinite; remove those structures.")
         return structures
 
     @cached_property
@@ -182,6 +189,12 @@ class ForceField:
         from gossamer.model.single import SingleEvaluator
 
         return SingleEvaluator.build(self, threads=torch.get_num_threads())
+
+    @cached_property
+    def _batch(self) -> "BatchEvaluator":
+        from gossamer.model.single import BatchEvaluator
+
+        return BatchEvaluator.build(self.terms, self.coefficients)
 
     @cached_property
     def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":

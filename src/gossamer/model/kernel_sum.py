@@ -14,6 +14,7 @@ from gossamer.model.kernels import Matern52, Profile
 if TYPE_CHECKING:
     from torch import Tensor
 
+PRODUCT_BYTES = 8 * 2**20  # the two (queries, M) matrices of kernel_sum
 BLOCK_BYTES = 24 * 2**20  # temporaries of one block of rows; measured best between L2 and L3 size (benchmarks/)
 
 
@@ -84,6 +85,38 @@ def fold_images(e: "Tensor | None", g: "Tensor", images: np.ndarray) -> "tuple[T
     return None if e is None else e.view(n, -1).sum(1), total
 
 
+def weigh(
+    kernel: Matern52, products: "Tensor", a: "Tensor", squares: "Tensor", rows: TrainingRows, XV: "Tensor",
+    w: "Tensor | None" = None,
+) -> "tuple[Tensor, Tensor]":  # fmt: skip
+    """All that lies between the matrix products, in one pass and in place.
+
+    products x . X_j (Q, M) become k1, a = x . V_j (Q, M) becomes k2 (a - X_j . V_j) + k1 w_j, both contiguous float64;
+    squares (Q,) = |x|^2, XV (M,) = X_j . V_j.  Returns by query the energies (Q,) = sum_j k1 a + k0 w and the sums
+    (Q,) of the new a.  The descriptor gradient is then  k1 @ V + a @ X - x sum(a)."""
+    import torch
+
+    if a.device.type == "cpu":
+        from gossamer.model import _step
+
+        energies, sums = torch.empty_like(squares), torch.empty_like(squares)
+        weight = np.zeros(0) if w is None else w.numpy()
+        _step.weights(
+            products.numpy(), a.numpy(), squares.numpy(), rows.squares.numpy(), XV.numpy(), weight, kernel.length,
+            energies.numpy(), sums.numpy(), torch.get_num_threads(),
+        )  # fmt: skip
+        return energies, sums
+    factors = kernel.profile(products.mul_(-2).add_(squares[:, None]).add_(rows.squares))
+    a -= XV
+    energies = torch.einsum("qm,qm->q", factors.k1, a)
+    a *= factors.k2
+    if w is not None:
+        energies += factors.k0 @ w
+        a.addcmul_(factors.k1, w)
+    products.copy_(factors.k1)
+    return energies, a.sum(1)
+
+
 def kernel_sum(
     kernel: Matern52,
     x: "Tensor",
@@ -98,16 +131,24 @@ def kernel_sum(
 
     x (Q, P) query descriptors, X (M, P) training descriptors, V (M, P) and w (M,) coefficients; images (H, P) slot
     permutations over which the kernel is summed, applied to the query.  `block` fixes the number
-    of queries worked on at once; the default keeps temporaries within BLOCK_BYTES.
+    of queries worked on at once; the default keeps temporaries within PRODUCT_BYTES.
     """
+    import torch
+
     rows = X if isinstance(X, TrainingRows) else TrainingRows.build(X, images)
-    block = block or rows_per_block(len(rows), len(images))
+    XV = (rows.centred * V).sum(1)
+    block = min(len(x), block or max(1, int(PRODUCT_BYTES // (16 * len(rows) * len(images)))))
     energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
+    products, a = (x.new_empty((block * len(images), len(rows))) for _ in range(2))
     for start in range(0, len(x), block):
         part = permuted_rows(x[start : start + block], images) - rows.shift
-        e, g = fold_images(*contract(kernel.profile(squared_distances(part, rows)), part, rows, V, w), images)
-        assert e is not None
-        energies[start : start + block], gradients[start : start + block] = e, g
+        k1, along = products[: len(part)], a[: len(part)]
+        torch.mm(part, rows.centred.T, out=k1)
+        torch.mm(part, V.T, out=along)
+        e, sums = weigh(kernel, k1, along, (part * part).sum(1), rows, XV, w)
+        g = (k1 @ V).addmm_(along, rows.centred).addcmul_(part, sums[:, None], value=-1)
+        energies[start : start + block] = e.view(-1, len(images)).sum(1)
+        gradients[start : start + block] = fold_images(None, g, images)[1]
     return energies, gradients
 
 

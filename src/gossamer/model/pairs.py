@@ -15,6 +15,12 @@ COINCIDENT = 0.01  # Angstrom; closer atoms are one atom written twice, or a bro
 CHECK_BYTES = 2**25  # temporaries of a check
 
 
+def refuse_infinite(positions: np.ndarray) -> None:
+    """Raise DataError if some of the positions are NaN or infinite."""
+    if not np.all(np.isfinite(positions)):
+        raise DataError("positions: some are NaN or infinite; remove those structures.")
+
+
 @dataclass(frozen=True, eq=False)
 class PairSet:
     """P atom pairs of a molecule of N atoms.  pairs (P, 2) int64, first index above second, no pair twice.

@@ -4,89 +4,239 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
+import itertools
+import math
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from gossamer.model import _numba
-from gossamer.model.pairs import COINCIDENT, PairSet
+from gossamer.errors import UsageError
+from gossamer.model import _step
+from gossamer.model.irreps import AdaptedBasis
+from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
-    from gossamer.model.force_field import ForceField
+    from gossamer.model.force_field import ForceField, TermCoefficients
+    from gossamer.model.terms import Term
 
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
+COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
+LINE = 64  # bytes of a cache line
+SINGLE_LIMIT = 1e-4  # largest change of the forces by float32 storage, as a share of the spread of the training labels
+
+Precision = Literal["auto", "float64", "float32"]
+
+
+class FlatTerms(NamedTuple):
+    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout (T, 10)."""
+
+    layout: np.ndarray
+    ints: np.ndarray
+    doubles: np.ndarray
+    floats: np.ndarray
+
+    @classmethod
+    def build(
+        cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]", precision: Precision = "auto"
+    ) -> "FlatTerms":
+        """precision: how the rows of large terms are stored; "auto" is float32 where `single_error` allows it."""
+        if precision not in ("auto", "float64", "float32"):
+            raise UsageError(f"precision: {precision!r} given; it is 'auto', 'float64' or 'float32'.")
+        layout = np.zeros((len(terms), _step.COLUMNS_OF_LAYOUT), dtype=np.int64)
+        ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
+        for row, term, c in zip(layout, terms, coefficients, strict=True):
+            adapted = AdaptedBasis.build(term.perms)
+            shift = adapted.basis @ c.X.mean(0)[term.perms].mean(0)
+            X, V = c.X @ adapted.basis.T - shift, c.V @ adapted.basis.T
+            w = np.zeros(len(X)) if c.w is None else c.w
+            at, slot = np.nonzero(adapted.basis)
+            starts = np.searchsorted(at, np.arange(term.n_pairs + 1))
+            row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
+            row[_step.DOTS] = len(adapted.dots)
+            row[_step.INTS] = ints.add(starts, term.places[:, slot], adapted.dots)
+            row[_step.DOUBLES] = doubles.add(
+                [term.kernel.length, term.amplitude], adapted.basis[at, slot] * term.weights[slot], shift, adapted.table
+            )
+            if is_small(term):
+                row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
+                row[_step.DATA] = doubles.add(_blocks(X, V, w))
+                continue
+            single = precision == "float32" or (precision == "auto" and single_error(term, c) < SINGLE_LIMIT)
+            if single:
+                X, V = X.astype(np.float32), V.astype(np.float32)
+            row[_step.KIND] = _step.ROWS_SINGLE if single else _step.ROWS
+            row[_step.TILES] = -(-len(X) // _step.WIDTH)
+            row[_step.DATA] = (floats if single else doubles).add(_tiles(X, V))
+            row[_step.SCALARS] = doubles.add(_scalars(X, V, w, _step.WIDTH))
+        return cls(layout, ints.array(), doubles.array(), floats.array())
+
+    @property
+    def work_size(self) -> int:
+        """Doubles of scratch that one thread needs."""
+        return max(_step.work_size(row) for row in self.layout)
+
+    @property
+    def work(self) -> int:
+        """Training rows times numbers read of each for one query, roughly."""
+        tiles, kind = self.layout[:, _step.TILES], self.layout[:, _step.KIND]
+        rows = tiles * np.where(kind == _step.COLUMNS, _step.BLOCK, _step.WIDTH)
+        per_row = self.layout[:, _step.SLOTS] + self.layout[:, _step.PERMS]
+        return int((rows * self.layout[:, _step.PLACES] * per_row).sum())
+
+
+def is_small(term: "Term") -> bool:
+    """Whether compiled code reads a term's rows in blocks that stay in the nearest cache, or reuses them for images."""
+    return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
+
+
+class Pool:
+    """Arrays put one behind the other."""
+
+    def __init__(self, dtype: type) -> None:
+        self.dtype, self.size = dtype, 0
+        self.parts: list[np.ndarray] = [np.zeros(0, dtype)]
+
+    def add(self, *arrays) -> int:
+        """Append the arrays, flattened, from the next cache line on; returns where the first begins."""
+        self._append(np.zeros(-self.size % (LINE // np.dtype(self.dtype).itemsize), self.dtype))
+        start = self.size
+        for array in arrays:
+            self._append(np.asarray(array, dtype=self.dtype).ravel())
+        return start
+
+    def _append(self, array: np.ndarray) -> None:
+        self.parts.append(array)
+        self.size += array.size
+
+    def array(self) -> np.ndarray:
+        out = aligned((self.size,), self.dtype)
+        return np.concatenate(self.parts, out=out)
+
+
+def aligned(shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    """An empty array that begins at a cache line; a vector across two lines costs two reads."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _filled(a: np.ndarray, rows: int) -> np.ndarray:
+    """`a` with zero rows added up to `rows`."""
+    return np.concatenate([a, np.zeros((rows - len(a), *a.shape[1:]), a.dtype)])
+
+
+def _scalars(X: np.ndarray, V: np.ndarray, w: np.ndarray, tile: int) -> np.ndarray:
+    """|X_j|^2, X_j . V_j and w_j of the rows as stored, tile by tile: (tiles, 3, tile)."""
+    X, V = X.astype(np.float64), V.astype(np.float64)
+    rows = -(-len(X) // tile) * tile
+    scalars = np.stack([(X * X).sum(1), (X * V).sum(1), w], axis=1)
+    return _filled(scalars, rows).reshape(-1, tile, 3).transpose(0, 2, 1)
+
+
+def _blocks(X: np.ndarray, V: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Rows as `_step._columns` reads them: (blocks, X (P) V (P) scalars (3), BLOCK)."""
+    tile = _step.BLOCK
+    rows = -(-len(X) // tile) * tile
+    parts = [_filled(a, rows).reshape(-1, tile, a.shape[1]).transpose(0, 2, 1) for a in (X, V)]
+    return np.concatenate([*parts, _scalars(X, V, w, tile)], axis=1)
+
+
+def _tiles(X: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Rows as `_step._rows` reads them: (tiles, WIDTH rows of X then of V, pairs filled up with zeros)."""
+    tile = _step.WIDTH
+    rows, wide = (-(-n // tile) * tile for n in X.shape)
+    out = np.zeros((2, rows, wide), X.dtype)
+    for target, a in zip(out, (X, V), strict=True):
+        target[: len(a), : a.shape[1]] = a
+    return out.reshape(2, -1, tile, wide).transpose(1, 0, 2, 3)
+
+
+def single_error(term: "Term", c: "TermCoefficients", n_rows: int = 8) -> float:
+    """Root mean square change of a force component, in units of the labels, when X and V are rounded to float32.
+
+    Measured on n_rows of the term's own training descriptors; the changes of its pair gradients are taken as
+    independent, so each adds its square to the force."""
+    import torch
+
+    from gossamer.model.kernel_sum import TrainingRows, kernel_sum
+
+    x = c.X[np.linspace(0, len(c.X) - 1, min(n_rows, len(c.X))).astype(int)]
+    rows = TrainingRows.build(torch.from_numpy(c.X), term.perms)
+    rounded = (rows.centred.float().double() + rows.shift, torch.from_numpy(c.V).float().double())
+    w = None if c.w is None else torch.from_numpy(c.w)
+    query = torch.from_numpy(x)
+    exact = kernel_sum(term.kernel, query, rows, torch.from_numpy(c.V), w, images=term.perms)[1]
+    change = (kernel_sum(term.kernel, query, *rounded, w, images=term.perms)[1] - exact).numpy()
+    r2 = (x / term.weights) ** 2  # |dx/dR| = 1/r^2
+    n_components = 3 * (1 + term.n_pairs) ** 0.5  # as many atoms as have that many pairs, roughly, or more
+    return float(term.amplitude * np.sqrt(2 * ((change * term.weights * r2) ** 2).sum(1).mean() / n_components))
 
 
 @dataclass(frozen=True, eq=False)
 class SingleEvaluator:
-    """Flat copy of a force field.  `layout` (T, 7) int64 says per term: pairs P, rows M*L, images L*H, and where its
-    rows, its images, its weights and its energy coefficients (-1: none) begin in the flat arrays."""
+    """A force field laid out for one structure at a time; positions, x, dx, g and work are its scratch."""
 
     pairs: np.ndarray  # (P_all, 2)
-    layout: np.ndarray
-    lengths: np.ndarray  # (T,)
-    amplitudes: np.ndarray  # (T,)
-    X: np.ndarray
-    V: np.ndarray
-    w: np.ndarray
-    images: np.ndarray  # molecule pairs of every image's slots
-    weights: np.ndarray
-    n_atoms: int
+    flat: FlatTerms
     constant: float
     scale: float
-    threads: int
-    scratch: "_numba.Scratch"
+    positions: np.ndarray  # (N, 3)
+    x: np.ndarray
+    dx: np.ndarray
+    g: np.ndarray  # (threads, P_all)
+    work: np.ndarray  # (threads, work_size)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # the scratch serves one call at a time
 
     @classmethod
-    def build(cls, model: "ForceField", threads: int = 1) -> "SingleEvaluator":
-        """threads: at most this many, and one where the model is too small for more to pay."""
-        layout: list[tuple[int, ...]] = []
-        flat: dict[str, list[np.ndarray]] = {name: [] for name in ("X", "V", "w", "images", "weights")}
-        at_row = at_image = at_weight = at_w = 0
-        for term, c in zip(model.terms, model.coefficients, strict=True):
-            P, rows, n_images = term.n_pairs, len(c.X), term.n_images
-            layout.append((P, rows, n_images, at_row, at_image, at_weight, -1 if c.w is None else at_w))
-            flat["X"].append(c.X.ravel())
-            flat["V"].append(c.V.ravel())
-            flat["images"].append(np.concatenate([place[perm] for place in term.places for perm in term.perms]))
-            flat["weights"].append(term.weights)
-            at_row, at_image, at_weight = at_row + P * rows, at_image + P * n_images, at_weight + P
-            if c.w is not None:
-                flat["w"].append(c.w)
-                at_w += rows
-        table = np.array(layout, dtype=np.int64)
-        work = int((table[:, 0] * table[:, 1] * table[:, 2]).sum())
-        threads = max(1, min(threads, 1 + work // max(1, PARALLEL_WORK)))
-        widest = int((table[:, 0] * table[:, 2]).max())
-        return cls(
-            model.pairs.pairs,
-            table,
-            np.array([t.kernel.length for t in model.terms]),
-            np.array([t.amplitude for t in model.terms]),
-            np.concatenate(flat["X"]),
-            np.concatenate(flat["V"]),
-            np.concatenate([np.zeros(0), *flat["w"]]),
-            np.concatenate(flat["images"]),
-            np.concatenate(flat["weights"]),
-            model.n_atoms,
-            model.constant,
-            model.scale,
-            threads,
-            _numba.Scratch.build(len(model.pairs), widest, threads),
-        )
+    def build(cls, model: "ForceField", threads: int = 1, precision: Precision = "auto") -> "SingleEvaluator":
+        """threads: at most this many, one where the model is too small for more to pay; precision: see FlatTerms."""
+        flat = FlatTerms.build(model.terms, model.coefficients, precision)
+        threads = max(1, min(threads, 1 + flat.work // max(1, PARALLEL_WORK)))
+        n = len(model.pairs)
+        scratch = (np.empty((model.n_atoms, 3)), np.empty(n), np.empty((n, 3)), np.empty((threads, n)))
+        work = aligned((threads, flat.work_size))
+        return cls(np.array(model.pairs.pairs), flat, model.constant, model.scale, *scratch, work)
+
+    @property
+    def threads(self) -> int:
+        return len(self.g)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
-        """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), float64 and contiguous."""
-        forces = np.empty((self.n_atoms, 3))
+        """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3) Angstrom.
+
+        Raises DataError for positions that are not finite or coincide."""
+        forces = np.empty(self.positions.shape)
         with self.lock:
-            energy = _numba.evaluate(
-                positions, self.pairs, self.layout, self.lengths, self.amplitudes, self.X, self.V, self.w, self.images,
-                self.weights, self.scale, self.threads, self.scratch, forces,
-            )  # fmt: skip
-            nearest = self.scratch.x.max()
+            self.positions[:] = positions
+            energy, nearest = _step.evaluate(
+                self.positions, self.pairs, *self.flat, self.x, self.dx, self.g, self.work, self.scale, forces
+            )
         if not nearest < 1 / COINCIDENT:
-            PairSet(self.n_atoms, self.pairs).refuse_coincident(positions[None], "positions")
+            refuse_infinite(positions)
+            PairSet(len(positions), self.pairs).refuse_coincident(positions[None], "positions")
         return self.constant + energy, forces
+
+
+@dataclass(frozen=True, eq=False)
+class BatchEvaluator:
+    """The small terms of a force field laid out for many queries; a query is one thread's."""
+
+    holds: tuple[bool, ...]  # which of the force field's terms
+    flat: FlatTerms | None
+
+    @classmethod
+    def build(cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]") -> "BatchEvaluator":
+        holds = tuple(is_small(term) for term in terms)
+        if not any(holds):
+            return cls(holds, None)
+        small = tuple(itertools.compress(terms, holds)), tuple(itertools.compress(coefficients, holds))
+        return cls(holds, FlatTerms.build(*small))
+
+    def add(self, x: np.ndarray, energies: np.ndarray, g: np.ndarray, threads: int) -> None:
+        """Add energies to (Q,) and their gradients to g (Q, P_all) at descriptors x (Q, P_all)."""
+        if self.flat is not None:
+            threads = max(1, min(threads, len(x)))
+            _step.add_queries(x, *self.flat, aligned((threads, self.flat.work_size)), energies, g)
