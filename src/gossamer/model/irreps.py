@@ -8,17 +8,18 @@ dot_t together read every number d times, d the dimension of its representation 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptedBasis:
-    """Orthogonal basis (P, P) of slot space, new coordinates in rows: x' = basis @ x.
+    """Sparse orthogonal basis (P, P) of slot space, new coordinates in rows: x' = basis @ x.
 
     dots (D, 3) int64: where a dot product begins in x', where in y', and how many numbers it runs over;
     table (H, D): x[perms[h]] . y = sum_t table[h, t] x'[dots[t,0]:][:dots[t,2]] . y'[dots[t,1]:][:dots[t,2]].
     """
 
-    basis: np.ndarray
+    basis: csr_array
     dots: np.ndarray
     table: np.ndarray
 
@@ -26,35 +27,38 @@ class AdaptedBasis:
     def build(cls, perms: np.ndarray) -> "AdaptedBasis":
         """perms (H, P): a closed group of permutations of P slots, row 0 the identity."""
         P = perms.shape[1]
+        if len(perms) == 1:
+            return cls(csr_array(coo_array((np.ones(P), (np.arange(P),) * 2))), np.array([[0, 0, P]]), np.ones((1, 1)))
         kinds: list[np.ndarray] = []  # (H, d, d): one real representation of every kind met
-        vectors: list[list[np.ndarray]] = []  # per kind the bases (d, P) of its copies
+        copies: list[list[tuple[np.ndarray, np.ndarray]]] = []  # per kind and copy: slots (n,), rows (d, n)
         known: dict[bytes, list[tuple[int, np.ndarray]]] = {}
         for orbit in _orbits(perms):
             local = np.searchsorted(orbit, perms[:, orbit])
             key = local.tobytes()
             if key not in known:
                 known[key] = _irreducible(local, kinds)
-                vectors.extend([] for _ in range(len(kinds) - len(vectors)))
-            for kind, part in known[key]:
-                wide = np.zeros((len(part), P))
-                wide[:, orbit] = part
-                vectors[kind].append(wide)
-        basis, dots, table, start = [], [], [], 0
-        for matrices, copies in zip(kinds, vectors, strict=True):
-            d, m = matrices.shape[1], len(copies)
-            basis.append(np.stack(copies, axis=1).reshape(d * m, P))  # component outer, copy inner
-            for a in range(d):
-                for b in range(d):
-                    dots.append((start + b * m, start + a * m, m))
-                    table.append(matrices[:, a, b])
+                copies.extend([] for _ in range(len(kinds) - len(copies)))
+            for kind, rows in known[key]:
+                copies[kind].append((orbit, rows))
+        where, slots, values, dots, start = [], [], [], [], 0
+        for matrices, parts in zip(kinds, copies, strict=True):
+            d, m = matrices.shape[1], len(parts)
+            for copy, (orbit, rows) in enumerate(parts):  # component outer, copy inner
+                where.append(np.repeat(start + copy + m * np.arange(d), len(orbit)))
+                slots.append(np.tile(orbit, d))
+                values.append(rows.ravel())
+            dots += [(start + b * m, start + a * m, m) for a in range(d) for b in range(d)]
             start += d * m
-        return cls(np.concatenate(basis), np.array(dots, dtype=np.int64), np.stack(table, axis=1))
+        entries = np.concatenate(values), (np.concatenate(where), np.concatenate(slots))
+        table = np.concatenate([m.reshape(len(perms), -1) for m in kinds], axis=1)
+        return cls(csr_array(coo_array(entries, shape=(P, P))), np.array(dots, dtype=np.int64), table)
 
 
 def _orbits(perms: np.ndarray) -> list[np.ndarray]:
     """Sorted slots of every orbit of a closed group perms (H, P)."""
     first = perms.min(axis=0)
-    return [np.flatnonzero(first == slot) for slot in np.unique(first)]
+    order = np.argsort(first, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
 
 
 def _irreducible(perms: np.ndarray, kinds: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:

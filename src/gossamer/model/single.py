@@ -48,16 +48,15 @@ class FlatTerms(NamedTuple):
         ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
         for row, term, c in zip(layout, terms, coefficients, strict=True):
             adapted = AdaptedBasis.build(term.perms)
-            shift = adapted.basis @ c.X.mean(0)[term.perms].mean(0)
-            X, V = c.X @ adapted.basis.T - shift, c.V @ adapted.basis.T
+            basis = adapted.basis
+            shift = basis @ c.X.mean(0)[term.perms].mean(0)
+            X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
             w = np.zeros(len(X)) if c.w is None else c.w
-            at, slot = np.nonzero(adapted.basis)
-            starts = np.searchsorted(at, np.arange(term.n_pairs + 1))
             row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
             row[_step.DOTS] = len(adapted.dots)
-            row[_step.INTS] = ints.add(starts, term.places[:, slot], adapted.dots)
+            row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], adapted.dots)
             row[_step.DOUBLES] = doubles.add(
-                [term.kernel.length, term.amplitude], adapted.basis[at, slot] * term.weights[slot], shift, adapted.table
+                [term.kernel.length, term.amplitude], basis.data * term.weights[basis.indices], shift, adapted.table
             )
             if is_small(term):
                 row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
