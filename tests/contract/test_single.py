@@ -5,7 +5,7 @@ import pytest
 import reference
 from cases import CASES, random_model, structures
 
-from gossamer.errors import UsageError
+from gossamer.errors import DataError, UsageError
 from gossamer.model import single
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernels import Matern52
@@ -117,6 +117,28 @@ def test_a_step_repeats_itself_and_leaves_no_trace(case):
     again = evaluator(a)
     assert first[0] == again[0]
     np.testing.assert_array_equal(first[1], again[1])
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 5e-3])
+def test_atoms_on_one_place_are_refused(distance):
+    model, _, _ = random_model("methyl")
+    R = structures(1, seed=3)[0]
+    R[4] = R[1] + [distance, 0, 0]
+    with pytest.raises(DataError, match="atoms 1 and 4 of frame 0 coincide"):
+        single.SingleEvaluator.build(model)(R)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_positions_that_are_not_finite_are_refused(value):
+    model, _, _ = random_model("methyl")
+    evaluator = single.SingleEvaluator.build(model)
+    R = structures(1, seed=3)[0]
+    expected = evaluator(R)
+    broken = R.copy()
+    broken[5, 2] = value
+    with pytest.raises(DataError, match="positions: some are NaN or infinite"):
+        evaluator(broken)
+    assert evaluator(R)[0] == expected[0]
 
 
 def test_small_models_stay_on_one_thread():

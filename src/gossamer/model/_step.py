@@ -27,6 +27,8 @@ BLOCK = 4 * WIDTH  # rows of a block of `_columns`
 ) = range(11)  # fmt: skip
 COLUMNS, ROWS, ROWS_SINGLE = range(3)
 SQRT5 = np.sqrt(5.0)
+LARGEST = np.finfo(np.float64).max
+HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincide or a position is not finite
 
 
 @njit(inline="always")
@@ -268,16 +270,19 @@ def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
     return energy
 
 
-@njit(fastmath=True, cache=True)
+@njit(fastmath=True, error_model="numpy", cache=True)
 def _descriptors(positions, pairs, x, dx):
-    """x = 1/r and its gradient (pairs.PairSet.forward); returns the largest x."""
+    """x = 1/r and its gradient (pairs.PairSet.forward); returns the largest x, without finishing where it is huge."""
     largest = 0.0
     for p in range(pairs.shape[0]):
         i, j = pairs[p, 0], pairs[p, 1]
         a = positions[i, 0] - positions[j, 0]
         b = positions[i, 1] - positions[j, 1]
         c = positions[i, 2] - positions[j, 2]
-        inverse = 1.0 / np.sqrt(a * a + b * b + c * c)
+        r2 = a * a + b * b + c * c
+        if r2 < 1e-12:
+            return HUGE
+        inverse = 1.0 / np.sqrt(r2)
         cube = -inverse * inverse * inverse
         x[p] = inverse
         largest = max(largest, inverse)
@@ -309,7 +314,7 @@ def _finite(positions):
     """Whether no number is NaN or infinite; here alone NaN must count, so without fastmath."""
     for i in range(positions.shape[0]):
         for c in range(3):
-            if not abs(positions[i, c]) < np.inf:
+            if not abs(positions[i, c]) <= LARGEST:
                 return False
     return True
 
@@ -317,7 +322,7 @@ def _finite(positions):
 @njit(fastmath=True, cache=True)
 def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
     if not _finite(positions):
-        return 0.0, np.inf
+        return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
     energy = _terms(0, 1, layout, ints, doubles, floats, x, g[0], work[0])
@@ -328,7 +333,7 @@ def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work,
 @njit(parallel=True, fastmath=True, cache=True)
 def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
     if not _finite(positions):
-        return 0.0, np.inf
+        return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
     parts = len(g)
@@ -341,7 +346,7 @@ def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work
 
 def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
-    Positions that are not finite: 1/r is infinite, and nothing is computed.
+    Where positions are not finite nothing is computed and 1/r is HUGE.
 
     x (P_all,), dx (P_all, 3), g (threads, P_all) and work (threads, .) are scratch."""
     if len(g) == 1:
