@@ -1,0 +1,149 @@
+"""Time of a step against the size of the molecule: polyalanine Ac-Ala_n-NHMe, n = 1 ... 20, 22 to 212 atoms.
+
+    python benchmarks/bench_scaling.py
+
+Geometries are ideal extended chains, training structures the same with every atom displaced at random, coefficients
+random: cost depends on none of these.  Full: all pairs, growing as N^2.  Reduced: 8 pairs per atom, about as many as
+reduction keeps of a peptide, half of them the shortest and half drawn from the rest.  One thread, M = 1000.
+Writes results/scaling.json and results/scaling.svg.
+"""
+
+import os
+
+import matplotlib
+import numpy as np
+from common import RESULTS, median_seconds, save, table
+
+from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.kernels import Matern52
+from gossamer.model.pairs import PairSet
+from gossamer.model.single import SingleEvaluator
+from gossamer.model.terms import Term
+
+M = 1000
+PAIRS_PER_ATOM = 8
+REPEATS = 60
+
+# of the backbone N, CA, C: bond from the atom before (Angstrom), angle there and dihedral of the bond (degrees)
+BOND = {"N": 1.34, "CA": 1.46, "C": 1.53}
+ANGLE = {"N": 116.0, "CA": 122.0, "C": 110.0}
+DIHEDRAL = {"N": 135.0, "CA": 180.0, "C": -139.0}
+
+
+def attach(a: np.ndarray, b: np.ndarray, c: np.ndarray, length: float, angle: float, dihedral: float) -> np.ndarray:
+    """The point at `length` from c that makes `angle` with c-b and `dihedral` with c-b-a (Angstrom, degrees)."""
+    angle, dihedral = np.radians(angle), np.radians(dihedral)
+    axis = (c - b) / np.linalg.norm(c - b)
+    normal = np.cross(b - a, axis)
+    normal /= np.linalg.norm(normal)
+    local = [-np.cos(angle), np.sin(angle) * np.cos(dihedral), np.sin(angle) * np.sin(dihedral)]
+    return c + length * (local[0] * axis + local[1] * np.cross(normal, axis) + local[2] * normal)
+
+
+def polyalanine(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (N,) and positions (N, 3) of an extended Ac-Ala_n-NHMe, N = 12 + 10 n."""
+    chain = [np.zeros(3), np.array([1.53, 0.0, 0.0])]  # CH3 and C of the acetyl group
+    chain.append(attach(np.array([0.0, 1.0, 0.0]), *chain, 1.34, 116.0, 180.0))  # N
+    names = ["CA", "C", "N"]
+    for _ in range(n):
+        for name in ("CA", "C", "N"):
+            chain.append(attach(*chain[-3:], BOND[name], ANGLE[name], DIHEDRAL[name]))
+            names.append(name)
+    chain.append(attach(*chain[-3:], 1.46, 122.0, 180.0))  # CH3 of the amide
+    names.append("CA")
+    numbers, atoms = [], []
+    last = len(chain) - 1
+    for k, (name, here) in enumerate(zip(names, chain, strict=True)):
+        before = chain[k - 1] if k else chain[1]
+        other = chain[k - 2] if k > 1 else chain[2]
+        numbers.append(7 if name == "N" else 6)
+        atoms.append(here)
+        if k in (0, last):
+            hydrogens = [attach(other, before, here, 1.09, 109.5, turn) for turn in (60.0, 180.0, 300.0)]
+        elif name == "N":
+            hydrogens = [attach(chain[k + 1], before, here, 1.01, 119.0, 180.0)]
+        elif name == "C":
+            numbers.append(8)
+            atoms.append(attach(chain[k + 1], before, here, 1.23, 121.0, 180.0))
+            hydrogens = []
+        else:
+            hydrogens = [attach(chain[k + 1], before, here, 1.09, 109.0, 120.0)]
+            beta = attach(chain[k + 1], before, here, 1.53, 110.0, 240.0)
+            numbers.append(6)
+            atoms.append(beta)
+            hydrogens += [attach(before, here, beta, 1.09, 109.5, turn) for turn in (60.0, 180.0, 300.0)]
+        numbers += [1] * len(hydrogens)
+        atoms += hydrogens
+    return np.array(numbers), np.array(atoms)
+
+
+def random_model(numbers: np.ndarray, positions: np.ndarray, pairs: PairSet, rng: np.random.Generator) -> ForceField:
+    """One plain term over `pairs` with random coefficients, row by row so that no (M, P, 3) array is made."""
+    i, j = pairs.pairs.T
+    X = np.empty((M, len(pairs)))
+    for row in X:
+        moved = positions + 0.1 * rng.normal(size=positions.shape)
+        row[:] = 1 / np.linalg.norm(moved[i] - moved[j], axis=1)
+    term = Term.over_all(pairs, np.arange(len(numbers))[None], Matern52(20.0))
+    return ForceField(numbers, pairs, (term,), (TermCoefficients(X, 1e-3 * rng.normal(size=X.shape)),))
+
+
+def reduced(pairs: PairSet, positions: np.ndarray, rng: np.random.Generator) -> PairSet:
+    """PAIRS_PER_ATOM pairs per atom: half the shortest, half drawn from the others."""
+    r = np.linalg.norm(positions[pairs.pairs[:, 0]] - positions[pairs.pairs[:, 1]], axis=1)
+    order, half = np.argsort(r), PAIRS_PER_ATOM * len(positions) // 2
+    return pairs.keep(np.sort(np.concatenate([order[:half], rng.permutation(order[half:])[:half]])))
+
+
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Slope of log(time) against log(N)."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def plot(rows: list[dict[str, object]], exponents: dict[str, float]) -> None:
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for kind in ("full", "reduced"):
+        mine = [row for row in rows if row["descriptor"] == kind]
+        label = f"{kind}: N^{exponents[kind]:.2f}"
+        axes.loglog([row["N"] for row in mine], [row["ms per structure"] for row in mine], "o-", label=label)
+    axes.set_xlabel("atoms N of Ac-Ala$_n$-NHMe")
+    axes.set_ylabel("energy and forces of one structure, ms")
+    axes.set_title(f"One core, M = {M}, random coefficients", fontsize=10)
+    axes.set_xticks([22, 42, 82, 142, 212], ["22", "42", "82", "142", "212"])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(RESULTS / "scaling.svg")
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    for n in (1, 2, 3, 4, 5, 7, 10, 14, 20):
+        numbers, positions = polyalanine(n)
+        full = PairSet.full(len(numbers))
+        for kind, pairs in (("full", full), ("reduced", reduced(full, positions, rng))):
+            evaluate = SingleEvaluator.build(random_model(numbers, positions, pairs, rng), 1)
+            seconds = median_seconds(lambda e=evaluate, R=positions: e(R), REPEATS)
+            rows.append(
+                {
+                    "n": n, "N": len(numbers), "descriptor": kind, "pairs": len(pairs),
+                    "float32 rows": bool(evaluate.flat.floats.size), "ms per structure": 1e3 * seconds,
+                }
+            )  # fmt: skip
+    exponents = {}
+    for kind in ("full", "reduced"):
+        mine = [(int(str(r["N"])), float(str(r["ms per structure"]))) for r in rows if r["descriptor"] == kind]
+        exponents[kind] = exponent(*map(list, zip(*mine, strict=True)))
+    save("scaling", {"load when done": os.getloadavg(), "M": M, "exponents": exponents, "cases": rows})
+    plot(rows, exponents)
+    table(rows)
+    print(exponents)
+
+
+if __name__ == "__main__":
+    main()
