@@ -93,7 +93,7 @@ class MolecularGraph:
             views = []
             for atom, near in enumerate(bonded):
                 around = [colour[b] for b in near]
-                hand = hands[atom] * _parity(around) if hands[atom] and len(set(around)) == len(around) else 0
+                hand = hands[atom] * parity(around) if hands[atom] and len(set(around)) == len(around) else 0
                 views.append((colour[atom], tuple(sorted(around)), hand))
             rank = {view: r for r, view in enumerate(sorted(set(views)))}
             colour = [rank[view] for view in views]
@@ -195,8 +195,8 @@ class MolecularGraph:
         return complete
 
     def _hand_follows(self, centre: int, image: list[int], sign: int) -> bool:
-        parity = _parity([image[b] for b in self.neighbours[centre]])
-        return self.hands[image[centre]] * parity == sign * self.hands[centre]
+        turned = parity([image[b] for b in self.neighbours[centre]])
+        return self.hands[image[centre]] * turned == sign * self.hands[centre]
 
 
 def _orbit(start: int, perms: list[np.ndarray]) -> set[int]:
@@ -211,7 +211,7 @@ def _orbit(start: int, perms: list[np.ndarray]) -> set[int]:
     return orbit
 
 
-def _parity(values: list[int]) -> int:
+def parity(values: list[int]) -> int:
     """+1 or -1: the sign of the permutation that sorts the distinct `values`."""
     swaps = sum(values[i] > values[j] for i in range(len(values)) for j in range(i + 1, len(values)))
     return -1 if swaps % 2 else 1

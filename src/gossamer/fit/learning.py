@@ -1,0 +1,193 @@
+"""Learning what a model looks at: the weight of every pair, the amplitude of every term and the noise, by the gradient of a
+force error on structures held out.
+
+With K the covariance of the structures fitted to, C that between the others and them, a = (K + noise)^-1 y and r = C a - y',
+the mean square L of r changes as   dL = 2/n' [ r' dC a - b' d(K + noise) a ],   b = (K + noise)^-1 C' r,
+so that a gradient costs one factorisation and two bilinear forms per term (Chapelle, Vapnik, Bousquet & Mukherjee 2002).
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gossamer.data.dataset import Dataset
+from gossamer.errors import FitError
+from gossamer.events import Event, Progress, silent
+from gossamer.fit.operator import KernelOperator
+from gossamer.fit.training import assemble
+from gossamer.model.force_field import TermCoefficients
+from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_distances
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
+
+
+@dataclass(frozen=True)
+class LearningRule:
+    """How long to learn, and on how much.
+
+    steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine; unknowns: force components fitted to in one
+    step.  Every step draws its structures anew, one half to fit to and one to judge by."""
+
+    steps: int = 40
+    rate: float = 0.15
+    unknowns: int = 4000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """terms with learned weights and amplitudes; noise over the mean prior variance of a force component; history of the
+    held-out force RMSE, eV/Angstrom, one entry a step."""
+
+    terms: tuple[Term, ...]
+    relative_noise: float
+    history: tuple[float, ...]
+
+
+def learn_terms(
+    terms: tuple[Term, ...],
+    groups: tuple[np.ndarray, ...],
+    pairs: PairSet,
+    data: Dataset,
+    relative_noise: float,
+    rule: LearningRule,
+    *,
+    progress: Progress = silent,
+) -> Learned:
+    """`terms` with weights, amplitudes and noise that predict held-out structures of `data` best.
+
+    groups: per term, numbers (P,) of the weight that each slot follows; slots of one orbit must share one.  relative_noise:
+    to begin with, over the mean prior variance of a force component.  Raises FitError when no step can be solved."""
+    rng = np.random.default_rng(rule.seed)
+    size = int(np.clip(rule.unknowns // (3 * data.n_atoms), 1, len(data) // 2))
+    scale = float(data.labelled_forces().std())
+    noise = relative_noise * mean_variance(terms, pairs, data.positions[:1])
+    ends = np.cumsum([g.max() + 1 for g in groups])
+    here = np.zeros(ends[-1] + len(terms) + 1)
+    adam = _Adam(rule, len(here))
+    history: list[float] = []
+    best, chosen = float("inf"), here
+    for step in range(rule.steps):
+        drawn = rng.permutation(len(data))[: 2 * size]
+        split = tuple(data.take(np.sort(part)) for part in (drawn[:size], drawn[size:]))
+        try:
+            mse, gradient = held_out(_moved(terms, groups, here), groups, pairs, *split, scale, noise * np.exp(here[-1]))
+        except FitError:  # too little noise: ask for more, and go on
+            here = here + np.append(np.zeros(len(here) - 1), np.log(10.0))
+            continue
+        history.append(scale * mse**0.5)
+        progress(Event("learn", step + 1, rule.steps, "pair weights", {"held out": history[-1]}))
+        recent = float(np.mean(history[-SMOOTH:]))
+        if recent < best:
+            best, chosen = recent, here
+        here = here - adam.step(gradient / (2 * mse))
+    if not history:
+        raise FitError("learning: no step could be solved; check the labels with `gossamer inspect`.")
+    learned = _moved(terms, groups, chosen)
+    relative = noise * np.exp(chosen[-1]) / mean_variance(learned, pairs, data.positions[:1])
+    return Learned(learned, float(relative), tuple(history))
+
+
+def held_out(
+    terms: tuple[Term, ...],
+    groups: tuple[np.ndarray, ...],
+    pairs: PairSet,
+    fitted: Dataset,
+    judged: Dataset,
+    scale: float,
+    noise: float,
+) -> tuple[float, np.ndarray]:
+    """Mean square error of the forces of `judged`, over scale^2, when `fitted` is fitted to, and its gradient by the
+    logarithms of the groups' weights, of the amplitudes, and of the noise."""
+    K, C = (
+        KernelOperator.build(terms, pairs, torch.from_numpy(part.positions), noise, cache_bytes=0.0)
+        for part in (fitted, judged)
+    )
+    factor, failed = torch.linalg.cholesky_ex(K.dense())
+    if failed:
+        raise FitError(f"noise: {noise:g} is too small to learn with; raise --noise tenfold.")
+    y, wanted = (torch.from_numpy(part.labelled_forces() / scale) for part in (fitted, judged))
+    a = torch.cholesky_solve(y.reshape(-1, 1), factor)[:, 0]
+    forward = assemble(K, a, fitted.numbers, 1.0, 0.0, {})
+    r = torch.from_numpy(forward.predict(judged.positions).forces) - wanted
+    backward = assemble(C, r.reshape(-1), fitted.numbers, 1.0, 0.0, {})
+    pulled = torch.from_numpy(backward.predict(fitted.positions).forces)
+    b = torch.cholesky_solve(pulled.reshape(-1, 1), factor)[:, 0]
+    adjoint = assemble(K, b, fitted.numbers, 1.0, 0.0, {})
+    by_weight, by_amplitude = [], []
+    sides = zip(terms, groups, forward.coefficients, backward.coefficients, adjoint.coefficients, strict=True)
+    for term, group, at_a, at_r, at_b in sides:
+        slots, value = bilinear_gradient(term, at_r, at_a)
+        less, value_b = bilinear_gradient(term, at_b, at_a)
+        by_weight.append(np.bincount(group, slots - less))
+        by_amplitude.append(value - value_b)
+    by_noise = -noise * float(b @ a)
+    gradient = np.concatenate([*by_weight, by_amplitude, [by_noise]])
+    return float((r * r).mean()), gradient * 2 / r.numel()
+
+
+def bilinear_gradient(term: Term, left: TermCoefficients, right: TermCoefficients) -> tuple[np.ndarray, float]:
+    """B = u' K_t v for the pushed coefficients U of `left` and V of `right`, and its gradient (P,) by the logarithms of the
+    slots' weights.
+
+    B = sum_ij k1 U_i.V_j - k2 alpha beta,  alpha = U_i.delta, beta = delta.V_j;  x, U and V all carry the weights, so
+    dB/dlog w = 2 sum_ij [ k1 U V + (k3 alpha beta - k2 U.V) delta^2 / 2 - k2 delta (U beta + V alpha) ]  slot by slot."""
+    rows = TrainingRows.build(torch.from_numpy(right.X), term.perms)
+    X, V = rows.centred, torch.from_numpy(right.V)
+    x = permuted_rows(torch.from_numpy(left.X), term.perms) - rows.shift
+    U = permuted_rows(torch.from_numpy(left.V), term.perms)
+    s2 = squared_distances(x, rows)
+    _, k1, k2 = term.kernel.profile(s2)
+    k3 = term.kernel.third(s2, k2)
+    uv = U @ V.T
+    alpha = (U * x).sum(1)[:, None] - U @ X.T
+    beta = x @ V.T - (X * V).sum(1)
+    value = (k1 * uv).sum() - (k2 * alpha * beta).sum()
+    curved = (k3.mul_(alpha).mul_(beta) - k2 * uv) / 2
+    alpha *= k2
+    beta *= k2
+    slots = (U * (k1 @ V)).sum(0)
+    slots += curved.sum(1) @ (x * x) + curved.sum(0) @ (X * X) - 2 * (x * (curved @ X)).sum(0)
+    slots -= (U * (beta.sum(1)[:, None] * x - beta @ X)).sum(0)
+    slots -= (V * (alpha.T @ x - alpha.sum(0)[:, None] * X)).sum(0)
+    return 2 * term.amplitude * slots.numpy(), term.amplitude * float(value)
+
+
+def mean_variance(terms: tuple[Term, ...], pairs: PairSet, positions: np.ndarray) -> float:
+    """Mean prior variance of a force component of the structures (Q, N, 3)."""
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(positions), 0.0, cache_bytes=0.0)
+    return float(K.diagonal().mean())
+
+
+def _moved(terms: tuple[Term, ...], groups: tuple[np.ndarray, ...], here: np.ndarray) -> tuple[Term, ...]:
+    """The terms with weights and amplitudes multiplied by the exponentials of `here`."""
+    moved, start = [], 0
+    for t, (term, group) in enumerate(zip(terms, groups, strict=True)):
+        factors = np.exp(here[start + group])
+        start += group.max() + 1
+        amplitude = term.amplitude * np.exp(here[len(here) - 1 - len(terms) + t])
+        moved.append(replace(term, weights=term.weights * factors, amplitude=float(amplitude)))
+    return tuple(moved)
+
+
+class _Adam:
+    """Steps of Adam with betas 0.9 and 0.95, and a rate that falls along a cosine."""
+
+    def __init__(self, rule: LearningRule, size: int) -> None:
+        self.rule, self.count = rule, 0
+        self.mean, self.square = np.zeros(size), np.zeros(size)
+
+    def step(self, gradient: np.ndarray) -> np.ndarray:
+        self.count += 1
+        self.mean += 0.1 * (gradient - self.mean)
+        self.square += 0.05 * (gradient**2 - self.square)
+        rate = self.rule.rate * (1 + np.cos(np.pi * (self.count - 1) / self.rule.steps)) / 2
+        mean, square = self.mean / (1 - 0.9**self.count), self.square / (1 - 0.95**self.count)
+        return rate * mean / (np.sqrt(square) + 1e-12)
