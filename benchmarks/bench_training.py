@@ -24,7 +24,7 @@ SIZES = (200, 500, 1000)
 def one(n_train: int) -> dict[str, object]:
     """Train once with the length and the noise that the searches find at 200 structures, and measure."""
     import gossamer as gs
-    from gossamer.fit.training import fit
+    from gossamer.fit.workflow import fit
 
     data = gs.read(ROOT / "examples" / "ac-ala3" / "ac-ala3.npz")
     train, valid, test = data.split(n_train, 100, 500, seed=0)

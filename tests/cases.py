@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.training import assemble
+from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

@@ -23,7 +23,7 @@ _WHERE = {
     "read": "gossamer.data.formats",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
-    "train": "gossamer.fit.training",
+    "train": "gossamer.fit.workflow",
     "train_record": "gossamer.fit.record",
     "write": "gossamer.data.formats",
 }
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gossamer.data.formats import write as write
     from gossamer.errors import GossamerError as GossamerError
     from gossamer.fit.record import train_record as train_record
-    from gossamer.fit.training import train as train
+    from gossamer.fit.workflow import train as train
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet

@@ -78,7 +78,7 @@ def _train(job: Job, files: dict[str, Path]) -> dict[str, Any]:
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fit.record import train_record
-    from gossamer.fit.training import check_usable, fit
+    from gossamer.fit.workflow import check_usable, fit
 
     parts, options = job.prepare()
     if parts.test is not None:

@@ -1,13 +1,13 @@
-"""Learning what a model looks at: the weight of every pair, the amplitude of every term and the noise, by the gradient of a
-force error on structures held out.
+"""Learning what a model looks at: the weight of every pair, the amplitude of every term and the noise, by the
+gradient of a force error on structures held out.
 
-With K the covariance of the structures fitted to, C that between the others and them, a = (K + noise)^-1 y and r = C a - y',
-the mean square L of r changes as   dL = 2/n' [ r' dC a - b' d(K + noise) a ],   b = (K + noise)^-1 C' r,
-so that a gradient costs one factorisation and two bilinear forms per term (Chapelle, Vapnik, Bousquet & Mukherjee 2002).
+With K the covariance of the structures fitted to, C that between the others and them, a = (K + noise)^-1 y and r = C
+a - y', the mean square L of r changes as   dL = 2/n' [ r' dC a - b' d(K + noise) a ],   b = (K + noise)^-1 C' r,
+so that a gradient costs one factorisation and two bilinear forms per term (Chapelle, Vapnik, Bousquet & Mukherjee
+2002).
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,15 +15,12 @@ import torch
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.training import assemble
+from gossamer.fit.dense import factorise, solve
+from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.model.force_field import TermCoefficients
 from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_distances
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
 
@@ -32,8 +29,8 @@ SMOOTH = 5  # steps over which the held-out error is averaged, since every step 
 class LearningRule:
     """How long to learn, and on how much.
 
-    steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine; unknowns: force components fitted to in one
-    step.  Every step draws its structures anew, one half to fit to and one to judge by."""
+    steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine; unknowns: force components fitted to in
+    one step.  Every step draws its structures anew, one half to fit to and one to judge by."""
 
     steps: int = 40
     rate: float = 0.15
@@ -43,8 +40,8 @@ class LearningRule:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """terms with learned weights and amplitudes; noise over the mean prior variance of a force component; history of the
-    held-out force RMSE, eV/Angstrom, one entry a step."""
+    """terms with learned weights and amplitudes; noise over the mean prior variance of a force component; history of
+    the held-out force RMSE, eV/Angstrom, one entry a step."""
 
     terms: tuple[Term, ...]
     relative_noise: float
@@ -63,8 +60,9 @@ def learn_terms(
 ) -> Learned:
     """`terms` with weights, amplitudes and noise that predict held-out structures of `data` best.
 
-    groups: per term, numbers (P,) of the weight that each slot follows; slots of one orbit must share one.  relative_noise:
-    to begin with, over the mean prior variance of a force component.  Raises FitError when no step can be solved."""
+    groups: per term, numbers (P,) of the weight that each slot follows; slots of one orbit must share one.
+    relative_noise: to begin with, over the mean prior variance of a force component.  Raises FitError when no step
+    can be solved."""
     rng = np.random.default_rng(rule.seed)
     size = int(np.clip(rule.unknowns // (3 * data.n_atoms), 1, len(data) // 2))
     scale = float(data.labelled_forces().std())
@@ -76,9 +74,10 @@ def learn_terms(
     best, chosen = float("inf"), here
     for step in range(rule.steps):
         drawn = rng.permutation(len(data))[: 2 * size]
-        split = tuple(data.take(np.sort(part)) for part in (drawn[:size], drawn[size:]))
+        fitted, judged = (data.take(np.sort(part)) for part in (drawn[:size], drawn[size:]))
+        now = _moved(terms, groups, here)
         try:
-            mse, gradient = held_out(_moved(terms, groups, here), groups, pairs, *split, scale, noise * np.exp(here[-1]))
+            mse, gradient = held_out(now, groups, pairs, fitted, judged, scale, noise * np.exp(here[-1]))
         except FitError:  # too little noise: ask for more, and go on
             here = here + np.append(np.zeros(len(here) - 1), np.log(10.0))
             continue
@@ -110,16 +109,17 @@ def held_out(
         KernelOperator.build(terms, pairs, torch.from_numpy(part.positions), noise, cache_bytes=0.0)
         for part in (fitted, judged)
     )
-    factor, failed = torch.linalg.cholesky_ex(K.dense())
+    factor = K.lower_triangle()
+    failed = factorise(factor)
     if failed:
         raise FitError(f"noise: {noise:g} is too small to learn with; raise --noise tenfold.")
     y, wanted = (torch.from_numpy(part.labelled_forces() / scale) for part in (fitted, judged))
-    a = torch.cholesky_solve(y.reshape(-1, 1), factor)[:, 0]
+    a = solve(factor, y.reshape(-1))
     forward = assemble(K, a, fitted.numbers, 1.0, 0.0, {})
     r = torch.from_numpy(forward.predict(judged.positions).forces) - wanted
     backward = assemble(C, r.reshape(-1), fitted.numbers, 1.0, 0.0, {})
     pulled = torch.from_numpy(backward.predict(fitted.positions).forces)
-    b = torch.cholesky_solve(pulled.reshape(-1, 1), factor)[:, 0]
+    b = solve(factor, pulled.reshape(-1))
     adjoint = assemble(K, b, fitted.numbers, 1.0, 0.0, {})
     by_weight, by_amplitude = [], []
     sides = zip(terms, groups, forward.coefficients, backward.coefficients, adjoint.coefficients, strict=True)
@@ -134,11 +134,12 @@ def held_out(
 
 
 def bilinear_gradient(term: Term, left: TermCoefficients, right: TermCoefficients) -> tuple[np.ndarray, float]:
-    """B = u' K_t v for the pushed coefficients U of `left` and V of `right`, and its gradient (P,) by the logarithms of the
-    slots' weights.
+    """B = u' K_t v for the pushed coefficients U of `left` and V of `right`, and its gradient (P,) by the logarithms
+    of the slots' weights.
 
     B = sum_ij k1 U_i.V_j - k2 alpha beta,  alpha = U_i.delta, beta = delta.V_j;  x, U and V all carry the weights, so
-    dB/dlog w = 2 sum_ij [ k1 U V + (k3 alpha beta - k2 U.V) delta^2 / 2 - k2 delta (U beta + V alpha) ]  slot by slot."""
+    dB/dlog w = 2 sum_ij [ k1 U V + (k3 alpha beta - k2 U.V) delta^2 / 2 - k2 delta (U beta + V alpha) ]  slot by
+    slot."""
     rows = TrainingRows.build(torch.from_numpy(right.X), term.perms)
     X, V = rows.centred, torch.from_numpy(right.V)
     x = permuted_rows(torch.from_numpy(left.X), term.perms) - rows.shift

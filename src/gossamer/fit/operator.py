@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from gossamer.fit.parallel import ALONE, Ranks, Shards
 from gossamer.model import _covariance
+from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernel_sum import (
     TrainingRows,
     contract,
@@ -243,3 +244,14 @@ def _product(
         if energies is not None and e is not None:
             energies[start:stop] = e
     return energies, gradients
+
+
+def assemble(
+    K: KernelOperator, v: "Tensor", numbers: np.ndarray, scale: float, constant: float, provenance: dict[str, Any]
+) -> ForceField:
+    """The force field of coefficients v (n,) of the operator K."""
+    coefficients = tuple(
+        TermCoefficients((rows.centred + rows.shift).numpy(), V.numpy(), None if w is None else w.numpy())
+        for rows, (V, w) in zip(K.rows, K.coefficients(v), strict=True)
+    )
+    return ForceField(numbers, K.pairs, K.terms, coefficients, constant, scale, provenance)

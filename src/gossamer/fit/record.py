@@ -9,7 +9,7 @@ import numpy as np
 from gossamer.data.dataset import Dataset
 from gossamer.fit.resources import machine
 from gossamer.fit.solvers import Solution
-from gossamer.fit.training import Fit
+from gossamer.fit.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import Symmetry

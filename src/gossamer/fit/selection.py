@@ -1,12 +1,26 @@
 """Which terms a model is made of: one global term, local terms, or both, as the validation set decides."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from gossamer.data.dataset import Dataset
+from gossamer.errors import FitError, UsageError
+from gossamer.events import Event, Progress, silent
+from gossamer.fit.learning import Learned, LearningRule, learn_terms, mean_variance
+from gossamer.fit.training import (
+    NOISES,
+    START_LENGTH,
+    START_NOISE,
+    Settings,
+    Trial,
+    climb,
+    fit_terms,
+    pilot_part,
+    pilot_search,
+)
 from gossamer.model.bonds import UNCONNECTED, bond_distances, bond_graph
 from gossamer.model.fragments import Fragment, local_fragments
 from gossamer.model.kernels import Matern52
@@ -17,6 +31,8 @@ from gossamer.model.terms import Term
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
 GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local one, before learning
 FAR = 5  # bonds; pairs further apart share their weights
+WORTH = 0.01  # by how much, relatively, a global term must lower the validation error to be kept beside local ones
+ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +52,131 @@ class Makeup:
         return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept))
 
 
-def fragments_of(train: Dataset, group: Symmetry) -> tuple[Fragment, ...]:
-    """Local fragments of the molecule, and the molecule itself."""
-    return (*local_fragments(train.positions, train.numbers), Fragment.whole(train.n_atoms, group.perms))
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Terms to fit, over `pairs`, with the settings found; errors: validation force RMSE (eV/Angstrom) of what was
+    tried on a part of the data, by name; search: whether the noise is still to be searched at full size."""
+
+    name: str
+    pairs: PairSet
+    terms: tuple[Term, ...]
+    settings: Settings
+    search: bool
+    trials: tuple[Trial, ...] = ()
+    errors: dict[str, float] = field(default_factory=dict)
+    learned: Learned | None = None
+
+
+def choose_terms(
+    terms: str | Sequence[Fragment],
+    train: Dataset,
+    valid: Dataset | None,
+    group: Symmetry,
+    pairs: PairSet,
+    settings: Settings,
+    *,
+    keep_global: bool = False,
+    progress: Progress = silent,
+) -> Choice:
+    """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
+    same part of `train` and judged on `valid`, or, without that, on structures of `train` left out of that part."""
+    if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
+        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of Fragment.")
+    if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
+        return _global(train, valid, group, pairs, settings, progress)
+    whole = Fragment.whole(train.n_atoms, group.perms)
+    if isinstance(terms, str):
+        local = local_fragments(train.positions, train.numbers)
+        if not local and terms == "auto":  # two atoms
+            return _global(train, valid, group, pairs, settings, progress)
+        chosen = makeup(
+            "local" if terms == "local" else "both", local if terms == "local" else [*local, whole], pairs, train
+        )
+    else:
+        chosen = makeup("given", terms, pairs, train)
+    learned = _learned(chosen, train, settings, progress)
+    chosen = replace(chosen, terms=learned.terms)
+    found = replace(settings, relative_noise=learned.relative_noise) if _noise_free(settings) else settings
+    if terms != "auto":
+        return Choice(chosen.name, chosen.pairs, chosen.terms, found, False, learned=learned)
+    part, judge = pilot_part(train), valid
+    if judge is None:
+        judge = train.take(np.arange(0, len(train), 5))
+        part = part.take(~np.isin(part.frames, judge.frames))
+    one = _global(part, judge, group, pairs, settings, progress)
+    makeups = [chosen] if keep_global else [chosen, chosen.without_global()]
+    tried = [_tried(m, part, judge, found, progress) for m in makeups]
+    trials = (*one.trials, *(trial for _, more in tried for trial in more))
+    errors = {"global": min((t.valid_force_rmse for t in one.trials), default=float("inf"))}
+    errors |= {m.name: min(t.valid_force_rmse for t in more) for m, (_, more) in zip(makeups, tried, strict=True)}
+    best = min(errors.values())
+    if errors.get("local", float("inf")) <= (1 + WORTH) * best:
+        kept, noise = makeups[1], tried[1][0]
+    elif errors["both"] <= errors["global"]:
+        kept, noise = makeups[0], tried[0][0]
+    else:
+        return replace(one, trials=trials, errors=errors)
+    found = replace(settings, relative_noise=noise) if _noise_free(settings) else settings
+    return Choice(kept.name, kept.pairs, kept.terms, found, False, trials, errors, learned)
+
+
+def _noise_free(settings: Settings) -> bool:
+    return settings.noise is None and settings.relative_noise is None
+
+
+def _global(
+    train: Dataset, valid: Dataset | None, group: Symmetry, pairs: PairSet, settings: Settings, progress: Progress
+) -> Choice:
+    """One term over all pairs, sgdml's model, with its length and noise searched where they are not given."""
+
+    def terms_of(length: float) -> tuple[Term, ...]:
+        return (Term.over_all(pairs, group.perms, Matern52(length)),)
+
+    trials: list[Trial] = []
+    noise_given = not _noise_free(settings)
+    if valid is not None and not (settings.length and noise_given):
+        settings, trials = pilot_search(terms_of, pairs, train, valid, settings, progress)
+    settings = replace(settings, length=settings.length or START_LENGTH)
+    return Choice(
+        "global",
+        pairs,
+        terms_of(settings.length or START_LENGTH),
+        settings,
+        valid is not None and not noise_given,
+        tuple(trials),
+    )
+
+
+def _learned(chosen: Makeup, train: Dataset, settings: Settings, progress: Progress) -> Learned:
+    """Weights, amplitudes and noise learned on the training structures; amplitudes scaled to a prior variance of 1, so
+    that a noise given by the user means the same in every model."""
+    start = settings.relative_noise or START_NOISE
+    rule = LearningRule(steps=settings.learning_steps, seed=settings.seed)
+    learned = Learned(chosen.terms, start, ())
+    if settings.learning_steps and len(train) >= ENOUGH:
+        learned = learn_terms(chosen.terms, chosen.groups, chosen.pairs, train, start, rule, progress=progress)
+    unit = mean_variance(learned.terms, chosen.pairs, train.positions[:1])
+    return replace(learned, terms=tuple(replace(t, amplitude=t.amplitude / unit) for t in learned.terms))
+
+
+def _tried(
+    m: Makeup, part: Dataset, judge: Dataset, settings: Settings, progress: Progress
+) -> tuple[float, list[Trial]]:
+    """The best noise for a makeup near the learned one, and the trials."""
+    trials: list[Trial] = []
+
+    def error(relative: float) -> float:
+        try:
+            fitted = fit_terms(m.terms, m.pairs, part, judge, replace(settings, noise=None, relative_noise=relative))
+        except FitError:  # too little noise
+            return float("inf")
+        rmse = fitted.model.test(judge).force_rmse
+        trials.append(Trial(0.0, relative, rmse, len(part), m.name))
+        progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
+        return rmse
+
+    start = min(NOISES, key=lambda noise: abs(np.log(noise / (settings.relative_noise or START_NOISE))))
+    return climb(NOISES, start, error), trials
 
 
 def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset) -> Makeup:

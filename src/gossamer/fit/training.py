@@ -11,14 +11,14 @@ import torch
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.operator import KernelOperator
+from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import GIB, Plan, memory_budget, plan_of
+from gossamer.fit.resources import Plan, memory_budget, plan_of
 from gossamer.fit.solvers import Solution, StopRule, cholesky, conjugate_gradients
-from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.force_field import ForceField
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms
+from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -57,9 +57,12 @@ class Settings:
     memory: float | None = None  # GiB
     seed: int = 0
     stop: StopRule = field(default_factory=StopRule)
+    learning_steps: int = 40  # of pair weights; 0 leaves them at one
     max_images: int = 12  # permutations of the global term, to which its cost is proportional; 36 is thorough
 
     def __post_init__(self) -> None:
+        if self.learning_steps < 0:
+            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 40 is usual.")
         if self.max_images < 1:
             raise UsageError(f"max_images: {self.max_images} given; at least 1 permutation, the identity, is needed.")
         if self.solver not in ("auto", "cholesky", "cg"):
@@ -188,17 +191,6 @@ def fit_terms(
     return Fitted(model, solution, preconditioner, chosen, noise, mean_variance, seconds, system)
 
 
-def assemble(
-    K: KernelOperator, v: "Tensor", numbers: np.ndarray, scale: float, constant: float, provenance: dict[str, Any]
-) -> ForceField:
-    """The force field of coefficients v (n,) of the operator K."""
-    coefficients = tuple(
-        TermCoefficients((rows.centred + rows.shift).numpy(), V.numpy(), None if w is None else w.numpy())
-        for rows, (V, w) in zip(K.rows, K.coefficients(v), strict=True)
-    )
-    return ForceField(numbers, K.pairs, K.terms, coefficients, constant, scale, provenance)
-
-
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:
     if settings.noise is not None:
         return settings.noise
@@ -215,10 +207,17 @@ def _monitor(build: "Callable[[Tensor], ForceField]", valid: Dataset, seed: int)
 class Trial:
     """One point of a hyper-parameter search."""
 
-    length: float
+    length: float  # 0 where every term has its own
     relative_noise: float
     valid_force_rmse: float  # eV/Angstrom
     n_train: int
+    terms: str = "global"
+
+
+def pilot_part(train: Dataset) -> Dataset:
+    """The structures that trials are fitted to before the real fit."""
+    n = pilot_structures(len(train), train.n_atoms)
+    return train.take(np.linspace(0, len(train) - 1, n).astype(int))
 
 
 def pilot_search(
@@ -233,8 +232,7 @@ def pilot_search(
 
     Each is found by climbing its geometric grid, the noise first: with too much of it, short lengths look best.
     terms_of(length) builds the terms.  Returns the settings with both set."""
-    n = pilot_structures(len(train), train.n_atoms)
-    part = train.take(np.linspace(0, len(train) - 1, n).astype(int))
+    part = pilot_part(train)
     trials: list[Trial] = []
     seen: dict[tuple[float, float | None], float] = {}
     systems: dict[float, System | None] = {}  # of the length that was tried last
@@ -255,7 +253,8 @@ def pilot_search(
         except FitError:  # too little noise for this length
             return float("inf")
         systems[length] = fitted.system
-        trials.append(Trial(length, fitted.noise / fitted.mean_variance, fitted.model.test(valid).force_rmse, n))
+        rmse = fitted.model.test(valid).force_rmse
+        trials.append(Trial(length, fitted.noise / fitted.mean_variance, rmse, len(part)))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
         progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
         return trials[-1].valid_force_rmse
@@ -338,94 +337,6 @@ def fit_with_noise_search(
     return fits[best], trials
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What `fit` returns: the model, how the solver ended, the searches, and the symmetry used."""
-
-    model: ForceField
-    fitted: Fitted  # the one training that gave the model, with its own seconds
-    symmetry: Symmetry
-    settings: Settings  # with the length and noise that were found
-    trials: tuple[Trial, ...]
-    seconds: float  # all of it, symmetry and searches included
-
-    @property
-    def solution(self) -> Solution:
-        return self.fitted.solution
-
-
-def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:
-    """ "auto": found in the training structures, at most `max_images` permutations; "none"; an array (S, N); or a
-    Symmetry made before."""
-    if isinstance(symmetry, Symmetry):
-        return symmetry
-    if isinstance(symmetry, np.ndarray):
-        return symmetry_from_perms(symmetry, train.numbers)
-    if symmetry == "none":
-        return Symmetry.trivial(train.n_atoms)
-    if symmetry == "auto":
-        return find_symmetry(train.positions, train.numbers, limit=settings.max_images, seed=settings.seed)
-    raise UsageError(f"symmetry: {symmetry!r} is not known; use auto, none, or an array of permutations.")
-
-
-def train(train: Dataset, valid: Dataset | None = None, **options: Any) -> ForceField:
-    """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is."""
-    return fit(train, valid, **options).model
-
-
-def fit(
-    train: Dataset,
-    valid: Dataset | None = None,
-    *,
-    terms: str = "global",
-    pairs: PairSet | None = None,
-    symmetry: "str | np.ndarray | Symmetry" = "auto",
-    progress: Progress = silent,
-    **options: Any,
-) -> Fit:
-    """Train a force field on the forces of `train` and say how that went.
-
-    valid: structures on which length and noise are chosen, where they are not given, and iterations are stopped;
-    without them the length is 20 and the relative noise 1e-5 unless given.  terms: "global", one term over all pairs
-    (or over `pairs`).
-    symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
-    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, max_images).
-    Raises UsageError, DataError, MemoryBudgetError or FitError."""
-    began = time.perf_counter()
-    if terms != "global":
-        raise UsageError(f"terms: {terms!r} is not known; use 'global'.")
-    settings = make_settings(options)
-    settings = replace(settings, memory=memory_budget(settings.memory) / GIB)  # once, so that every fit plans alike
-    check_trainable(train, valid)
-    pairs = pairs or PairSet.full(train.n_atoms)
-    group = resolve_symmetry(symmetry, train, settings)
-    progress(Event("symmetry", 1, 1, group.note))
-
-    def terms_of(length: float) -> tuple[Term, ...]:
-        return (Term.over_all(pairs, group.perms, Matern52(length)),)
-
-    trials: list[Trial] = []
-    noise_given = settings.noise is not None or settings.relative_noise is not None
-    if valid is not None and not (settings.length and noise_given):
-        settings, trials = pilot_search(terms_of, pairs, train, valid, settings, progress)
-    settings = replace(settings, length=settings.length or START_LENGTH)
-    provenance = make_provenance(train, group, settings)
-    final = terms_of(settings.length or START_LENGTH)
-    if valid is not None and not noise_given:
-        pilot = NOISES.index(settings.relative_noise or START_NOISE)
-        start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
-        fitted, more = fit_with_noise_search(
-            final, pairs, train, valid, settings, start, provenance=provenance, progress=progress
-        )
-        trials += more
-    else:
-        fitted = fit_terms(final, pairs, train, valid, settings, provenance=provenance, progress=progress)
-    settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
-    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
-    seconds = time.perf_counter() - began
-    return Fit(model, fitted.light(), group, settings, tuple(trials), seconds)
-
-
 def make_settings(options: dict[str, Any]) -> Settings:
     """Settings from keyword options.  Raises UsageError for an unknown one."""
     unknown = set(options) - set(Settings.__dataclass_fields__)
@@ -433,33 +344,6 @@ def make_settings(options: dict[str, Any]) -> Settings:
         known = ", ".join(Settings.__dataclass_fields__)
         raise UsageError(f"options: {', '.join(sorted(unknown))} not known; use {known}.")
     return Settings(**options)
-
-
-def check_trainable(train: Dataset, valid: Dataset | None) -> None:
-    """Raise DataError or UsageError for data that no model can be trained on."""
-    train.labelled_forces()
-    if len(train) < 2:
-        raise DataError(
-            f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual."
-        )
-    check_usable("training", train, train.numbers)
-    if valid is not None:
-        check_usable("validation", valid, train.numbers)
-
-
-def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:
-    """Raise DataError or UsageError for structures that do not fit a model of the atoms `numbers` (N,), or that have
-    no forces although `labels` are needed.  name: of the data in the message."""
-    if data.n_atoms < 2:
-        raise DataError(f"atoms: the structures have {data.n_atoms}; a force field of pairs needs at least 2.")
-    if len(data) == 0:
-        raise UsageError(f"{name}: no structures given; ask for at least one.")
-    if not np.array_equal(data.numbers, numbers):
-        raise UsageError(f"{name}: the atoms differ from those of the training structures; use one molecule.")
-    arrays = (data.positions, data.labelled_forces(), data.energies) if labels else (data.positions,)
-    if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
-        raise DataError(f"{name}: some positions, forces or energies are NaN or infinite; run `gossamer inspect`.")
-    PairSet.full(data.n_atoms).refuse_coincident(data.positions, name, data.frames)
 
 
 def make_provenance(train: Dataset, group: Symmetry, settings: Settings) -> dict[str, Any]:

@@ -44,5 +44,5 @@ class Matern52:
         return Profile(k0, k1.mul_(c), decay.mul_(c * 5 / self.length**2))
 
     def third(self, s2: "Tensor", k2: "Tensor") -> "Tensor":
-        """k3 = -k2'(s)/s = k2 sqrt(5) / (length s), with s kept above 1e-7: it only ever multiplies terms that vanish with s."""
+        """k3 = -k2'(s)/s = k2 sqrt(5) / (length s); s is kept above 1e-7, since what k3 multiplies vanishes with s."""
         return k2 / s2.clamp_min(1e-14).sqrt_().mul_(self.length / SQRT5)

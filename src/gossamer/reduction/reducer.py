@@ -10,8 +10,9 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit import record as rec
-from gossamer.fit.training import Fit, Fitted, Settings, check_trainable, check_usable, fit_terms, make_provenance
-from gossamer.fit.training import fit as fit_model
+from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
+from gossamer.fit.workflow import Fit, check_trainable, check_usable
+from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet

@@ -1,0 +1,139 @@
+"""From labelled structures to a force field: symmetry, terms, searches, and the final fit."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gossamer.data.dataset import Dataset
+from gossamer.errors import DataError, UsageError
+from gossamer.events import Event, Progress, silent
+from gossamer.fit.resources import GIB, memory_budget
+from gossamer.fit.selection import Choice, choose_terms
+from gossamer.fit.solvers import Solution
+from gossamer.fit.training import (
+    NOISES,
+    START_NOISE,
+    Fitted,
+    Settings,
+    Trial,
+    fit_terms,
+    fit_with_noise_search,
+    make_provenance,
+    make_settings,
+)
+from gossamer.model.force_field import ForceField
+from gossamer.model.fragments import Fragment
+from gossamer.model.pairs import PairSet
+from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What `fit` returns: the model, how the solver ended, how its terms were chosen, and the symmetry used."""
+
+    model: ForceField
+    fitted: Fitted  # the one training that gave the model, with its own seconds
+    symmetry: Symmetry
+    settings: Settings  # with the length and noise that were found
+    choice: Choice
+    trials: tuple[Trial, ...]
+    seconds: float  # all of it, symmetry and searches included
+
+    @property
+    def solution(self) -> Solution:
+        return self.fitted.solution
+
+
+def train(train: Dataset, valid: Dataset | None = None, **options: Any) -> ForceField:
+    """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is."""
+    return fit(train, valid, **options).model
+
+
+def fit(
+    train: Dataset,
+    valid: Dataset | None = None,
+    *,
+    terms: "str | Sequence[Fragment]" = "auto",
+    pairs: PairSet | None = None,
+    symmetry: "str | np.ndarray | Symmetry" = "auto",
+    keep_global: bool = False,
+    progress: Progress = silent,
+    **options: Any,
+) -> Fit:
+    """Train a force field on the forces of `train` and say how that went.
+
+    valid: structures on which terms, length and noise are chosen, where they are not given, and iterations are stopped;
+    without them the length is 20 and the relative noise 1e-5 unless given.  terms: "global", one term over all pairs
+    (or over `pairs`), sgdml's model; "local", terms of atoms within one and two bonds, with learned weights; "both",
+    the sum of them; "auto", what of these is best on the validation set; or a list of Fragment.  keep_global: never
+    let "auto" leave the global term out.
+    symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
+    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, max_images, learning_steps).
+    Raises UsageError, DataError, MemoryBudgetError or FitError."""
+    began = time.perf_counter()
+    settings = make_settings(options)
+    settings = replace(settings, memory=memory_budget(settings.memory) / GIB)  # once, so that every fit plans alike
+    check_trainable(train, valid)
+    pairs = pairs or PairSet.full(train.n_atoms)
+    group = resolve_symmetry(symmetry, train, settings)
+    progress(Event("symmetry", 1, 1, group.note))
+    choice = choose_terms(terms, train, valid, group, pairs, settings, keep_global=keep_global, progress=progress)
+    settings, trials = choice.settings, list(choice.trials)
+    provenance = make_provenance(train, group, settings) | {"terms": choice.name}
+    if choice.search and valid is not None:
+        pilot = NOISES.index(settings.relative_noise or START_NOISE)
+        start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
+        fitted, more = fit_with_noise_search(
+            choice.terms, choice.pairs, train, valid, settings, start, provenance=provenance, progress=progress
+        )
+        trials += more
+    else:
+        fitted = fit_terms(choice.terms, choice.pairs, train, valid, settings, provenance=provenance, progress=progress)
+    settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
+    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
+    seconds = time.perf_counter() - began
+    return Fit(model, fitted.light(), group, settings, choice, tuple(trials), seconds)
+
+
+def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:
+    """ "auto": found in the training structures, at most `max_images` permutations; "none"; an array (S, N); or a
+    Symmetry made before."""
+    if isinstance(symmetry, Symmetry):
+        return symmetry
+    if isinstance(symmetry, np.ndarray):
+        return symmetry_from_perms(symmetry, train.numbers)
+    if symmetry == "none":
+        return Symmetry.trivial(train.n_atoms)
+    if symmetry == "auto":
+        return find_symmetry(train.positions, train.numbers, limit=settings.max_images, seed=settings.seed)
+    raise UsageError(f"symmetry: {symmetry!r} is not known; use auto, none, or an array of permutations.")
+
+
+def check_trainable(train: Dataset, valid: Dataset | None) -> None:
+    """Raise DataError or UsageError for data that no model can be trained on."""
+    train.labelled_forces()
+    if len(train) < 2:
+        raise DataError(
+            f"structures: {len(train)} to train on; at least 2 different ones are needed, hundreds are usual."
+        )
+    check_usable("training", train, train.numbers)
+    if valid is not None:
+        check_usable("validation", valid, train.numbers)
+
+
+def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:
+    """Raise DataError or UsageError for structures that do not fit a model of the atoms `numbers` (N,), or that have
+    no forces although `labels` are needed.  name: of the data in the message."""
+    if data.n_atoms < 2:
+        raise DataError(f"atoms: the structures have {data.n_atoms}; a force field of pairs needs at least 2.")
+    if len(data) == 0:
+        raise UsageError(f"{name}: no structures given; ask for at least one.")
+    if not np.array_equal(data.numbers, numbers):
+        raise UsageError(f"{name}: the atoms differ from those of the training structures; use one molecule.")
+    arrays = (data.positions, data.labelled_forces(), data.energies) if labels else (data.positions,)
+    if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
+        raise DataError(f"{name}: some positions, forces or energies are NaN or infinite; run `gossamer inspect`.")
+    PairSet.full(data.n_atoms).refuse_coincident(data.positions, name, data.frames)
