@@ -72,7 +72,7 @@ MEASURED = """
 import resource, sys
 import numpy as np
 import gossamer as gs
-from gossamer.fit.training import fit
+from gossamer.fit.workflow import fit
 data = gs.read(sys.argv[1])
 moved = data.positions.repeat(4, 0) + np.random.default_rng(0).normal(scale=0.05, size=(240, 9, 3))
 many = gs.Dataset(data.numbers, moved, data.forces.repeat(4, 0))

@@ -14,6 +14,7 @@ def estimate(
     valid_size: o.ValidSize = None,
     test_size: o.TestSize = None,
     seed: o.Seed = 0,
+    terms: o.Terms = "auto",
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -47,6 +48,7 @@ def estimate(
         symmetry,
         quiet,
         context.obj,
+        terms,
     )
     parts, options = job.prepare()
     found = as_dict(predict(parts.train, parts.valid, **options))

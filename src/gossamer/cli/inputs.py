@@ -101,6 +101,7 @@ class Job:
     symmetry: str
     quiet: bool
     command: str
+    terms: str = "auto"
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
@@ -108,6 +109,7 @@ class Job:
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
+        options["terms"] = self.terms
         if not self.quiet:
             from gossamer.cli import text
             from gossamer.cli.outputs import console

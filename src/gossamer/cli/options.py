@@ -55,6 +55,14 @@ TestSize = Annotated[
 ]  # fmt: skip
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Of every random choice.", rich_help_panel=_SIZES)]
 
+Terms = Annotated[
+    Literal["auto", "global", "local", "both"],
+    typer.Option(
+        rich_help_panel="Model",
+        help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
+        "kernels of atoms within one and two bonds, both is their sum, auto takes the best on the validation set.",
+    ),
+]
 Length = Annotated[
     float | None,
     typer.Option(metavar="L", help="Kernel length in 1/Angstrom; by default searched.", rich_help_panel=_MODEL),

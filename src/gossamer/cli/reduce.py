@@ -30,6 +30,7 @@ def reduce(
             metavar="FRACTION", help="How much the validation error may rise, 0.02 for 2 %.", rich_help_panel="Model"
         ),
     ] = 0.02,
+    terms: o.Terms = "auto",
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -62,6 +63,7 @@ def reduce(
         symmetry,
         quiet,
         context.obj,
+        terms,
     )
     with results_folder(out) as folder:
         record = _reduce(job, tolerance, folder)

@@ -79,6 +79,8 @@ def reduction_paragraph(record: Mapping[str, Any]) -> str:
         f"{abs(change):.1%} {'above' if change > 0 else 'below'} that of all pairs;",
         f"on the validation structures it had to stay within {tolerance:g}% of the best.",
     ]
+    if len(record["terms"]) > 1:
+        lines.append(f"It is a sum of {made_of(record)}; {chosen['global_pairs']:,} pairs are in the global term.")
     if added:
         lines.append(f"{count_of(added, 'set')} of equivalent pairs came back to keep the molecule's shape determined.")
     return " ".join(lines)
@@ -96,6 +98,14 @@ def how_it_was_solved(row: Mapping[str, Any]) -> str:
     if row["iterations"] <= 1:
         return str(row["status"])
     return f"{row['status']} ({row['iterations']} iterations, residual {digits(MEV * row['residual'])} meV/Å)"
+
+
+def made_of(record: Mapping[str, Any]) -> str:
+    """ "one global term of length 20 /Å", "35 local terms and a global one"."""
+    local = sum(term["name"] != "global" for term in record["terms"])
+    if not local:
+        return f"one global term of length {record['terms'][0]['length']:g} /Å"
+    return count_of(local, "local term") + (" and a global one" if local < len(record["terms"]) else "")
 
 
 def inspection(found: "Inspection") -> list[str]:

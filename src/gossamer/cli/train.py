@@ -12,7 +12,7 @@ from gossamer.cli.outputs import console, print_json, writable
 from gossamer.cli.progress import showing
 from gossamer.events import Event
 
-SUMMARY = ("kind", "command", "data", "settings", "symmetry", "full", "length_search", "seconds")
+SUMMARY = ("kind", "command", "data", "settings", "symmetry", "terms", "choice", "full", "length_search", "seconds")
 
 
 def train(
@@ -23,6 +23,7 @@ def train(
     valid_size: o.ValidSize = None,
     test_size: o.TestSize = None,
     seed: o.Seed = 0,
+    terms: o.Terms = "auto",
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -55,6 +56,7 @@ def train(
         symmetry,
         quiet,
         context.obj,
+        terms,
     )
     files = _files(job, out, record, report)
     result = _train(job, files)
@@ -103,7 +105,7 @@ def _show(result: dict[str, Any], files: dict[str, Path]) -> None:
     row, out = result["full"], console()
     out.print(text.errors_table(row, text.tested_on(result)))
     size = f"{count_of(row['pairs'], 'pair')}, {count_of(result['symmetry']['order'], 'permutation')}"
-    found = f"length {row['length']:g} /Å, noise {result['settings']['noise']:.3g}"
+    found = f"{text.made_of(result)}, noise {result['settings']['noise']:.3g}"
     lines = [
         f"{size}, {found}, {result['seconds']:.1f} s",
         text.how_it_was_solved(row),

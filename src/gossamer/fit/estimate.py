@@ -4,27 +4,33 @@ The plan of fit.resources counts operations; what the machine does per second is
 few of the structures themselves, so no constant of one machine is built in."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from gossamer.fit.learning import learning_structures
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
-from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures, resolve_symmetry
+from gossamer.fit.selection import ENOUGH, makeup_of
+from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures
+from gossamer.fit.workflow import resolve_symmetry
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
     from gossamer.data.dataset import Dataset
+    from gossamer.model.fragments import Fragment
     from gossamer.model.symmetry import Symmetry
 
 SAMPLE = 12  # structures on which rates are measured
 PILOT_FITS, PILOT_LENGTHS = 8, 3  # of a search on the validation set, typically; every length needs a matrix
 FULL_FITS = 3  # of the search for the noise at full size
+LEARNING_OVERHEAD = 1.5  # of a step, over the making and factorising of its matrix
+CHOICE_FITS = 10  # to a part of the data, of the three kinds of model together
 COLUMNS_TOGETHER = 8  # of one structure, as they are drawn
 
 
@@ -66,6 +72,7 @@ def estimate(
     train: "Dataset",
     valid: "Dataset | None" = None,
     *,
+    terms: "str | Sequence[Fragment]" = "auto",
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     **options,
@@ -77,8 +84,21 @@ def estimate(
     settings = make_settings(options)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
-    terms = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)
-    return estimate_terms(terms, pairs, train, valid, settings)
+    one = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)
+    if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
+        return estimate_terms(one, pairs, train, valid, settings)
+    made = makeup_of(terms, train, group, pairs)
+    found = estimate_terms(made.terms, made.pairs, train, None, settings)
+    size = learning_structures(len(train), train.n_atoms)
+    n = 3 * train.n_atoms * size
+    step = found.rates.block * size**2 / 2 + n**3 / 3 / found.rates.products
+    seconds = {"learning of weights": settings.learning_steps * LEARNING_OVERHEAD * step}
+    if terms == "auto":
+        small = pilot_structures(len(train), train.n_atoms)
+        n = 3 * train.n_atoms * small
+        fit = found.rates.block * small**2 / 2 + n**3 / 3 / found.rates.products
+        seconds["choice of terms"] = CHOICE_FITS * fit
+    return replace(found, seconds=seconds | found.seconds)
 
 
 def estimate_terms(

@@ -22,6 +22,7 @@ from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_dista
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
+FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 2000, 40, 5000
 SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
 
 
@@ -29,12 +30,11 @@ SMOOTH = 5  # steps over which the held-out error is averaged, since every step 
 class LearningRule:
     """How long to learn, and on how much.
 
-    steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine; unknowns: force components fitted to in
-    one step.  Every step draws its structures anew, one half to fit to and one to judge by."""
+    steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine.  Every step draws its structures anew,
+    one half to fit to and one to judge by."""
 
     steps: int = 40
     rate: float = 0.15
-    unknowns: int = 4000
     seed: int = 0
 
 
@@ -64,7 +64,7 @@ def learn_terms(
     relative_noise: to begin with, over the mean prior variance of a force component.  Raises FitError when no step
     can be solved."""
     rng = np.random.default_rng(rule.seed)
-    size = int(np.clip(rule.unknowns // (3 * data.n_atoms), 1, len(data) // 2))
+    size = learning_structures(len(data), data.n_atoms)
     scale = float(data.labelled_forces().std())
     noise = relative_noise * mean_variance(terms, pairs, data.positions[:1])
     ends = np.cumsum([g.max() + 1 for g in groups])
@@ -75,7 +75,7 @@ def learn_terms(
     for step in range(rule.steps):
         drawn = rng.permutation(len(data))[: 2 * size]
         fitted, judged = (data.take(np.sort(part)) for part in (drawn[:size], drawn[size:]))
-        now = _moved(terms, groups, here)
+        now = with_factors(terms, groups, here)
         try:
             mse, gradient = held_out(now, groups, pairs, fitted, judged, scale, noise * np.exp(here[-1]))
         except FitError:  # too little noise: ask for more, and go on
@@ -89,9 +89,16 @@ def learn_terms(
         here = here - adam.step(gradient / (2 * mse))
     if not history:
         raise FitError("learning: no step could be solved; check the labels with `gossamer inspect`.")
-    learned = _moved(terms, groups, chosen)
+    learned = with_factors(terms, groups, chosen)
     relative = noise * np.exp(chosen[-1]) / mean_variance(learned, pairs, data.positions[:1])
     return Learned(learned, float(relative), tuple(history))
+
+
+def learning_structures(n_train: int, n_atoms: int) -> int:
+    """How many structures one step fits to, and judges by: FEW_UNKNOWNS force components, or more if those are fewer
+    than FEW_STRUCTURES, but never more than MOST_UNKNOWNS."""
+    wanted = max(FEW_UNKNOWNS // (3 * n_atoms), FEW_STRUCTURES)
+    return max(1, min(wanted, MOST_UNKNOWNS // (3 * n_atoms), n_train // 2))
 
 
 def held_out(
@@ -110,6 +117,7 @@ def held_out(
         for part in (fitted, judged)
     )
     factor = K.lower_triangle()
+    factor.diagonal().add_(noise)
     failed = factorise(factor)
     if failed:
         raise FitError(f"noise: {noise:g} is too small to learn with; raise --noise tenfold.")
@@ -167,7 +175,7 @@ def mean_variance(terms: tuple[Term, ...], pairs: PairSet, positions: np.ndarray
     return float(K.diagonal().mean())
 
 
-def _moved(terms: tuple[Term, ...], groups: tuple[np.ndarray, ...], here: np.ndarray) -> tuple[Term, ...]:
+def with_factors(terms: tuple[Term, ...], groups: tuple[np.ndarray, ...], here: np.ndarray) -> tuple[Term, ...]:
     """The terms with weights and amplitudes multiplied by the exponentials of `here`."""
     moved, start = [], 0
     for t, (term, group) in enumerate(zip(terms, groups, strict=True)):

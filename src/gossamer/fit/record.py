@@ -132,11 +132,37 @@ def describe_geometry(train: Dataset) -> dict[str, Any]:
     }
 
 
+def describe_terms(model: ForceField) -> list[dict[str, Any]]:
+    """A row per term: what it looks at, where, and with which kernel."""
+    return [
+        {
+            "name": term.name,
+            "pairs": term.n_pairs,
+            "places": term.n_places,
+            "permutations": len(term.perms),
+            "length": term.kernel.length,
+            "amplitude": term.amplitude,
+        }
+        for term in model.terms
+    ]
+
+
+def describe_choice(fit: Fit) -> dict[str, Any]:
+    """Which terms were chosen, and the validation force RMSE (eV/Angstrom) of each kind on a part of the data."""
+    learned = fit.choice.learned
+    return {
+        "name": fit.choice.name,
+        "valid_force_rmse": fit.choice.errors,
+        "learning": [] if learned is None else list(learned.history),
+    }
+
+
 def settings_of(fit: Fit) -> dict[str, Any]:
     """The settings a fit ended with, flat."""
     s = fit.settings
     return {
-        "length": s.length,
+        "terms": fit.choice.name,
+        "length": s.length if fit.choice.name == "global" else None,
         "noise": s.noise,
         "relative_noise": s.relative_noise,
         "energies_as_labels": s.energies,
@@ -156,14 +182,16 @@ def train_record(
     shown = next(d for n, d in parts.items() if n in errors and d is not None)
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
-        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds, length=fit.settings.length
+        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds, length=settings_of(fit)["length"]
     )
     return header("train", command) | {
         "data": describe_data(train, valid, test),
         "settings": settings_of(fit),
         "symmetry": describe_symmetry(fit.symmetry),
+        "terms": describe_terms(fit.model),
+        "choice": describe_choice(fit),
         "full": row,
-        "length_search": [asdict(t) for t in fit.trials],
+        "length_search": [asdict(t) for t in fit.trials if t.terms == "global"],
         "history": [
             {"iteration": s.iteration, "residual": s.residual, "valid_force_rmse": s.valid}
             for s in fit.solution.history

@@ -84,16 +84,9 @@ def choose_terms(
         raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of Fragment.")
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return _global(train, valid, group, pairs, settings, progress)
-    whole = Fragment.whole(train.n_atoms, group.perms)
-    if isinstance(terms, str):
-        local = local_fragments(train.positions, train.numbers)
-        if not local and terms == "auto":  # two atoms
-            return _global(train, valid, group, pairs, settings, progress)
-        chosen = makeup(
-            "local" if terms == "local" else "both", local if terms == "local" else [*local, whole], pairs, train
-        )
-    else:
-        chosen = makeup("given", terms, pairs, train)
+    if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
+        return _global(train, valid, group, pairs, settings, progress)
+    chosen = makeup_of(terms, train, group, pairs)
     learned = _learned(chosen, train, settings, progress)
     chosen = replace(chosen, terms=learned.terms)
     found = replace(settings, relative_noise=learned.relative_noise) if _noise_free(settings) else settings
@@ -177,6 +170,18 @@ def _tried(
 
     start = min(NOISES, key=lambda noise: abs(np.log(noise / (settings.relative_noise or START_NOISE))))
     return climb(NOISES, start, error), trials
+
+
+def makeup_of(terms: str | Sequence[Fragment], train: Dataset, group: Symmetry, pairs: PairSet) -> Makeup:
+    """What `fit` makes of its argument: local terms, with the global one unless terms is "local", or those given."""
+    if not isinstance(terms, str):
+        return makeup("given", terms, pairs, train)
+    local = local_fragments(train.positions, train.numbers)
+    if terms == "local":
+        if not local:
+            raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
+        return makeup("local", local, pairs, train)
+    return makeup("both", [*local, Fragment.whole(train.n_atoms, group.perms)], pairs, train)
 
 
 def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset) -> Makeup:

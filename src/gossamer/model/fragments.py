@@ -52,11 +52,13 @@ class Fragment:
         return PairSet.full(self.atoms.shape[1])
 
     def term(self, pairs: PairSet, kernel: Matern52, **kwargs) -> Term:
-        """The term over those of the fragment's pairs that `pairs` holds in every place."""
+        """The term over all pairs of the fragment's atoms.  Raises UsageError where `pairs` lacks one of them."""
         places = pairs.index(self.atoms[:, self.inner.pairs])
-        kept = self.inner.keep(np.all(places >= 0, axis=0)) if np.any(places < 0) else self.inner
-        places = pairs.index(self.atoms[:, kept.pairs])
-        return Term(places, np.unique(kept.permuted(self.perms), axis=0), kernel, name=self.name, **kwargs)
+        if np.any(places < 0):
+            place, slot = np.argwhere(places < 0)[0]
+            i, j = self.atoms[place][self.inner.pairs[slot]]
+            raise UsageError(f"pairs: fragment {self.name!r} needs pair ({i}, {j}), which is not in the list; add it.")
+        return Term(places, np.unique(self.inner.permuted(self.perms), axis=0), kernel, name=self.name, **kwargs)
 
 
 def local_fragments(

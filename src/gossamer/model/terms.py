@@ -1,6 +1,6 @@
 """A term: one unknown function of a few pair distances, and the places and permutations at which it is used."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,20 @@ class Term:
 
         Atom permutations that act alike on the pairs are counted once."""
         return cls(np.arange(len(pairs))[None], np.unique(pairs.permuted(perms), axis=0), kernel, **kwargs)
+
+    def over(self, pairs: PairSet, kept: PairSet) -> "Term | None":
+        """The same term over those of its slots whose pairs `kept` holds in every place, with places in `kept`; places
+        here are indices into `pairs`.  None where no slot is left."""
+        places = kept.index(pairs.pairs[self.places])
+        slots = np.flatnonzero(np.all(places >= 0, axis=0))
+        if len(slots) == 0:
+            return None
+        position = np.full(self.n_pairs, -1)
+        position[slots] = np.arange(len(slots))
+        perms = position[self.perms[:, slots]]
+        if np.any(perms < 0):
+            raise UsageError(f"term {self.name!r}: the pairs kept break an orbit of it; keep or drop whole orbits.")
+        return replace(self, places=places[:, slots], perms=np.unique(perms, axis=0), weights=self.weights[slots])
 
     @property
     def n_pairs(self) -> int:

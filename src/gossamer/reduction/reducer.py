@@ -14,7 +14,6 @@ from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.reduction.relevance import masking_scores
@@ -22,6 +21,7 @@ from gossamer.reduction.relevance import masking_scores
 QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BASELINES = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
+GLOBAL = "global"  # name of the term that is thinned out
 REFINEMENTS = 4  # bisection steps between two quantiles
 
 
@@ -37,7 +37,7 @@ class Reduction:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A descriptor that was tried: its pairs (rows of the full PairSet), model and errors."""
+    """A descriptor that was tried: the pairs of its global term (rows of the full PairSet), model and errors."""
 
     label: str
     rows: np.ndarray
@@ -66,11 +66,31 @@ class _Bench:
     distances: np.ndarray
     rank_needed: int
     n_scored: int
+    fixed: np.ndarray  # (P,) the pairs that local terms see, and that are therefore never dropped
     noise: float | None = None  # absolute, where the user gave one
 
     @property
     def pairs(self) -> PairSet:
         return self.fit.model.pairs
+
+    def kept(self, rows: np.ndarray) -> np.ndarray:
+        """Mask (P,) of the pairs of a model whose global term sees `rows`."""
+        kept = self.fixed.copy()
+        kept[rows] = True
+        return kept
+
+    def terms(self, rows: np.ndarray) -> tuple[tuple[Term, ...], PairSet]:
+        """The terms of the full model with the global one cut down to the pairs `rows`, over the pairs they see."""
+        pairs, kept = self.pairs, self.pairs.keep(self.kept(rows))
+        terms: list[Term | None] = []
+        for term in self.fit.model.terms:
+            if term.name != GLOBAL:
+                terms.append(term.over(pairs, kept))
+            elif len(rows):
+                seen = pairs.keep(rows)
+                cut = term.over(pairs, seen)
+                terms.append(None if cut is None else cut.over(seen, kept))
+        return tuple(term for term in terms if term is not None), kept
 
     @property
     def settings(self) -> Settings:
@@ -87,6 +107,7 @@ def reduce(
     baselines: tuple[int, ...] = BASELINES,
     pool: Dataset | None = None,
     score_structures: int | None = None,
+    terms: Any = "auto",
     symmetry: Any = "auto",
     command: str = "",
     progress: Progress = silent,
@@ -98,8 +119,9 @@ def reduce(
     cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
     for comparison, and once more at the chosen size; () for none.  pool: structures to score on, used neither in
     training nor validation (None: the test set, else the validation set); at most score_structures (None: 3000
-    divided by the number of images) are drawn from it.  symmetry and options: as for `train`; every descriptor is
-    trained with the length and the relative noise (or the absolute one, where given) of the full model.
+    divided by the number of images) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor
+    is trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.
+    Where the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
@@ -112,7 +134,11 @@ def reduce(
         check_usable("pool", pool, train.numbers, labels=False)
     if score_structures is not None and score_structures < 1:
         raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
-    fit = fit_model(train, valid, symmetry=symmetry, progress=progress, **options)
+    fit = fit_model(train, valid, terms=terms, symmetry=symmetry, keep_global=True, progress=progress, **options)
+    if not any(term.name == GLOBAL for term in fit.model.terms):
+        raise UsageError(
+            f"terms: {terms!r} gives a model without a global term, whose pairs are thinned out; use auto."
+        )
     bench = _bench(train, valid, test, fit, pool, score_structures, progress)
     bench = replace(bench, noise=options.get("noise"))
     total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
@@ -133,8 +159,10 @@ def reduce(
 
     cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
             for q in sorted(quantiles) for rows, added in [_cut(bench, q)]]  # fmt: skip
-    limit = (1 + tolerance) * min(c.valid_rmse for c in [full, *cuts])
-    chosen, refined = _refine(bench, [full, *cuts], limit, attempt)
+    alone = _local_alone(bench, attempt)
+    limit = (1 + tolerance) * min(c.valid_rmse for c in [full, *cuts, *alone])
+    chosen, refined = _refine(bench, [full, *cuts, *alone], limit, attempt)
+    refined = [*alone, *refined]
     random, shortest = _baselines(bench, baselines, cuts, chosen, attempt)
     record = _record(bench, full, cuts, refined, chosen, random, shortest, command)
     record["settings"] |= {"tolerance": tolerance, "score_structures": bench.n_scored}
@@ -166,14 +194,19 @@ def _bench(
     pairs = fit.model.pairs
     orbits = pairs.orbits(fit.symmetry.perms)
     source = pool if pool is not None and len(pool) else test if test is not None and len(test) else valid
-    images = max(term.n_images for term in fit.model.terms)
+    at = next(t for t, term in enumerate(fit.model.terms) if term.name == GLOBAL)
+    images = fit.model.terms[at].n_images
     wanted = score_structures or max(100, SCORE_STRUCTURES // images)
     rng = np.random.default_rng(fit.settings.seed)
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
-    scores = masking_scores(fit.model, drawn.positions, orbits, progress=progress)
+    part = replace(fit.model, terms=(fit.model.terms[at],), coefficients=(fit.model.coefficients[at],))
+    scores = masking_scores(part, drawn.positions, orbits, progress=progress)
+    fixed = np.zeros(len(pairs), dtype=bool)
+    for term in fit.model.terms[:at] + fit.model.terms[at + 1 :]:
+        fixed[term.places] = True
     distances = rec.mean_distances(train.positions, pairs)
     rank = pairs.jacobian_rank(train.positions[:3])
-    return _Bench(train, valid, test, fit, orbits, scores, distances, rank, len(drawn))
+    return _Bench(train, valid, test, fit, orbits, scores, distances, rank, len(drawn), fixed)
 
 
 def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
@@ -188,12 +221,10 @@ def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
 def _train_candidate(
     bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, **extra: Any
 ) -> tuple[Candidate, Fitted]:
-    pairs = bench.pairs.keep(rows)
-    group, settings = bench.fit.symmetry, bench.settings
-    kernel = Matern52(settings.length or 1.0)
-    provenance = make_provenance(bench.train, group, settings)
+    terms, pairs = bench.terms(rows)
+    provenance = make_provenance(bench.train, bench.fit.symmetry, bench.settings) | {"terms": bench.fit.choice.name}
     fitted: Fitted = fit_terms(
-        (Term.over_all(pairs, group.perms, kernel),), pairs, bench.train, bench.valid, settings,
+        terms, pairs, bench.train, bench.valid, bench.settings,
         previous=nearest, provenance=provenance, progress=progress,
     )  # fmt: skip
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
@@ -206,9 +237,9 @@ def _candidate(
     parts = {"test": bench.test, "valid": bench.valid}
     errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
-        label, model.pairs, bench.distances[rows], errors, solution, seconds,
-        orbits=len(np.unique(bench.orbits[rows])), length=bench.settings.length, **extra,
-    )  # fmt: skip
+        label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
+        orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows), length=bench.settings.length,
+    **extra, )  # fmt: skip
     return Candidate(label, rows, model, errors, entry)
 
 
@@ -230,10 +261,9 @@ def _cut(bench: _Bench, quantile: float) -> tuple[np.ndarray, int]:
 def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
     """Add the best missing orbits that raise the Jacobian's rank until it is that of all pairs."""
     positions = bench.train.positions[:3]
-    kept = np.zeros(len(bench.pairs), dtype=bool)
-    kept[rows] = True
-    rank = bench.pairs.keep(kept).jacobian_rank(positions) if len(rows) else 0
-    added = 0
+    kept = bench.kept(rows)
+    rank = bench.pairs.keep(kept).jacobian_rank(positions) if kept.any() else 0
+    added: list[np.ndarray] = []
     for orbit in _ranked_orbits(bench)[0]:
         if rank >= bench.rank_needed:
             break
@@ -242,8 +272,16 @@ def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
             continue
         better = bench.pairs.keep(kept | members).jacobian_rank(positions)
         if better > rank:
-            kept, rank, added = kept | members, better, added + 1
-    return np.flatnonzero(kept), added
+            kept, rank, added = kept | members, better, [*added, np.flatnonzero(members)]
+    return np.unique(np.concatenate([rows, *added])).astype(int), len(added)
+
+
+def _local_alone(bench: _Bench, attempt) -> list[Candidate]:
+    """The model without a global term, where there are others; with as much of it as the molecule's shape needs."""
+    if not bench.fixed.any():
+        return []
+    rows, added = _repair_rank(bench, np.zeros(0, dtype=int))
+    return [attempt("local terms", rows, quantile=100, selection="relevance", added_orbits=added)]
 
 
 def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tuple[Candidate, list[Candidate]]:
@@ -281,6 +319,7 @@ def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen
     rng = np.random.default_rng(bench.settings.seed)
     orders = {"random": rng.permutation(n), "shortest": np.argsort(distance, kind="stable")}
     targets = [c for c in cuts if c.entry["quantile"] in at and len(c.rows) != len(chosen.rows)] + [chosen]
+    targets = [c for c in targets if len(c.rows)]
     for target in targets:
         for kind, found in (("random", random), ("shortest", shortest)):
             rows = _first_orbits(bench.orbits, orders[kind], len(target.rows))
@@ -308,7 +347,7 @@ def _record(
 ) -> dict[str, Any]:
     fit, train, valid, test = bench.fit, bench.train, bench.valid, bench.test
     shown = test if test is not None and len(test) else valid
-    kept = np.isin(np.arange(len(bench.pairs)), chosen.rows)
+    kept = bench.kept(chosen.rows)
     table = [
         {
             "i": int(i),
@@ -317,13 +356,18 @@ def _record(
             "score": float(f"{s:.6g}"),
             "orbit": int(o),
             "kept": bool(k),
+            "local": bool(f),
         }
-        for (i, j), d, s, o, k in zip(bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, strict=True)
+        for (i, j), d, s, o, k, f in zip(
+            bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, bench.fixed, strict=True
+        )
     ]
     return rec.header("reduce", command) | {
         "data": rec.describe_data(train, valid, test),
         "settings": rec.settings_of(fit),
         "symmetry": rec.describe_symmetry(fit.symmetry),
+        "terms": rec.describe_terms(chosen.model),
+        "choice": rec.describe_choice(fit),
         "full": full.entry,
         "quantiles": [c.entry for c in cuts],
         "refined": [c.entry for c in refined],
