@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-TRAIN = "--train 30 --valid 10 --length 20 --symmetry none --quiet"
+TRAIN = "--train 30 --valid 10 --length 20 --symmetry none --terms global --quiet"
 
 
 class Outcome(NamedTuple):

@@ -59,7 +59,7 @@ assert not found, found
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(stop: signal.Signals, ethanol_file: Path, tmp_path: Path) -> None:
-    options = "--train 25 --valid 10 --length 20 --symmetry none --out out"
+    options = "--train 25 --valid 10 --length 20 --symmetry none --terms global --out out"
     line = [*COMMAND, "reduce", str(ethanol_file), *options.split()]
     process = subprocess.Popen(
         line, cwd=tmp_path, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -39,7 +39,8 @@ def reduced(shelf_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Red
     folder = tmp_path_factory.mktemp("reduced") / "out"
     folder.mkdir()
     (folder / "record.json").write_text("old")
-    line = f"reduce {shelf_folder}/good.npz --train 15 --valid 10 --length 20 --symmetry none --tolerance 0.3"
+    sizes = f"{shelf_folder}/good.npz --train 15 --valid 10"
+    line = f"reduce {sizes} --length 20 --symmetry none --terms global --tolerance 0.3"
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         assert run([*line.split(), "--out", str(folder), "--json"]) == 0
@@ -120,7 +121,9 @@ def test_train_with_given_permutations(gossamer: Command, work: Path) -> None:
     numbers = gs.read("good.npz").numbers
     i, j = np.flatnonzero(numbers == 1)[:2]
     Path("group.txt").write_text(f"{' '.join(map(str, range(len(numbers))))}  # nothing moves\n\n({i} {j})\n")
-    found = gossamer("train good.npz --train 20 --length 20 --symmetry group.txt --quiet --json --out x.gossamer")
+    found = gossamer(
+        "train good.npz --train 20 --length 20 --terms global --symmetry group.txt --quiet --json --out x.gossamer"
+    )
     assert json.loads(found.out)["symmetry"]["order"] == 2
 
 

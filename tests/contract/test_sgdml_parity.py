@@ -223,6 +223,7 @@ def trained(name: str, data_path: Path):
     data, split = gs.read(data_path), record["split"]
     model = gs.train(
         data.take(split["train"]),
+        terms="global",
         length=float(record["sigma"]),
         noise=record["lam"],
         symmetry=np.array(record["perms"]),

@@ -17,7 +17,7 @@ from gossamer.fit.training import make_settings
 from gossamer.model.kernels import Matern52
 
 RATES = Rates(products=1e9, bandwidth=1e9, factors=1e8, elementwise=1e9, block=1e-3, strip=1e-4, loading=2.0)
-FIXED = {"length": 20.0, "relative_noise": 1e-5, "symmetry": "none"}
+FIXED = {"terms": "global", "length": 20.0, "relative_noise": 1e-5, "symmetry": "none"}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_time_is_operations_over_rates(ethanol_file, at_known_rates):
 def test_searches_are_part_of_the_time(ethanol_file, at_known_rates):
     data = gs.read(ethanol_file)
     train, valid = data.take(np.arange(40)), data.take(np.arange(40, 60))
-    fixed, searched = estimate(train, valid, **FIXED), estimate(train, valid, symmetry="none")
+    fixed, searched = estimate(train, valid, **FIXED), estimate(train, valid, terms="global", symmetry="none")
     assert searched.seconds["search on a part"] > fixed.total_seconds - fixed.seconds["start"]
     assert searched.plan.columns == fixed.plan.columns
     assert searched.bytes == fixed.bytes + 8 * (40 * 27) ** 2  # the pilot keeps its matrix beside the factor
@@ -76,7 +76,7 @@ from gossamer.fit.workflow import fit
 data = gs.read(sys.argv[1])
 moved = data.positions.repeat(4, 0) + np.random.default_rng(0).normal(scale=0.05, size=(240, 9, 3))
 many = gs.Dataset(data.numbers, moved, data.forces.repeat(4, 0))
-fit(many, length=20.0, relative_noise=1e-4, symmetry="none", solver=sys.argv[2])
+fit(many, terms="global", length=20.0, relative_noise=1e-4, symmetry="none", solver=sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

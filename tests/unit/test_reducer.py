@@ -8,7 +8,7 @@ from gossamer.errors import DataError, UsageError
 from gossamer.model.pairs import PairSet
 from gossamer.reduction.reducer import _first_orbits
 
-OPTIONS = {"length": 3.0, "symmetry": METHYL, "noise": 1e-9}
+OPTIONS = {"terms": "global", "length": 3.0, "symmetry": METHYL, "noise": 1e-9}
 QUICK = {"quantiles": (30, 60, 90), "baselines": (60,)}
 
 
@@ -150,3 +150,28 @@ def test_first_orbits_come_nearest_to_the_asked_count():
         got = len(_first_orbits(orbits, order, asked))
         sizes = np.cumsum(np.bincount(orbits)[order])
         assert abs(got - asked) == np.abs(sizes - asked).min()
+
+
+@pytest.fixture(scope="module")
+def of_terms(ethanol_file):
+    data = gs.read(ethanol_file).split(30, 10, 20, seed=0)
+    return gs.reduce(*data, terms="both", quantiles=(50, 90), baselines=(50,), learning_steps=2, relative_noise=1e-5)
+
+
+def test_a_global_term_is_thinned_out_beside_local_ones(of_terms):
+    record = of_terms.record
+    local = {(p["i"], p["j"]) for p in record["pairs"] if p["local"]}
+    kept = {(p["i"], p["j"]) for p in record["pairs"] if p["kept"]}
+    assert local <= kept
+    assert len(of_terms.model.pairs) == len(kept) == record["chosen"]["pairs"]
+    alone = next(e for e in record["refined"] if e["label"] == "local terms")
+    assert alone["global_pairs"] == 0
+    assert alone["pairs"] == len(local)
+    sizes = [e["global_pairs"] for e in [record["full"], *record["quantiles"], alone]]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_local_terms_alone_cannot_be_reduced(ethanol_file):
+    data = gs.read(ethanol_file).split(30, 10, 20, seed=0)
+    with pytest.raises(UsageError, match="leaves out the global term"):
+        gs.reduce(*data, terms="local", learning_steps=1, relative_noise=1e-5)

@@ -24,7 +24,7 @@ def parts(data):
     return data.split(30, 15, 15, seed=1)
 
 
-OPTIONS = {"length": 3.0, "symmetry": METHYL, "noise": 1e-10}
+OPTIONS = {"terms": "global", "length": 3.0, "symmetry": METHYL, "noise": 1e-10}
 
 
 def test_a_learnable_force_field_is_learned(parts):
@@ -81,21 +81,21 @@ def test_a_saved_model_predicts_the_same(parts, tmp_path):
 
 
 def test_the_searches_try_few_and_take_the_best(parts):
-    found = fit(parts.train, parts.valid, symmetry="none")
+    found = fit(parts.train, parts.valid, terms="global", symmetry="none")
     pilots = [t for t in found.trials if t.n_train < len(parts.train)] or list(found.trials)
     final = found.model.test(parts.valid).force_rmse
     assert found.settings.length in {t.length for t in pilots}
     assert final == pytest.approx(min(t.valid_force_rmse for t in found.trials if t.n_train == len(parts.train)))
     assert len(found.trials) <= 20
-    poor = fit(parts.train, parts.valid, symmetry="none", length=20.0, relative_noise=1e-3)
+    poor = fit(parts.train, parts.valid, terms="global", symmetry="none", length=20.0, relative_noise=1e-3)
     assert final < poor.model.test(parts.valid).force_rmse
 
 
 def test_what_is_given_is_not_searched(parts):
     assert fit(parts.train, parts.valid, **OPTIONS).trials == ()
-    given = fit(parts.train, parts.valid, symmetry="none", length=3.0)
+    given = fit(parts.train, parts.valid, terms="global", symmetry="none", length=3.0)
     assert {t.length for t in given.trials} == {3.0}
-    given = fit(parts.train, parts.valid, symmetry="none", relative_noise=1e-7)
+    given = fit(parts.train, parts.valid, terms="global", symmetry="none", relative_noise=1e-7)
     assert {round(t.relative_noise / 1e-7, 6) for t in given.trials} == {1.0}
     assert given.settings.relative_noise == pytest.approx(1e-7)
 
@@ -168,9 +168,48 @@ def test_bad_data_is_named(parts):
 def test_repeated_structures_without_noise_are_explained(parts):
     twice = parts.train.take(np.r_[0:10, 0:10])
     with pytest.raises(FitError, match="noise"):
-        gs.train(twice, length=3.0, symmetry="none", noise=0.0, solver="cholesky")
+        gs.train(twice, terms="global", length=3.0, symmetry="none", noise=0.0, solver="cholesky")
 
 
 def test_two_structures_are_enough_to_run(parts):
     model = gs.train(parts.train.take([0, 1]), symmetry="none")
     assert np.all(np.isfinite(model.predict(parts.test.positions).forces))
+
+
+@pytest.fixture(scope="module")
+def real(ethanol_file):
+    """Ethanol with real labels, where local terms pay."""
+    return gs.read(ethanol_file).split(30, 10, 20, seed=0)
+
+
+def test_auto_takes_the_best_of_what_it_tried(real):
+    found = fit(real.train, real.valid, learning_steps=4)
+    errors = found.choice.errors
+    assert set(errors) == {"global", "both", "local"}
+    best = min(errors.values())
+    assert errors[found.choice.name] <= 1.01 * best
+    assert found.choice.name != "global"
+    alone = fit(real.train, real.valid, terms="global")
+    assert found.model.test(real.test).force_rmse < alone.model.test(real.test).force_rmse
+    again = fit(real.train, real.valid, learning_steps=4)
+    np.testing.assert_array_equal(again.model.coefficients[0].V, found.model.coefficients[0].V)
+
+
+def test_every_kind_of_terms_can_be_asked_for(real, tmp_path):
+    from gossamer.model.fragments import Fragment
+
+    given = [Fragment(np.array([0, 1, 2]), np.arange(3)[None], "C-C-O"), Fragment.whole(9, np.arange(9)[None])]
+    for terms, count in (("local", 6), ("both", 7), (given, 2)):
+        found = fit(real.train, real.valid, terms=terms, learning_steps=1, relative_noise=1e-5)
+        assert len(found.model.terms) == count
+        assert found.choice.errors == {}
+        loaded = load(found.model.save(tmp_path / "m.gossamer"))
+        for a, b in zip(loaded.predict(real.test.positions), found.model.predict(real.test.positions), strict=True):
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(UsageError, match="'best' is not known"):
+        fit(real.train, real.valid, terms="best")
+
+
+def test_auto_without_validation_judges_on_training_structures_left_out(real):
+    found = fit(real.train, learning_steps=1)
+    assert set(found.choice.errors) == {"global", "both", "local"}

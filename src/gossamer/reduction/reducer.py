@@ -137,7 +137,7 @@ def reduce(
     fit = fit_model(train, valid, terms=terms, symmetry=symmetry, keep_global=True, progress=progress, **options)
     if not any(term.name == GLOBAL for term in fit.model.terms):
         raise UsageError(
-            f"terms: {terms!r} gives a model without a global term, whose pairs are thinned out; use auto."
+            f"terms: {terms!r} leaves out the global term, whose pairs are what is reduced; use auto."
         )
     bench = _bench(train, valid, test, fit, pool, score_structures, progress)
     bench = replace(bench, noise=options.get("noise"))
