@@ -22,7 +22,7 @@ from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_dista
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
-FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 2000, 40, 5000
+FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 2000, 20, 5000
 SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
 
 
@@ -33,7 +33,7 @@ class LearningRule:
     steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine.  Every step draws its structures anew,
     one half to fit to and one to judge by."""
 
-    steps: int = 40
+    steps: int = 30
     rate: float = 0.15
     seed: int = 0
 

@@ -57,12 +57,12 @@ class Settings:
     memory: float | None = None  # GiB
     seed: int = 0
     stop: StopRule = field(default_factory=StopRule)
-    learning_steps: int = 40  # of pair weights; 0 leaves them at one
+    learning_steps: int = 30  # of pair weights; 0 leaves them at one
     max_images: int = 12  # permutations of the global term, to which its cost is proportional; 36 is thorough
 
     def __post_init__(self) -> None:
         if self.learning_steps < 0:
-            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 40 is usual.")
+            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 30 is usual.")
         if self.max_images < 1:
             raise UsageError(f"max_images: {self.max_images} given; at least 1 permutation, the identity, is needed.")
         if self.solver not in ("auto", "cholesky", "cg"):
