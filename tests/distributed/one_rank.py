@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import numpy as np
 import torch
-from cases import CASES, structures
+from cases import CASES, METHYL, NUMBERS, random_model, structures
 from torch import distributed
 
+from gossamer.data.dataset import Dataset
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.parallel import Ranks
 from gossamer.fit.preconditioners import Nystrom
@@ -48,6 +49,38 @@ def of_few(ranks: Ranks) -> dict[str, np.ndarray]:
     return of_operators(ranks, ["methyl"], 4)
 
 
+def of_models(ranks: Ranks) -> dict[str, np.ndarray]:
+    """Coefficients of whole trainings: every search, both solvers, with and without energies."""
+    from gossamer.fit.checkpoint import Run
+    from gossamer.fit.workflow import fit
+
+    truth, _, _ = random_model("methyl", n_train=8)
+    R = structures(60, seed=11, spread=0.08)
+    p = truth.predict(R)
+    labels = np.round(p.forces, 9), np.round(p.energies, 9)  # the same in every process
+    train, valid, _ = Dataset(NUMBERS, R, *labels).split(30, 15, 15, seed=1)
+    options = {
+        "searched": {"symmetry": "none", "solver": "cg", "terms": "global"},
+        "local and global": {"symmetry": METHYL, "solver": "cg", "learning_steps": 3, "terms": "auto"},
+        "cg": {"length": 3.0, "noise": 1e-10, "symmetry": METHYL, "solver": "cg", "terms": "global"},
+        "cg energies": {
+            "length": 3.0,
+            "noise": 1e-8,
+            "symmetry": METHYL,
+            "solver": "cg",
+            "energies": True,
+            "terms": "global",
+        },
+        "cholesky": {"length": 3.0, "noise": 1e-10, "symmetry": METHYL, "solver": "cholesky", "terms": "global"},
+    }
+    found = {}
+    for name, chosen in options.items():
+        result = fit(train, valid, run=Run(ranks), memory=4.0, **chosen)
+        found[name] = result.model.coefficients[0].V
+        found[f"{name} forces"] = result.model.predict(valid.positions).forces
+    return found
+
+
 def main() -> None:
     rank, size = int(sys.argv[1]), int(sys.argv[2])
     torch.set_num_threads(1)
@@ -57,7 +90,7 @@ def main() -> None:
             "gloo", init_method=f"file://{sys.argv[3]}", rank=rank, world_size=size, timeout=timedelta(seconds=120)
         )
         ranks = Ranks(rank, size, size)
-    what = {"operators": of_operators, "few": of_few}[sys.argv[5]]
+    what = {"operators": of_operators, "few": of_few, "models": of_models}[sys.argv[5]]
     np.savez(f"{sys.argv[4]}.{rank}.npz", **what(ranks))
     if size > 1:
         distributed.destroy_process_group()

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from gossamer.model.model_file import load
+
 TESTS = Path(__file__).parent.parent
 
 
@@ -23,3 +27,13 @@ def on_ranks(script: Path, size: int, store: Path, *arguments: str) -> list[subp
         out, err = process.communicate(timeout=300)
         results.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     return results
+
+
+def assert_same_model(one: Path, other: Path) -> None:
+    """Coefficients to the last bit; the constant is a mean of predictions and may differ in it."""
+    a, b = load(one), load(other)
+    for ours, theirs in zip(a.coefficients, b.coefficients, strict=True):
+        np.testing.assert_array_equal(ours.V, theirs.V)
+        np.testing.assert_array_equal(ours.X, theirs.X)
+    np.testing.assert_allclose(a.constant, b.constant, rtol=1e-12)
+    assert a.provenance == b.provenance

@@ -101,5 +101,28 @@ Memory = Annotated[
     typer.Option(metavar="GIB", help="Memory budget in GiB; by default 70 % of what is free.", rich_help_panel=_MODEL),
 ]
 
+_RUNNING = "Running"
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", rich_help_panel=_RUNNING,
+        help="Go on from OUT.checkpoint, which an interrupted run leaves; without that file, begin.",
+    ),
+]  # fmt: skip
+Every = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-every", metavar="SECONDS", min=0, rich_help_panel=_RUNNING,
+        help="How often the checkpoint is written while iterating.",
+    ),
+]  # fmt: skip
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, rich_help_panel=_RUNNING,
+        help="Of this process; by default all cores, under torchrun its share of them.",
+    ),
+]  # fmt: skip
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_OUTPUT)]

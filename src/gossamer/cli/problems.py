@@ -24,7 +24,7 @@ def explain(error: BaseException) -> Problem:
     if isinstance(error, _UsageError):
         return Problem(_usage(error), 2)
     if isinstance(error, KeyboardInterrupt):
-        return Problem("interrupted; nothing half-written is left behind.", INTERRUPTED)
+        return Problem(str(error) or "interrupted; nothing half-written is left behind.", INTERRUPTED)
     if _out_of_memory(error):
         return Problem(
             "memory: this machine has too little; give a smaller budget with --memory, or use fewer structures.", 1

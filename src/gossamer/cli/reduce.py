@@ -1,8 +1,9 @@
 """`gossamer reduce`: the main job, from labelled structures to the pairs that matter."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +11,12 @@ from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
 from gossamer.cli.outputs import RESULTS, console, print_json, results_folder
 from gossamer.cli.progress import showing
+from gossamer.cli.ranks import is_first, joined, journal
 from gossamer.errors import UsageError
 from gossamer.events import Event
+
+if TYPE_CHECKING:
+    from gossamer.fit.parallel import Ranks
 
 BULK = ("pairs", "parity", "per_atom", "geometry")  # left out of what --json prints; they are in record.json
 
@@ -44,6 +49,9 @@ def reduce(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    resume: o.Resume = False,
+    every: o.Every = 60.0,
+    threads: o.Threads = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -61,12 +69,14 @@ def reduce(
         Sizes(train_size, valid_size, test_size, seed),
         Fitting(length, noise, energies, solver, memory, seed, max_images),
         symmetry,
-        quiet,
+        quiet or not is_first(),
         context.obj,
         terms,
     )
-    with results_folder(out) as folder:
-        record = _reduce(job, tolerance, folder)
+    with joined(threads) as ranks, results_folder(out) if ranks.first else nullcontext(out) as folder:
+        record = _reduce(job, tolerance, folder, out.resolve(), ranks, resume, every)
+    if not ranks.first:
+        return
     if as_json:
         summary = {key: value for key, value in record.items() if key not in BULK}
         print_json(summary | {"files": [str(out / name) for name in RESULTS]})
@@ -74,21 +84,28 @@ def reduce(
         _show(record, out)
 
 
-def _reduce(job: Job, tolerance: float, folder: Path) -> dict[str, Any]:
-    """Reduce, write the results into the folder, and return the record."""
+def _reduce(
+    job: Job, tolerance: float, folder: Path, out: Path, ranks: "Ranks", resume: bool, every: float
+) -> dict[str, Any]:
+    """Reduce, write the results into the folder, which will be `out`, and return the record; of several ranks only
+    the first writes."""
     import gossamer as gs
     from gossamer.files import write_text
+    from gossamer.fit.checkpoint import Run
     from gossamer.reduction.reducer import reduce as reduce_pairs
 
     parts, options = job.prepare()
     if parts.valid is None:
         raise UsageError("--valid: no structures are left to choose the pairs by; lower --train or --test.")
-    with showing(job.quiet) as progress:
+    kept = journal(out, job, parts, ranks, resume=resume, every=every, tolerance=tolerance)
+    with kept as entries, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
         found = reduce_pairs(
             parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,
-            command=job.command, progress=progress, **options,
+            command=job.command, progress=progress, run=Run(ranks, entries), **options,
         )  # fmt: skip
+        if not ranks.first:
+            return {}
         progress(Event("report"))
         found.model.save(folder / "model.gossamer")
         found.full.save(folder / "full.gossamer")

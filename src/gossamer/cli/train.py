@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,11 @@ from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
 from gossamer.cli.outputs import console, print_json, writable
 from gossamer.cli.progress import showing
+from gossamer.cli.ranks import is_first, joined, journal
 from gossamer.events import Event
+
+if TYPE_CHECKING:
+    from gossamer.fit.parallel import Ranks
 
 SUMMARY = ("kind", "command", "data", "settings", "symmetry", "terms", "choice", "full", "length_search", "seconds")
 
@@ -41,12 +45,17 @@ def train(
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
     ] = None,
+    resume: o.Resume = False,
+    every: o.Every = 60.0,
+    threads: o.Threads = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Train a force field on the forces of DATA.
 
     Example: gossamer train ethanol.npz --train 200 --valid 100 --test 500 --out ethanol.gossamer
+
+    Several processes: torchrun --nproc-per-node 2 -m gossamer train ... (docs/scale-out.md)
     """
     job = Job(
         data,
@@ -54,12 +63,15 @@ def train(
         Sizes(train_size, valid_size, test_size, seed),
         Fitting(length, noise, energies, solver, memory, seed, max_images),
         symmetry,
-        quiet,
+        quiet or not is_first(),
         context.obj,
         terms,
     )
     files = _files(job, out, record, report)
-    result = _train(job, files)
+    with joined(threads) as ranks:
+        result = _train(job, files, ranks, resume, every)
+    if not ranks.first:
+        return
     if as_json:
         print_json({key: result[key] for key in SUMMARY} | {"files": {what: str(path) for what, path in files.items()}})
     else:
@@ -75,19 +87,22 @@ def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dic
     return files
 
 
-def _train(job: Job, files: dict[str, Path]) -> dict[str, Any]:
-    """Train, write the files, and return the record."""
+def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every: float) -> dict[str, Any]:
+    """Train, write the files, and return the record; of several ranks only the first has one and writes."""
     import gossamer as gs
     from gossamer.files import write_text
+    from gossamer.fit.checkpoint import Run
     from gossamer.fit.record import train_record
     from gossamer.fit.workflow import check_usable, fit
 
     parts, options = job.prepare()
     if parts.test is not None:
         check_usable("test", parts.test, parts.train.numbers)
-    with showing(job.quiet) as progress:
+    with journal(files["out"], job, parts, ranks, resume=resume, every=every) as kept, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
-        fitted = fit(parts.train, parts.valid, progress=progress, **options)
+        fitted = fit(parts.train, parts.valid, progress=progress, run=Run(ranks, kept), **options)
+        if not ranks.first:
+            return {}
         fitted.model.save(files["out"])
         progress(Event("test"))
         record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)

@@ -47,6 +47,21 @@ class Learned:
     relative_noise: float
     history: tuple[float, ...]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was learned, as arrays that a journal keeps."""
+        found = {f"weights {t}": term.weights for t, term in enumerate(self.terms)}
+        found["amplitudes"] = np.array([term.amplitude for term in self.terms])
+        return found | {"relative noise": np.array([self.relative_noise]), "history": np.array(self.history)}
+
+    @classmethod
+    def of(cls, terms: tuple[Term, ...], arrays: dict[str, np.ndarray]) -> "Learned":
+        """What learning from `terms` gave, from its arrays."""
+        learned = tuple(
+            replace(term, weights=arrays[f"weights {t}"], amplitude=float(arrays["amplitudes"][t]))
+            for t, term in enumerate(terms)
+        )
+        return cls(learned, float(arrays["relative noise"][0]), tuple(arrays["history"].tolist()))
+
 
 def learn_terms(
     terms: tuple[Term, ...],

@@ -126,10 +126,10 @@ class KernelOperator:
         parts = []
         for forces, energies, order in self._columns(chosen, [self.shards.structures[s] for s in self.shards.own]):
             n_forces = forces.shape[0] * forces.shape[1]
-            part = np.empty((len(chosen), n_forces + len(energies)))
-            part[order, :n_forces] = forces.reshape(n_forces, -1).T
-            part[order, n_forces:] = energies.T
-            parts.append(torch.from_numpy(part))
+            part = self.dx.new_empty((len(chosen), n_forces + len(energies)))
+            part.numpy()[order, :n_forces] = forces.reshape(n_forces, -1).T
+            part.numpy()[order, n_forces:] = energies.T
+            parts.append(part)  # torch's memory is aligned, and products of numpy's would vary with its address
         return parts
 
     def _columns(self, chosen: np.ndarray, spans: list[range]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

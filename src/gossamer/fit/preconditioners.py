@@ -35,6 +35,8 @@ class Nystrom:
     cholesky: "Tensor"
     shift: float
     remaining: float
+    noise: float
+    chosen_for: float  # the noise when the columns were chosen, on which their precision may depend
 
     @classmethod
     def build(
@@ -53,8 +55,9 @@ class Nystrom:
         remaining: float,
         noise: float,
         gram: "Tensor | None" = None,
+        chosen_for: float | None = None,
     ) -> "Nystrom":
-        """gram: F F^T where it is known already."""
+        """gram: F F^T where it is known already; chosen_for: the noise when the columns were chosen (None: this)."""
         gram = _gram(factor, shards) if gram is None else gram
         inner = gram.clone()
         shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.n_labels)
@@ -64,11 +67,12 @@ class Nystrom:
         cholesky, info = torch.linalg.cholesky_ex(inner)
         if info:
             raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
-        return cls(factor, shards, gram, shards.ranks.from_first(cholesky), shift, remaining)
+        cholesky = shards.ranks.from_first(cholesky)
+        return cls(factor, shards, gram, cholesky, shift, remaining, noise, noise if chosen_for is None else chosen_for)
 
     def with_noise(self, noise: float) -> "Nystrom":
         """The same columns for a system with another noise."""
-        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise, self.gram)
+        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise, self.gram, self.chosen_for)
 
     def __call__(self, r: "Tensor") -> "Tensor":
         """P^-1 r for r (n,)."""

@@ -91,21 +91,28 @@ class TermSize:
 
 
 def plan(
-    n: int, term_sizes: "list[TermSize]", base: float, budget: float, solver: str, *, energies: bool = False
+    n: int,
+    term_sizes: "list[TermSize]",
+    base: float,
+    budget: float,
+    solver: str,
+    *,
+    energies: bool = False,
+    ranks: int = 1,
 ) -> Plan:
     """Choose Cholesky or conjugate gradients for n unknowns.
 
-    base: bytes of descriptors and coefficients; budget: bytes.  The direct solver is preferred where it costs at most
-    twice as much, since it is exact.
+    base: bytes of descriptors and coefficients, which each of `ranks` processes holds; budget: bytes, of all ranks.
+    The direct solver is preferred where it costs at most twice as much, since it is exact.
     Raises MemoryBudgetError when neither fits."""
-    base += RESERVE
+    base = ranks * (base + RESERVE)
     direct = Plan("cholesky", 0, 0.0, base + 8.0 * n * n + 4 * 8.0 * n * 512, n**3 / 3)
     room = budget - base
     block = 4 * 8.0 * n * min(256, 12 * n**0.5 / 8)  # temporaries while columns are chosen
     columns = int(min(12 * n**0.5, n, (0.6 * room - block) / (8 * 1.1 * n)))
     cache = max(0.0, 0.35 * room)
     need = sum((24.0 if energies else 16.0) * t.factors for t in term_sizes)
-    iterative_bytes = base + block + 8 * (1.1 * n + 4 * columns) * max(columns, 0) + min(cache, need)
+    iterative_bytes = base + block + 8 * (1.1 * n + 4 * columns * ranks) * max(columns, 0) + min(cache, need)
     cost = 2.0 * n * max(columns, 1) ** 2 + ITERATIONS * (product_operations(term_sizes) + 56.0 * n * max(columns, 1))
     iterative = Plan("cg", columns, cache, iterative_bytes, cost)
     if solver == "cholesky" or (solver == "auto" and direct.bytes <= budget and direct.cost <= 2 * iterative.cost):
@@ -123,12 +130,12 @@ def plan(
 
 def plan_of(
     terms: "tuple[Term, ...]", n_pairs: int, n_structures: int, n_unknowns: int, budget: float, solver: str,
-    *, energies: bool = False,
+    *, energies: bool = False, ranks: int = 1,
 ) -> Plan:  # fmt: skip
     """`plan` for `terms` over a molecule of n_pairs pairs."""
     sizes = term_sizes(terms, n_structures)
     base = 8.0 * n_structures * n_pairs * 16 + 8.0 * 8 * sum(t.rows * t.pairs for t in sizes)
-    return plan(n_unknowns, sizes, base, budget, solver, energies=energies)
+    return plan(n_unknowns, sizes, base, budget, solver, energies=energies, ranks=ranks)
 
 
 def term_sizes(terms: "tuple[Term, ...]", n_structures: int) -> "list[TermSize]":

@@ -9,6 +9,7 @@ import torch
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit.checkpoint import HERE, Run, key_of
 from gossamer.fit.learning import Learned, LearningRule, learn_terms, mean_variance
 from gossamer.fit.training import (
     NOISES,
@@ -76,6 +77,7 @@ def choose_terms(
     settings: Settings,
     *,
     keep_global: bool = False,
+    run: Run = HERE,
     progress: Progress = silent,
 ) -> Choice:
     """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
@@ -83,11 +85,11 @@ def choose_terms(
     if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
         raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of Fragment.")
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
-        return _global(train, valid, group, pairs, settings, progress)
+        return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
-        return _global(train, valid, group, pairs, settings, progress)
+        return _global(train, valid, group, pairs, settings, run, progress)
     chosen = makeup_of(terms, train, group, pairs)
-    learned = _learned(chosen, train, settings, progress)
+    learned = _learned(chosen, train, settings, run, progress)
     chosen = replace(chosen, terms=learned.terms)
     found = replace(settings, relative_noise=learned.relative_noise) if _noise_free(settings) else settings
     if terms != "auto":
@@ -96,9 +98,9 @@ def choose_terms(
     if judge is None:
         judge = train.take(np.arange(0, len(train), 5))
         part = part.take(~np.isin(part.frames, judge.frames))
-    one = _global(part, judge, group, pairs, settings, progress)
+    one = _global(part, judge, group, pairs, settings, run, progress)
     makeups = [chosen] if keep_global else [chosen, chosen.without_global()]
-    tried = [_tried(m, part, judge, found, progress) for m in makeups]
+    tried = [_tried(m, part, judge, found, run, progress) for m in makeups]
     trials = (*one.trials, *(trial for _, more in tried for trial in more))
     errors = {"global": min((t.valid_force_rmse for t in one.trials), default=float("inf"))}
     errors |= {m.name: min(t.valid_force_rmse for t in more) for m, (_, more) in zip(makeups, tried, strict=True)}
@@ -118,7 +120,13 @@ def _noise_free(settings: Settings) -> bool:
 
 
 def _global(
-    train: Dataset, valid: Dataset | None, group: Symmetry, pairs: PairSet, settings: Settings, progress: Progress
+    train: Dataset,
+    valid: Dataset | None,
+    group: Symmetry,
+    pairs: PairSet,
+    settings: Settings,
+    run: Run,
+    progress: Progress,
 ) -> Choice:
     """One term over all pairs, sgdml's model, with its length and noise searched where they are not given."""
 
@@ -128,7 +136,7 @@ def _global(
     trials: list[Trial] = []
     noise_given = not _noise_free(settings)
     if valid is not None and not (settings.length and noise_given):
-        settings, trials = pilot_search(terms_of, pairs, train, valid, settings, progress)
+        settings, trials = pilot_search(terms_of, pairs, train, valid, settings, progress, run)
     settings = replace(settings, length=settings.length or START_LENGTH)
     return Choice(
         "global",
@@ -140,30 +148,38 @@ def _global(
     )
 
 
-def _learned(chosen: Makeup, train: Dataset, settings: Settings, progress: Progress) -> Learned:
+def _learned(chosen: Makeup, train: Dataset, settings: Settings, run: Run, progress: Progress) -> Learned:
     """Weights, amplitudes and noise learned on the training structures; amplitudes scaled to a prior variance of 1, so
     that a noise given by the user means the same in every model."""
     start = settings.relative_noise or START_NOISE
     rule = LearningRule(steps=settings.learning_steps, seed=settings.seed)
     learned = Learned(chosen.terms, start, ())
     if settings.learning_steps and len(train) >= ENOUGH:
-        learned = learn_terms(chosen.terms, chosen.groups, chosen.pairs, train, start, rule, progress=progress)
+        key = key_of("learned", chosen.terms, chosen.groups, chosen.pairs, train, start, rule)
+        found = run.arrays_once(
+            key,
+            lambda: learn_terms(
+                chosen.terms, chosen.groups, chosen.pairs, train, start, rule, progress=progress
+            ).arrays(),
+        )
+        learned = Learned.of(chosen.terms, found)
     unit = mean_variance(learned.terms, chosen.pairs, train.positions[:1])
     return replace(learned, terms=tuple(replace(t, amplitude=t.amplitude / unit) for t in learned.terms))
 
 
 def _tried(
-    m: Makeup, part: Dataset, judge: Dataset, settings: Settings, progress: Progress
+    m: Makeup, part: Dataset, judge: Dataset, settings: Settings, run: Run, progress: Progress
 ) -> tuple[float, list[Trial]]:
     """The best noise for a makeup near the learned one, and the trials."""
     trials: list[Trial] = []
 
     def error(relative: float) -> float:
         try:
-            fitted = fit_terms(m.terms, m.pairs, part, judge, replace(settings, noise=None, relative_noise=relative))
+            changed = replace(settings, noise=None, relative_noise=relative)
+            fitted = fit_terms(m.terms, m.pairs, part, judge, changed, run=run)
         except FitError:  # too little noise
             return float("inf")
-        rmse = fitted.model.test(judge).force_rmse
+        (rmse,) = run.ranks.agree(fitted.model.test(judge).force_rmse)
         trials.append(Trial(0.0, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
         return rmse

@@ -45,6 +45,23 @@ class Solution:
     history: tuple[Step, ...] = field(default=())
 
 
+class CGState(NamedTuple):
+    """Conjugate gradients after an iteration: all that the next one needs.  Vectors (n,) may be changed by it."""
+
+    iteration: int
+    x: "Tensor"
+    r: "Tensor"
+    p: "Tensor"
+    rz: float
+    best: float
+    best_x: "Tensor"
+    history: tuple[Step, ...]
+
+
+def forget(state: CGState) -> None:
+    """A keeper of states that keeps none."""
+
+
 @dataclass(frozen=True)
 class StopRule:
     """When conjugate gradients may stop.
@@ -67,20 +84,25 @@ def cholesky(
     """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y;
     matrix: K.lower_triangle() where it was made before; it is copied.  Raises FitError when K is not positive definite.
     """
-    progress(Event("solve", 0, K.size + 1, "building the matrix"))
-    factor = K.lower_triangle() if matrix is None else matrix.clone()
-    factor.diagonal().add_(K.noise)
-    order = dense.factorise(
-        factor, step=lambda done: progress(Event("solve", done, K.size + 1, "Cholesky factorisation"))
-    )
+    ranks = K.shards.ranks
+    order, a = 0, torch.empty_like(y)
+    if ranks.first:  # the others wait; what is solved directly is small
+        progress(Event("solve", 0, K.size + 1, "building the matrix"))
+        factor = K.lower_triangle() if matrix is None else matrix.clone()
+        factor.diagonal().add_(K.noise)
+        order = dense.factorise(
+            factor, step=lambda done: progress(Event("solve", done, K.size + 1, "Cholesky factorisation"))
+        )
+        a = a if order else dense.solve(factor, y)
+        del factor
+    (order,) = map(int, ranks.agree(order))
     if order:
         raise FitError(
             f"noise: with {K.noise:g} the kernel matrix is not positive definite (order {order} of {K.size}); "
             "raise the noise tenfold, or check that the permutations form a group."
         )
-    a = dense.solve(factor, y)
-    del factor
-    residual = scale * _rms(y - K @ a)
+    a = ranks.from_first(a)
+    (residual,) = ranks.agree(scale * _rms(y - K @ a))
     progress(Event("solve", K.size + 1, K.size + 1, "solved", {"residual": residual}))
     return Solution(a, Status.EXACT, 1, residual, (Step(1, residual, None),))
 
@@ -94,41 +116,49 @@ def conjugate_gradients(
     stop: StopRule,
     start: "Tensor | None" = None,
     monitor: "Callable[[Tensor], float] | None" = None,
+    resume: CGState | None = None,
+    keep: "Callable[[CGState], None]" = forget,
     progress: Progress = silent,
 ) -> Solution:
     """Preconditioned conjugate gradients (Golub & Van Loan, alg. 11.5.1).
 
     scale: eV/Angstrom per unit of y; start: first guess (n,); monitor(a): validation error of coefficients a, smaller
-    is better.  With a monitor the coefficients of the best check are returned, unless the residual is reached.
+    is better; keep: called after every iteration with all that a later call, given it as `resume`, needs to end at
+    the same bits.  With a monitor the coefficients of the best check are returned, unless the residual is reached.
     Raises FitError when K turns out not to be positive definite.
     """
-    x = torch.zeros_like(y) if start is None else start.clone()
-    r = y.clone() if start is None else y - K @ x
-    z = preconditioner(r)
-    p, rz = z.clone(), torch.dot(r, z)
-    history: list[Step] = []
-    best, best_x, status = float("inf"), x, Status.MAX_ITERATIONS
-    iteration = 0
-    for iteration in range(1, stop.max_iterations + 1):
-        if float(rz) == 0:
+    agree = K.shards.ranks.agree
+    status = Status.MAX_ITERATIONS
+    if resume is None:
+        x = torch.zeros_like(y) if start is None else start.clone()
+        r = y.clone() if start is None else y - K @ x
+        p = preconditioner(r).clone()
+        (rz,) = agree(float(torch.dot(r, p)))
+        iteration, history, best, best_x = 0, [], float("inf"), x
+    else:
+        iteration, x, r, p, rz, best, best_x, kept = resume
+        history = list(kept)
+    while iteration < stop.max_iterations:
+        iteration += 1
+        if rz == 0:
             status = Status.RESIDUAL
             break
         Kp = K @ p
-        curvature = torch.dot(p, Kp)
+        (curvature,) = agree(float(torch.dot(p, Kp)))
         if not curvature > 0:
             raise FitError(
                 f"noise: with {K.noise:g} the kernel matrix is not positive definite to working precision; raise the "
                 "noise tenfold, or check that the permutations form a group."
             )
         step = rz / curvature
-        x = torch.add(x, p, alpha=float(step)) if x is best_x else x.add_(p, alpha=float(step))
-        r.add_(Kp, alpha=-float(step))
-        residual = scale * _rms(r)
+        x = torch.add(x, p, alpha=step) if x is best_x else x.add_(p, alpha=step)
+        r.add_(Kp, alpha=-step)
+        (residual,) = agree(scale * _rms(r))
         if not residual < float("inf"):
             raise FitError("training: conjugate gradients diverged; raise --noise or check the labels with inspect.")
         solved = residual <= stop.residual
         if solved or iteration % stop.every == 0 or iteration == stop.max_iterations:
-            valid = None if monitor is None else monitor(x)
+            valid = None if monitor is None else agree(monitor(x))[0]
             history.append(Step(iteration, residual, valid))
             progress(Event("solve", iteration, None, "conjugate gradients", _values(residual, valid)))
             if valid is None or valid < best:
@@ -140,11 +170,12 @@ def conjugate_gradients(
                 status = Status.VALIDATION
                 break
         z = preconditioner(r)
-        rz, previous = torch.dot(r, z), rz
+        previous, (rz,) = rz, agree(float(torch.dot(r, z)))
         p.mul_(rz / previous).add_(z)
+        keep(CGState(iteration, x, r, p, rz, best, best_x, tuple(history)))
     if status is Status.RESIDUAL:
         best_x = x
-    residual = scale * _rms(y - K @ best_x)  # the recurrence drifts from the true one
+    (residual,) = agree(scale * _rms(y - K @ best_x))  # the recurrence drifts from the true one
     return Solution(best_x, status, iteration, residual, tuple(history))
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit.checkpoint import HERE, Entry, Run, history_of, key_of
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.resources import Plan, memory_budget, plan_of
-from gossamer.fit.solvers import Solution, StopRule, cholesky, conjugate_gradients
+from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -123,6 +124,7 @@ class Fitted:
     mean_variance: float  # of a force component under the prior, same units
     seconds: float
     system: System | None = None
+    columns_for: float | None = None  # the noise for which the preconditioner's columns were chosen
 
     def light(self) -> "Fitted":
         """Without the preconditioner and the system, the largest parts: enough to start a fit of other terms."""
@@ -137,58 +139,142 @@ def fit_terms(
     settings: Settings,
     *,
     previous: Fitted | None = None,
-    columns_of: Nystrom | None = None,
+    columns_of: Nystrom | float | None = None,
     system: System | None = None,
     provenance: dict[str, Any] | None = None,
+    run: Run = HERE,
     progress: Progress = silent,
 ) -> Fitted:
     """Solve for the coefficients of `terms` on `train`; lengths are those of the terms.
 
     previous: a fit on the same data whose coefficients the iterations start from.  columns_of: a preconditioner of the
-    same terms on the same data, made for another noise, whose columns are used again.  system: of such a fit."""
+    same terms on the same data, made for another noise, whose columns are used again, or that noise, for which the
+    same columns are chosen.  system: of such a fit.  run: what is finished or under way in its journal is not done
+    again, but a fit from there comes without preconditioner and system."""
+    start = None if previous is None else previous.solution.coefficients
+    columns_for = columns_of.chosen_for if isinstance(columns_of, Nystrom) else columns_of
+    key = key_of("fit", terms, pairs, train, valid, settings, start, columns_for)
+    found = run.journal.get(key)
+    if found is None:
+        try:
+            fitted = _solve(
+                terms, pairs, train, valid, settings, start, columns_of, system, provenance or {}, key, run, progress
+            )
+        except FitError as error:
+            run.journal.put(key, {}, {"failed": str(error)})
+            raise
+        run.journal.put(key, *_entry_of(fitted))
+        return fitted
+    if "failed" in found.values:
+        raise FitError(found.values["failed"])
+    return _restored(found, terms, pairs, train, settings, provenance or {})
+
+
+def _entry_of(fitted: Fitted) -> Entry:
+    """What a journal keeps of a fit; the model follows from it and the arguments of `fit_terms`."""
+    s = fitted.solution
+    solved = {"status": s.status.name, "iterations": s.iterations, "residual": s.residual, "history": s.history}
+    values = {key: getattr(fitted, key) for key in ("noise", "mean_variance", "seconds", "columns_for")}
+    return Entry({"coefficients": s.coefficients.cpu().numpy()}, solved | values | {"plan": asdict(fitted.plan)})
+
+
+def _restored(
+    found: Entry,
+    terms: tuple[Term, ...],
+    pairs: PairSet,
+    train: Dataset,
+    settings: Settings,
+    provenance: dict[str, Any],
+) -> Fitted:
+    """The fit that `_entry_of` was made from, without its preconditioner."""
+    v = found.values
+    solution = Solution(
+        torch.from_numpy(found.arrays["coefficients"]), Status[v["status"]], v["iterations"], v["residual"],
+        history_of(v["history"]),
+    )  # fmt: skip
+    R = torch.from_numpy(train.positions)
+    K = KernelOperator.build(terms, pairs, R, v["noise"], energies=settings.energies, cache_bytes=0)
+    model = _model(K, solution, Labels.of(train, settings.energies), train, settings, provenance)
+    plan = Plan(**v["plan"])
+    return Fitted(model, solution, None, plan, v["noise"], v["mean_variance"], v["seconds"], None, v["columns_for"])
+
+
+def _model(
+    K: KernelOperator, solution: Solution, labels: Labels, train: Dataset, settings: Settings, provenance: dict
+) -> ForceField:
+    model = assemble(K, solution.coefficients, train.numbers, labels.scale, labels.mean_energy, provenance)
+    return model if settings.energies else model.with_constant_from(train)
+
+
+def _solve(
+    terms: tuple[Term, ...],
+    pairs: PairSet,
+    train: Dataset,
+    valid: Dataset | None,
+    settings: Settings,
+    start: "Tensor | None",
+    columns_of: Nystrom | float | None,
+    system: System | None,
+    provenance: dict[str, Any],
+    key: str,
+    run: Run,
+    progress: Progress,
+) -> Fitted:
+    """`fit_terms`, done."""
     began = time.perf_counter()
     labels = Labels.of(train, settings.energies)
     budget = memory_budget(settings.memory)
-    chosen = plan_of(terms, len(pairs), len(train), len(labels.y), budget, settings.solver, energies=settings.energies)
+    ranks = run.ranks
+    solver = "cg" if ranks.machines > 1 and settings.solver == "auto" else settings.solver  # Cholesky stays on one
+    chosen = plan_of(
+        terms, len(pairs), len(train), len(labels.y), budget, solver, energies=settings.energies, ranks=ranks.size
+    )
     if system is None:
         positions = torch.from_numpy(train.positions)
         system = System(
             KernelOperator.build(
-                terms, pairs, positions, 0.0, energies=settings.energies, cache_bytes=chosen.cache_bytes
+                terms, pairs, positions, 0.0,
+                energies=settings.energies, cache_bytes=chosen.cache_bytes / ranks.size, ranks=ranks,
             )
-        )
-    mean_variance = float(system.K.diagonal()[: system.K.n_forces].mean())
+        )  # fmt: skip
+    (mean_variance,) = ranks.agree(float(system.K.diagonal()[: system.K.n_forces].mean()))
     noise = _absolute_noise(settings, mean_variance)
     K = replace(system.K, noise=noise)
 
-    def build(v: "Tensor", constant: float = 0.0) -> ForceField:
-        return assemble(K, v, train.numbers, labels.scale, constant, provenance or {})
+    def build(v: "Tensor") -> ForceField:
+        return assemble(K, v, train.numbers, labels.scale, 0.0, provenance)
 
     preconditioner = None
     if chosen.solver == "cholesky":
-        if system.matrix is None and K.size <= PILOT_UNKNOWNS and chosen.bytes + 8 * K.size**2 <= budget:
+        if (
+            ranks.first
+            and system.matrix is None
+            and K.size <= PILOT_UNKNOWNS
+            and chosen.bytes + 8 * K.size**2 <= budget
+        ):
             system = replace(system, matrix=K.lower_triangle())
         solution = cholesky(K, labels.y, scale=labels.scale, matrix=system.matrix, progress=progress)
     else:
-        if columns_of is not None:
-            preconditioner = columns_of.with_noise(noise)
-        else:
-            preconditioner = Nystrom.build(K, chosen.columns, seed=settings.seed, progress=progress)
+        if not isinstance(columns_of, Nystrom):
+            chosen_for = replace(K, noise=noise if columns_of is None else columns_of)
+            columns_of = Nystrom.build(chosen_for, chosen.columns, seed=settings.seed, progress=progress)
+        preconditioner = columns_of if columns_of.noise == noise else columns_of.with_noise(noise)
         solution = conjugate_gradients(
             K,
             labels.y,
             preconditioner,
             scale=labels.scale,
             stop=settings.stop,
-            start=None if previous is None else previous.solution.coefficients,
+            start=start,
             monitor=None if valid is None else _monitor(build, valid, settings.seed),
+            resume=run.journal.state(key),
+            keep=run.journal.keeper(key),
             progress=progress,
         )
-    model = build(solution.coefficients, labels.mean_energy)
-    if not settings.energies:
-        model = model.with_constant_from(train)
+    model = _model(K, solution, labels, train, settings, provenance)
     seconds = time.perf_counter() - began
-    return Fitted(model, solution, preconditioner, chosen, noise, mean_variance, seconds, system)
+    columns_for = None if preconditioner is None else preconditioner.chosen_for
+    return Fitted(model, solution, preconditioner, chosen, noise, mean_variance, seconds, system, columns_for)
 
 
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:
@@ -227,6 +313,7 @@ def pilot_search(
     valid: Dataset,
     settings: Settings,
     progress: Progress = silent,
+    run: Run = HERE,
 ) -> tuple[Settings, list[Trial]]:
     """Length and relative noise, where they are not given, on the validation set and a part of the training structures.
 
@@ -248,12 +335,12 @@ def pilot_search(
         try:
             fitted = fit_terms(
                 terms_of(length), pairs, part, valid, replace(settings, relative_noise=relative),
-                system=systems.get(length),
+                system=systems.get(length), run=run,
             )  # fmt: skip
         except FitError:  # too little noise for this length
             return float("inf")
         systems[length] = fitted.system
-        rmse = fitted.model.test(valid).force_rmse
+        (rmse,) = run.ranks.agree(fitted.model.test(valid).force_rmse)
         trials.append(Trial(length, fitted.noise / fitted.mean_variance, rmse, len(part)))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
         progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
@@ -302,13 +389,14 @@ def fit_with_noise_search(
     start: float,
     *,
     provenance: dict[str, Any] | None = None,
+    run: Run = HERE,
     progress: Progress = silent,
 ) -> tuple[Fitted, list[Trial]]:
     """The best fit over NOISES on the validation set, climbing from `start`.  Columns of the preconditioner are chosen
     once, coefficients carry over from one noise to the next."""
     fits: dict[float, Fitted] = {}
     trials: list[Trial] = []
-    columns_of: list[Nystrom] = []
+    columns_of: list[Nystrom | float] = []
     systems: list[System | None] = [None]
 
     def error(relative: float) -> float:
@@ -318,15 +406,15 @@ def fit_with_noise_search(
             fitted = fit_terms(
                 terms, pairs, train, valid, replace(settings, noise=None, relative_noise=relative),
                 previous=previous, columns_of=columns_of[-1] if columns_of else None, system=systems[-1],
-                provenance=provenance, progress=progress,
+                provenance=provenance, run=run, progress=progress,
             )  # fmt: skip
         except FitError:  # too little noise
             return float("inf")
         systems[:] = [fitted.system]
-        if fitted.preconditioner is not None:
-            columns_of[:] = [fitted.preconditioner]
+        if fitted.columns_for is not None:
+            columns_of[:] = [fitted.preconditioner or fitted.columns_for]
         fits[relative] = fitted.light()
-        rmse = fitted.model.test(valid).force_rmse
+        (rmse,) = run.ranks.agree(fitted.model.test(valid).force_rmse)
         trials.append(Trial(terms[0].kernel.length, relative, rmse, len(train)))
         progress(Event("search noise", len(trials), None, f"relative noise {relative:.0e}", {"valid": rmse}))
         return rmse

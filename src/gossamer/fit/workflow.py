@@ -10,6 +10,7 @@ import numpy as np
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit.checkpoint import HERE, Run
 from gossamer.fit.resources import GIB, memory_budget
 from gossamer.fit.selection import Choice, choose_terms
 from gossamer.fit.solvers import Solution
@@ -60,6 +61,7 @@ def fit(
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     keep_global: bool = False,
+    run: Run = HERE,
     progress: Progress = silent,
     **options: Any,
 ) -> Fit:
@@ -72,26 +74,33 @@ def fit(
     let "auto" leave the global term out.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
     (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, max_images, learning_steps).
+    run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     settings = make_settings(options)
-    settings = replace(settings, memory=memory_budget(settings.memory) / GIB)  # once, so that every fit plans alike
+    if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike
+        free = run.once("free memory", lambda: run.ranks.machines * memory_budget(None) / GIB)
+        settings = replace(settings, memory=free)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
     progress(Event("symmetry", 1, 1, group.note))
-    choice = choose_terms(terms, train, valid, group, pairs, settings, keep_global=keep_global, progress=progress)
+    choice = choose_terms(
+        terms, train, valid, group, pairs, settings, keep_global=keep_global, run=run, progress=progress
+    )
     settings, trials = choice.settings, list(choice.trials)
     provenance = make_provenance(train, group, settings) | {"terms": choice.name}
     if choice.search and valid is not None:
         pilot = NOISES.index(settings.relative_noise or START_NOISE)
         start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
         fitted, more = fit_with_noise_search(
-            choice.terms, choice.pairs, train, valid, settings, start, provenance=provenance, progress=progress
+            choice.terms, choice.pairs, train, valid, settings, start, provenance=provenance, run=run, progress=progress
         )
         trials += more
     else:
-        fitted = fit_terms(choice.terms, choice.pairs, train, valid, settings, provenance=provenance, progress=progress)
+        fitted = fit_terms(
+            choice.terms, choice.pairs, train, valid, settings, provenance=provenance, run=run, progress=progress
+        )
     settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
     seconds = time.perf_counter() - began

@@ -10,6 +10,7 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit import record as rec
+from gossamer.fit.checkpoint import HERE, Run, key_of
 from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
@@ -67,6 +68,7 @@ class _Bench:
     rank_needed: int
     n_scored: int
     fixed: np.ndarray  # (P,) the pairs that local terms see, and that are therefore never dropped
+    run: Run
     noise: float | None = None  # absolute, where the user gave one
 
     @property
@@ -110,6 +112,7 @@ def reduce(
     terms: Any = "auto",
     symmetry: Any = "auto",
     command: str = "",
+    run: Run = HERE,
     progress: Progress = silent,
     **options: Any,
 ) -> Reduction:
@@ -122,6 +125,7 @@ def reduce(
     divided by the number of images) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor
     is trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.
     Where the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
+    run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
@@ -134,12 +138,12 @@ def reduce(
         check_usable("pool", pool, train.numbers, labels=False)
     if score_structures is not None and score_structures < 1:
         raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
-    fit = fit_model(train, valid, terms=terms, symmetry=symmetry, keep_global=True, progress=progress, **options)
+    fit = fit_model(
+        train, valid, terms=terms, symmetry=symmetry, keep_global=True, run=run, progress=progress, **options
+    )
     if not any(term.name == GLOBAL for term in fit.model.terms):
-        raise UsageError(
-            f"terms: {terms!r} leaves out the global term, whose pairs are what is reduced; use auto."
-        )
-    bench = _bench(train, valid, test, fit, pool, score_structures, progress)
+        raise UsageError(f"terms: {terms!r} leaves out the global term, whose pairs are what is reduced; use auto.")
+    bench = _bench(train, valid, test, fit, pool, score_structures, run, progress)
     bench = replace(bench, noise=options.get("noise"))
     total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
     full, done = _full_candidate(bench)
@@ -188,6 +192,7 @@ def _bench(
     fit: Fit,
     pool: Dataset | None,
     score_structures: int | None,
+    run: Run,
     progress: Progress,
 ) -> _Bench:
     """Score the pairs of the full model."""
@@ -200,13 +205,14 @@ def _bench(
     rng = np.random.default_rng(fit.settings.seed)
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
     part = replace(fit.model, terms=(fit.model.terms[at],), coefficients=(fit.model.coefficients[at],))
-    scores = masking_scores(part, drawn.positions, orbits, progress=progress)
+    key = key_of("scores", fit.solution.coefficients, fit.model.terms, drawn, orbits)
+    found = run.arrays_once(key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=progress)})
     fixed = np.zeros(len(pairs), dtype=bool)
     for term in fit.model.terms[:at] + fit.model.terms[at + 1 :]:
         fixed[term.places] = True
     distances = rec.mean_distances(train.positions, pairs)
     rank = pairs.jacobian_rank(train.positions[:3])
-    return _Bench(train, valid, test, fit, orbits, scores, distances, rank, len(drawn), fixed)
+    return _Bench(train, valid, test, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, run)
 
 
 def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
@@ -225,7 +231,7 @@ def _train_candidate(
     provenance = make_provenance(bench.train, bench.fit.symmetry, bench.settings) | {"terms": bench.fit.choice.name}
     fitted: Fitted = fit_terms(
         terms, pairs, bench.train, bench.valid, bench.settings,
-        previous=nearest, provenance=provenance, progress=progress,
+        previous=nearest, provenance=provenance, run=bench.run, progress=progress,
     )  # fmt: skip
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
     return _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, **extra), fitted.light()
