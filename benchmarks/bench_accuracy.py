@@ -2,8 +2,8 @@
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
 
-sgdml's model is trained here through Gossamer (terms="global", absolute noise 1e-10, length 10 ... 90 by validation), which
-agrees with sgdml itself to three digits where both were run (make parity); its permutations are those that
+sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, length 10 ... 90 by validation.
+That agrees with sgdml itself to three digits where both were run (make parity); its permutations are those that
 `find_symmetry` finds, which is no fewer than sgdml uses."""
 
 import argparse
