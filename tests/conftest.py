@@ -8,6 +8,11 @@ import pytest
 # Before torch is imported: the systems here are tiny, and several test runs may share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
+
+if not torch.cuda.is_available():  # Triton must know when it is imported that it is to interpret its kernels
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 DATA = Path(__file__).parent / "data"
 
 

@@ -33,7 +33,8 @@ def estimate(
 ) -> None:
     """Predict memory and time of `gossamer train` with the same options, without training.
 
-    The machine's speed is measured for a few seconds; figures are usually right within a factor of two.
+    The speed of the CPU is measured for a few seconds (there is no estimate for a card yet); figures are usually
+    right within a factor of two.
 
     Example: gossamer estimate ethanol.npz --train 1000
     """
@@ -44,7 +45,7 @@ def estimate(
         data,
         Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
         Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images),
+        Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu"),
         symmetry,
         quiet,
         context.obj,

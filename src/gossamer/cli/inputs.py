@@ -80,6 +80,7 @@ class Fitting:
     memory: float | None
     seed: int
     max_images: int
+    device: str
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""

@@ -124,5 +124,9 @@ Threads = Annotated[
     ),
 ]  # fmt: skip
 
+Device = Annotated[
+    str,
+    typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto is CUDA where there is a card, else the CPU."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_OUTPUT)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=_OUTPUT)]

@@ -17,6 +17,7 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .extxyz, .npz, .traj or .db.")],
     length_unit: o.LengthUnit = None,
     index: o.Index = ":",
+    device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
     """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES.
@@ -26,7 +27,7 @@ def predict(
     import gossamer as gs
 
     writable(out, model, structures)
-    force_field = gs.load(model)
+    force_field = gs.load(model).on(device)
     found = Reading(energy_unit="eV", length_unit=length_unit, index=index).read(structures)  # labels are not used
     require_same_atoms(force_field, found)
     energies, forces = force_field.predict(found.positions)

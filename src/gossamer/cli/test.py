@@ -14,6 +14,7 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
     """Measure the errors of MODEL on the labelled structures in DATA.
@@ -22,7 +23,7 @@ def test(
     """
     import gossamer as gs
 
-    force_field = gs.load(model)
+    force_field = gs.load(model).on(device)
     found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
     require_same_atoms(force_field, found)
     errors = force_field.test(found)._asdict()

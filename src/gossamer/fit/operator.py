@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gossamer.fit import covariance_on_device as on_device
 from gossamer.fit.parallel import ALONE, Ranks, Shards
 from gossamer.model import _covariance
+from gossamer.model.device import block_bytes, on_host
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernel_sum import (
     TrainingRows,
@@ -113,6 +115,9 @@ class KernelOperator:
 
     def columns(self, chosen: np.ndarray) -> "Tensor":
         """Columns `chosen` (C,) of K without the noise, as a matrix (n, C), whole on this rank."""
+        if not on_host(self.dx):
+            (rows,) = self.columns_on_device(chosen, [range(self.n_structures)])
+            return rows.T
         ((forces, energies, order),) = self._columns(chosen, [range(self.n_structures)])
         if not self.energies and np.all(np.diff(order) == 1):
             return torch.from_numpy(forces.reshape(self.size, -1))
@@ -123,8 +128,11 @@ class KernelOperator:
 
     def own_columns(self, chosen: np.ndarray) -> "list[Tensor]":
         """`columns`, transposed: for every own shard the rows of these columns that it holds, (C, labels)."""
+        spans = [self.shards.structures[s] for s in self.shards.own]
+        if not on_host(self.dx):
+            return list(self.columns_on_device(chosen, spans))
         parts = []
-        for forces, energies, order in self._columns(chosen, [self.shards.structures[s] for s in self.shards.own]):
+        for forces, energies, order in self._columns(chosen, spans):
             n_forces = forces.shape[0] * forces.shape[1]
             part = self.dx.new_empty((len(chosen), n_forces + len(energies)))
             part.numpy()[order, :n_forces] = forces.reshape(n_forces, -1).T
@@ -136,13 +144,7 @@ class KernelOperator:
         """For each span of structures, the rows of the columns chosen[order] as forces (m, 3N, C) and energies (m, C),
         (0, C) where energies are no labels, and `order` (C,)."""
         n3 = 3 * self.pairs.n_atoms
-        is_energy = chosen >= self.n_forces
-        structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
-        component = np.where(is_energy, n3, chosen % n3)
-        order = np.argsort(structure, kind="stable")
-        structures, starts = np.unique(structure[order], return_index=True)
-        starts = np.append(starts, len(chosen))
-        groups = (structures, starts, component[order])
+        order, groups = self._grouped(chosen)
         flat = list(self._flat())
         for span in spans:
             forces = np.zeros((len(span), n3, len(chosen)))
@@ -154,11 +156,36 @@ class KernelOperator:
 
     def diagonal(self) -> "Tensor":
         """Diagonal (n,) of K without the noise."""
+        if not on_host(self.dx):
+            return self.diagonal_on_device()
         out = np.zeros((self.n_structures, 3 * self.pairs.n_atoms + 1))
         for term, X in self._flat():
             _covariance.covariance_diagonal(term, X, self.dx.numpy(), self.pairs.pairs, out, torch.get_num_threads())
         forces, energies = out[:, :-1].ravel(), out[:, -1]
         return torch.from_numpy(np.concatenate([forces, energies]) if self.energies else forces)
+
+    def columns_on_device(self, chosen: np.ndarray, spans: list[range]) -> "Iterator[Tensor]":
+        """For each span of structures the rows of the columns `chosen` (C,), transposed, (C, labels): in array
+        operations, on any device."""
+        order, groups = self._grouped(chosen)
+        labels = on_device.LabelGroup.grouped(*groups, self.pairs.n_atoms, self.dx.device)
+        tables = list(self._tables())
+        for span in spans:
+            forces = self.dx.new_zeros((len(chosen), len(span), self.pairs.n_atoms, 3))
+            energies = self.dx.new_zeros((len(chosen), len(span))) if self.energies else None
+            for term, X in tables:
+                on_device.add_columns(term, X, self.dx, span, labels, forces, energies)
+            rows = forces.view(len(chosen), -1)
+            rows = rows if energies is None else torch.cat([rows, energies], 1)
+            yield rows if np.all(np.diff(order) == 1) else rows[np.argsort(order)]
+
+    def diagonal_on_device(self) -> "Tensor":
+        """`diagonal` in array operations, on any device."""
+        out = self.dx.new_zeros((self.n_structures, 3 * self.pairs.n_atoms + 1))
+        for term, X in self._tables():
+            on_device.add_diagonal(term, X, self.dx, out)
+        forces = out[:, :-1].reshape(-1)
+        return torch.cat([forces, out[:, -1]]) if self.energies else forces
 
     def dense(self) -> "Tensor":
         """The whole matrix (n, n), noise included."""
@@ -173,16 +200,38 @@ class KernelOperator:
 
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the matrix (n, n) without the noise; what stands above it has no meaning."""
+        if not on_host(self.dx):
+            return self.columns(np.arange(self.size))
         out = self.dx.new_zeros((self.size, self.size))
         for term, X in self._flat():
             arrays = (X, self.dx.numpy(), self.pairs.pairs, out.numpy())
             _covariance.covariance_matrix(term, *arrays, self.energies, torch.get_num_threads())
         return out
 
+    def _grouped(self, chosen: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Labels `chosen` (C,) ordered by structure and component: the order (C,), then structures (G,), where each
+        one's labels start (G+1,), and all components (C,), 3N for an energy."""
+        n3 = 3 * self.pairs.n_atoms
+        is_energy = chosen >= self.n_forces
+        structure = np.where(is_energy, chosen - self.n_forces, chosen // n3)
+        component = np.where(is_energy, n3, chosen % n3)
+        order = np.lexsort((component, structure))
+        structures, starts = np.unique(structure[order], return_index=True)
+        return order, (structures, np.append(starts, len(chosen)), component[order])
+
     def _flat(self):
-        for term, rows in zip(self.terms, self.rows, strict=True):
-            X = (rows.centred + rows.shift).view(self.n_structures, term.n_places, -1)
+        for term, X in zip(self.terms, self._descriptors(), strict=True):
             yield flat_term(term, self.pairs), X.numpy()
+
+    def _tables(self):
+        for term, X in zip(self.terms, self._descriptors(), strict=True):
+            _, _, _, slots, signs, *_ = flat_term(term, self.pairs)
+            yield on_device.DeviceTerm.build(term, self.pairs, slots, signs, self.dx.device), X
+
+    def _descriptors(self) -> "Iterator[Tensor]":
+        """Per term its descriptors (M, L, P)."""
+        for term, rows in zip(self.terms, self.rows, strict=True):
+            yield (rows.centred + rows.shift).view(self.n_structures, term.n_places, -1)
 
 
 def flat_term(term: Term, pairs: PairSet) -> tuple:
@@ -212,7 +261,7 @@ def _all_factors(term: Term, rows: TrainingRows, span: range, energies: bool) ->
     shape = (len(term.perms) * len(span), len(rows))
     k1, k2 = rows.centred.new_empty(shape), rows.centred.new_empty(shape)
     k0 = rows.centred.new_empty(shape if energies else (0, 0))
-    step = rows_per_block(len(rows), len(term.perms))
+    step = rows_per_block(len(rows), len(term.perms), block_bytes(k1.device))
     for start in range(0, len(span), step):
         stop = min(start + step, len(span))
         part = _factors(term, rows, span[start], span.start + stop)
@@ -231,7 +280,7 @@ def _product(
     H = len(term.perms)
     gradients = rows.centred.new_empty((len(span), rows.centred.shape[1]))
     energies = None if w is None else rows.centred.new_empty(len(span))
-    step = rows_per_block(len(rows), H)
+    step = rows_per_block(len(rows), H, block_bytes(gradients.device))
     for start in range(0, len(span), step):
         stop = min(start + step, len(span))
         if cached is None:
@@ -251,7 +300,9 @@ def assemble(
 ) -> ForceField:
     """The force field of coefficients v (n,) of the operator K."""
     coefficients = tuple(
-        TermCoefficients((rows.centred + rows.shift).numpy(), V.numpy(), None if w is None else w.numpy())
+        TermCoefficients(
+            (rows.centred + rows.shift).cpu().numpy(), V.cpu().numpy(), None if w is None else w.cpu().numpy()
+        )
         for rows, (V, w) in zip(K.rows, K.coefficients(v), strict=True)
     )
-    return ForceField(numbers, K.pairs, K.terms, coefficients, constant, scale, provenance)
+    return ForceField(numbers, K.pairs, K.terms, coefficients, constant, scale, provenance, str(K.dx.device))

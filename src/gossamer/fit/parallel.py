@@ -155,6 +155,8 @@ class Shards:
 
     def split(self, v: "Tensor") -> "list[Tensor]":
         """The own shards' parts of v (n,)."""
+        if not self.energies:
+            return [v[self.labels[s][0] : self.labels[s][-1] + 1] for s in self.own]
         return [v[torch.from_numpy(self.labels[s])] for s in self.own]
 
     def join(self, parts: "Sequence[Tensor]") -> "Tensor":

@@ -117,7 +117,7 @@ def pivoted_cholesky(
     done = 0
     large = n_columns * K.size >= SINGLE_FROM
     while done < n_columns and float(left.sum()) > 1e-13 * total:
-        pivots = _draw(K, left.clamp_min(0).numpy(), min(block, n_columns - done), rng)
+        pivots = _draw(K, left.clamp_min(0).cpu().numpy(), min(block, n_columns - done), rng)
         new = K.own_columns(pivots)
         if done:
             before = shards.pick([F[:done] for F in factor], pivots, done).T

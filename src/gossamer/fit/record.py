@@ -169,6 +169,7 @@ def settings_of(fit: Fit) -> dict[str, Any]:
         "solver": fit.fitted.plan.solver,
         "preconditioner_columns": fit.fitted.plan.columns,
         "memory_gib": s.memory,
+        "device": s.device,
         "seed": s.seed,
     }
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gossamer.errors import MemoryBudgetError
+from gossamer.model.device import free_card_memory
 
 if TYPE_CHECKING:
+    import torch
+
     from gossamer.model.terms import Term
 
 GIB = 2**30
@@ -28,9 +31,12 @@ def available_memory() -> float:
         return free
 
 
-def memory_budget(gib: float | None) -> float:
-    """Bytes the process may come to use: what the user gave, else 70 % of what is free."""
-    return gib * GIB if gib is not None else 0.7 * available_memory()
+def memory_budget(gib: float | None, device: "torch.device | None" = None) -> float:
+    """Bytes the process may come to use: what the user gave, else 70 % of what is free on the device (None: CPU)."""
+    if gib is not None:
+        return gib * GIB
+    on_card = device is not None and device.type == "cuda"
+    return 0.7 * (free_card_memory(device) if on_card and device is not None else available_memory())
 
 
 def machine() -> dict[str, object]:
@@ -47,6 +53,7 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "torch": torch.__version__,
+        "cards": [torch.cuda.get_device_name(card) for card in range(torch.cuda.device_count())],
     }
 
 

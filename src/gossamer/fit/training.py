@@ -16,6 +16,7 @@ from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.resources import Plan, memory_budget, plan_of
 from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
+from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -55,10 +56,11 @@ class Settings:
     relative_noise: float | None = None
     energies: bool = False
     solver: str = "auto"
-    memory: float | None = None  # GiB
+    memory: float | None = None  # GiB, of the device's memory
     seed: int = 0
     stop: StopRule = field(default_factory=StopRule)
     learning_steps: int = 30  # of pair weights; 0 leaves them at one
+    device: str = "auto"  # cpu, cuda, or cuda where there is a card
     max_images: int = 12  # permutations of the global term, to which its cost is proportional; 36 is thorough
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class Settings:
             raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
         if self.length is not None:
             Matern52(self.length)
+        resolve_device(self.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,14 +226,16 @@ def _solve(
     """`fit_terms`, done."""
     began = time.perf_counter()
     labels = Labels.of(train, settings.energies)
-    budget = memory_budget(settings.memory)
+    device = resolve_device(settings.device)
+    budget = memory_budget(settings.memory, device)
+    y = labels.y.to(device)
     ranks = run.ranks
     solver = "cg" if ranks.machines > 1 and settings.solver == "auto" else settings.solver  # Cholesky stays on one
     chosen = plan_of(
         terms, len(pairs), len(train), len(labels.y), budget, solver, energies=settings.energies, ranks=ranks.size
     )
     if system is None:
-        positions = torch.from_numpy(train.positions)
+        positions = torch.from_numpy(train.positions).to(device)
         system = System(
             KernelOperator.build(
                 terms, pairs, positions, 0.0,
@@ -253,7 +258,7 @@ def _solve(
             and chosen.bytes + 8 * K.size**2 <= budget
         ):
             system = replace(system, matrix=K.lower_triangle())
-        solution = cholesky(K, labels.y, scale=labels.scale, matrix=system.matrix, progress=progress)
+        solution = cholesky(K, y, scale=labels.scale, matrix=system.matrix, progress=progress)
     else:
         if not isinstance(columns_of, Nystrom):
             chosen_for = replace(K, noise=noise if columns_of is None else columns_of)
@@ -261,7 +266,7 @@ def _solve(
         preconditioner = columns_of if columns_of.noise == noise else columns_of.with_noise(noise)
         solution = conjugate_gradients(
             K,
-            labels.y,
+            y,
             preconditioner,
             scale=labels.scale,
             stop=settings.stop,

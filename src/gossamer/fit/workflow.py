@@ -25,6 +25,7 @@ from gossamer.fit.training import (
     make_provenance,
     make_settings,
 )
+from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.fragments import Fragment
 from gossamer.model.pairs import PairSet
@@ -73,13 +74,15 @@ def fit(
     the sum of them; "auto", what of these is best on the validation set; or a list of Fragment.  keep_global: never
     let "auto" leave the global term out.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
-    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, max_images, learning_steps).
+    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     settings = make_settings(options)
+    device = resolve_device(settings.device)
+    settings = replace(settings, device=str(device))
     if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike
-        free = run.once("free memory", lambda: run.ranks.machines * memory_budget(None) / GIB)
+        free = run.once("free memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
         settings = replace(settings, memory=free)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)

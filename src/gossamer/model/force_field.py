@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gossamer.errors import UsageError
+from gossamer.model.device import block_bytes, on_host, resolve_device
 from gossamer.model.pairs import PairSet, refuse_infinite
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ase.calculators.calculator import Calculator
     from torch import Tensor
 
     from gossamer.data.dataset import Dataset
     from gossamer.model.kernel_sum import TrainingRows
-    from gossamer.model.single import BatchEvaluator, SingleEvaluator
+    from gossamer.model.single import BatchEvaluator
 
 
 class Prediction(NamedTuple):
@@ -51,7 +54,8 @@ class ForceField:
     """E(R) = constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows); F = -dE/dR.
 
     numbers (N,); pairs: union of the terms' pairs; coefficients: one entry per term; constant eV; scale eV/Angstrom
-    (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions).
+    (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
+    predicts, which is not written to its file.
     """
 
     numbers: np.ndarray
@@ -61,6 +65,7 @@ class ForceField:
     constant: float = 0.0
     scale: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not self.terms:
@@ -89,6 +94,11 @@ class ForceField:
     def n_train(self) -> int:
         return len(self.coefficients[0].X) // self.terms[0].n_places
 
+    def on(self, device: str) -> "ForceField":
+        """The model that predicts on `device`: "cpu", "cuda", "cuda:1", or "auto", CUDA where there is a card.
+        Raises UsageError where there is none."""
+        return replace(self, device=str(resolve_device(device)))
+
     def predict(self, positions: np.ndarray) -> Prediction:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
@@ -103,13 +113,14 @@ class ForceField:
 
         energies = np.empty(len(structures))
         forces = np.empty(structures.shape)
-        step = max(1, int(2**26 // (len(self.pairs) * 8 * 6)))
+        device = resolve_device(self.device)
+        step = max(1, int(max(2**26, block_bytes(device)) // (len(self.pairs) * 8 * 6)))
         for start in range(0, len(structures), step):
-            part = torch.from_numpy(structures[start : start + step])
+            part = torch.from_numpy(structures[start : start + step]).to(device)
             x, dx = self.pairs.forward(part)
             e, g = self.descriptor_sums(x)
-            energies[start : start + step] = e.numpy()
-            forces[start : start + step] = -self.pairs.pull(dx, g).numpy()
+            energies[start : start + step] = e.cpu().numpy()
+            forces[start : start + step] = -self.pairs.pull(dx, g).cpu().numpy()
         return Prediction(self.constant + self.scale * energies, self.scale * forces)
 
     def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
@@ -119,12 +130,13 @@ class ForceField:
         from gossamer.model.kernel_sum import kernel_sum
 
         energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
-        compiled = x.device.type == "cpu"
+        compiled = on_host(x)
         if compiled:
             x = x.contiguous()
             self._batch.add(x.numpy(), energies.numpy(), gradients.numpy(), torch.get_num_threads())
-        for term, (rows, V, w), done in zip(self.terms, self._tensors, self._batch.holds, strict=True):
-            if compiled and done:
+        finished = self._batch.holds if compiled else (False,) * len(self.terms)
+        for term, (rows, V, w), done in zip(self.terms, self._tensors, finished, strict=True):
+            if done:
                 continue
             e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
             energies += term.amplitude * e.view(len(x), -1).sum(1)
@@ -183,9 +195,13 @@ class ForceField:
         return structures
 
     @cached_property
-    def _single(self) -> "SingleEvaluator":
+    def _single(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
         import torch
 
+        if resolve_device(self.device).type == "cuda":
+            from gossamer.model.single_cuda import GraphedEvaluator
+
+            return GraphedEvaluator.build(self).one
         from gossamer.model.single import SingleEvaluator
 
         return SingleEvaluator.build(self, threads=torch.get_num_threads())
@@ -202,11 +218,12 @@ class ForceField:
 
         from gossamer.model.kernel_sum import TrainingRows
 
+        device = resolve_device(self.device)
         return [
             (
-                TrainingRows.build(torch.from_numpy(c.X), term.perms),
-                torch.from_numpy(c.V),
-                None if c.w is None else torch.from_numpy(c.w),
+                TrainingRows.build(torch.from_numpy(c.X).to(device), term.perms),
+                torch.from_numpy(c.V).to(device),
+                None if c.w is None else torch.from_numpy(c.w).to(device),
             )
             for term, c in zip(self.terms, self.coefficients, strict=True)
         ]

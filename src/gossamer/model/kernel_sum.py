@@ -5,17 +5,25 @@ delta = x - X_j, a = delta . V_j.   E = sum_j k1 a + k0 w_j,   g = dE/dx = sum_j
 """
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.model.device import BLOCK_BYTES, block_bytes, on_host
 from gossamer.model.kernels import Matern52, Profile
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 PRODUCT_BYTES = 8 * 2**20  # the two (queries, M) matrices of kernel_sum
-BLOCK_BYTES = 24 * 2**20  # temporaries of one block of rows; measured best between L2 and L3 size (benchmarks/)
+
+# Where the fused kernel of a card takes over.  A query and a training row cost 8 P operations and, unfused, some 100
+# bytes of passes over (Q, M) factors: at 50 TFLOP/s and 3 TB/s the passes weigh as much as the products at P = 200.
+# An estimate from data sheets, to be measured (docs/gpu.md).
+FUSED_PAIRS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +104,7 @@ def weigh(
     (Q,) of the new a.  The descriptor gradient is then  k1 @ V + a @ X - x sum(a)."""
     import torch
 
-    if a.device.type == "cpu":
+    if on_host(a):
         from gossamer.model import _step
 
         energies, sums = torch.empty_like(squares), torch.empty_like(squares)
@@ -117,6 +125,47 @@ def weigh(
     return energies, a.sum(1)
 
 
+def centred_sum(
+    kernel: Matern52,
+    x: "Tensor",
+    rows: TrainingRows,
+    V: "Tensor",
+    w: "Tensor | None" = None,
+    *,
+    XV: "Tensor",
+    room: "tuple[Tensor, Tensor] | None" = None,
+) -> "tuple[Tensor, Tensor]":
+    """Energies (Q,) and descriptor gradients (Q, P) of centred queries x (Q, P), without images: by the fused kernel on
+    a card where that should be quicker, else in matrix products.
+
+    XV (M,) = X_j . V_j of the centred rows; room: two matrices of at least (Q, M) to work in, if there are any."""
+    import torch
+
+    if is_fused(x):
+        from gossamer.model._triton import fused_sum
+
+        return fused_sum(kernel, x, rows, V, w, XV=XV)
+    shape = len(x), len(rows)
+    k1, along = (x.new_empty(shape), x.new_empty(shape)) if room is None else (room[0][: len(x)], room[1][: len(x)])
+    torch.mm(x, rows.centred.T, out=k1)
+    torch.mm(x, V.T, out=along)
+    e, sums = weigh(kernel, k1, along, (x * x).sum(1), rows, XV, w)
+    return e, (k1 @ V).addmm_(along, rows.centred).addcmul_(x, sums[:, None], value=-1)
+
+
+def is_fused(x: "Tensor") -> bool:
+    """Whether `centred_sum` of queries x (Q, P) is one fused kernel."""
+    return x.device.type == "cuda" and x.shape[1] <= FUSED_PAIRS and _fused_runs_on(x.device)
+
+
+@cache
+def _fused_runs_on(device: "torch.device") -> bool:
+    """Whether Triton is installed and the card multiplies float64 matrices (compute capability 8.0)."""
+    import torch
+
+    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def kernel_sum(
     kernel: Matern52,
     x: "Tensor",
@@ -131,22 +180,18 @@ def kernel_sum(
 
     x (Q, P) query descriptors, X (M, P) training descriptors, V (M, P) and w (M,) coefficients; images (H, P) slot
     permutations over which the kernel is summed, applied to the query.  `block` fixes the number
-    of queries worked on at once; the default keeps temporaries within PRODUCT_BYTES.
+    of queries worked on at once; the default keeps temporaries within PRODUCT_BYTES, on a card within `block_bytes`.
     """
-    import torch
-
     rows = X if isinstance(X, TrainingRows) else TrainingRows.build(X, images)
     XV = (rows.centred * V).sum(1)
-    block = min(len(x), block or max(1, int(PRODUCT_BYTES // (16 * len(rows) * len(images)))))
+    room = PRODUCT_BYTES if on_host(x) else block_bytes(x.device) / 4  # there `weigh` makes as much again, and more
+    block = min(len(x), block or max(1, int(room // (16 * len(rows) * len(images)))))
     energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
-    products, a = (x.new_empty((block * len(images), len(rows))) for _ in range(2))
+    shape = block * len(images), len(rows)
+    matrices = None if is_fused(x) else (x.new_empty(shape), x.new_empty(shape))
     for start in range(0, len(x), block):
         part = permuted_rows(x[start : start + block], images) - rows.shift
-        k1, along = products[: len(part)], a[: len(part)]
-        torch.mm(part, rows.centred.T, out=k1)
-        torch.mm(part, V.T, out=along)
-        e, sums = weigh(kernel, k1, along, (part * part).sum(1), rows, XV, w)
-        g = (k1 @ V).addmm_(along, rows.centred).addcmul_(part, sums[:, None], value=-1)
+        e, g = centred_sum(kernel, part, rows, V, w, XV=XV, room=matrices)
         energies[start : start + block] = e.view(-1, len(images)).sum(1)
         gradients[start : start + block] = fold_images(None, g, images)[1]
     return energies, gradients

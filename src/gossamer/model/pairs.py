@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.errors import DataError, UsageError
+from gossamer.model.device import block_bytes, on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +130,7 @@ class PairSet:
 
     def push(self, dx: "Tensor", a: "Tensor") -> "Tensor":
         """Atomic coefficients to pairs, v = (dx/dR) a:  dx (Q, P, 3), a (Q, N, 3) -> (Q, P)."""
-        if dx.device.type == "cpu":
+        if on_host(dx):
             import torch
 
             from gossamer.model import _numba
@@ -141,7 +142,7 @@ class PairSet:
 
     def pull(self, dx: "Tensor", g: "Tensor") -> "Tensor":
         """Pair gradients to atoms, (dx/dR)^T g:  dx (Q, P, 3), g (Q, P) -> (Q, N, 3)."""
-        if dx.device.type == "cpu":
+        if on_host(dx):
             import torch
 
             from gossamer.model import _numba
@@ -161,7 +162,12 @@ class PairSet:
         import torch
 
         pair, sign = (torch.as_tensor(t, device=dx.device) for t in self.incidence)
-        return ((g[..., None] * dx)[:, pair] * sign.to(dx.dtype)[..., None]).sum(2)
+        out = dx.new_empty((len(dx), self.n_atoms, 3))
+        step = max(1, int(block_bytes(dx.device) // (2 * 8 * 3 * pair.numel())))
+        for start in range(0, len(dx), step):
+            f = g[start : start + step, :, None] * dx[start : start + step]
+            out[start : start + step] = (f[:, pair] * sign[..., None]).sum(2)
+        return out
 
     def jacobian_rank(self, positions: np.ndarray) -> int:
         """Largest rank of dx/dR over the structures positions (Q, N, 3): 3N-6 when the pairs fix the shape."""

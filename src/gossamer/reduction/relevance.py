@@ -8,6 +8,7 @@ import torch
 
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -28,12 +29,13 @@ def masking_scores(
     finite."""
     model.pairs.refuse_coincident(positions, "structures to score on")
     n_orbits = int(orbits.max()) + 1
-    terms = [_MaskedTerm.of(term, c, orbits) for term, c in zip(model.terms, model.coefficients, strict=True)]
-    squares = torch.zeros(n_orbits, dtype=torch.float64)
+    device = resolve_device(model.device)
+    terms = [_MaskedTerm.of(term, c, orbits, device) for term, c in zip(model.terms, model.coefficients, strict=True)]
+    squares = torch.zeros(n_orbits, dtype=torch.float64, device=device)
     for q, structure in enumerate(positions):
-        x, dx = model.pairs.forward(torch.from_numpy(structure[None]))
+        x, dx = model.pairs.forward(torch.from_numpy(structure[None]).to(device))
         jacobian = _dense_jacobian(model.pairs, dx[0])
-        change = torch.zeros((n_orbits, jacobian.shape[1]), dtype=torch.float64)
+        change = squares.new_zeros((n_orbits, jacobian.shape[1]))
         for term in terms:
             term.add_force_change(x[0], jacobian, change)
         squares += (change * change).sum(1)
@@ -42,7 +44,7 @@ def masking_scores(
     scores = (model.scale**2 * squares / positions[0].size / len(positions)).sqrt()
     if not torch.all(torch.isfinite(scores)):
         raise FitError("scoring: some scores are not finite; look for exploded structures with `gossamer inspect`.")
-    return scores.numpy()[orbits]
+    return scores.cpu().numpy()[orbits]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class _MaskedTerm:
     present: "Tensor"  # (O,) the orbits this term sees
 
     @classmethod
-    def of(cls, term: Term, c: TermCoefficients, orbits: np.ndarray) -> "_MaskedTerm":
+    def of(cls, term: Term, c: TermCoefficients, orbits: np.ndarray, device: torch.device) -> "_MaskedTerm":
         per_place = orbits[term.places]
         if np.any(per_place != per_place[0]):
             raise UsageError(
@@ -66,9 +68,9 @@ class _MaskedTerm:
                 "alone; give orbits under the group that relates the places."
             )
         present, slots = np.unique(per_place[0], return_inverse=True)
-        X, V = (torch.from_numpy(np.ascontiguousarray(a.T)) for a in (c.X, c.V))
-        w = None if c.w is None else torch.from_numpy(c.w)
-        return cls(term, X, V, w, torch.from_numpy(slots), torch.from_numpy(present))
+        X, V = (torch.from_numpy(np.ascontiguousarray(a.T)).to(device) for a in (c.X, c.V))
+        w = None if c.w is None else torch.from_numpy(c.w).to(device)
+        return cls(term, X, V, w, torch.from_numpy(slots).to(device), torch.from_numpy(present).to(device))
 
     def add_force_change(self, x: "Tensor", jacobian: "Tensor", change: "Tensor") -> None:
         """change (n_orbits, 3N) += F - F_masked of this term, up to the model's scale.
@@ -76,11 +78,11 @@ class _MaskedTerm:
         With delta = x - X_j, d2 = |delta|^2 and a = delta.V_j, masking orbit o gives d2 - sum_o delta^2 and
         a - sum_o delta V; the sums below are those of kernel_sum with these scalars, and the orbit's own pairs are
         left out when the gradient is pulled back."""
-        weights = torch.from_numpy(self.term.weights)[:, None]
+        weights = x.new_tensor(self.term.weights)[:, None]
         total = change.new_zeros((len(self.present), change.shape[1]))
         for place in self.term.places:
             for perm in self.term.perms:
-                slots = torch.from_numpy(place[perm])
+                slots = torch.as_tensor(place[perm], device=x.device)
                 delta = weights * x[slots, None] - self.X
                 total += self._one_image(delta, jacobian[slots] * weights)
         change[self.present] += self.term.amplitude * total
