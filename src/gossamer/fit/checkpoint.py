@@ -72,9 +72,14 @@ class Journal:
         """File something as finished, and forget the solver's state that led to it."""
         if self.path is None:
             return
-        self.entries[key] = Entry(arrays, values)
+        self.note(key, arrays, values)
         self.running.pop(key, None)
         self._write()
+
+    def note(self, key: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+        """Remember something that alone is not worth a file; it is written with what follows."""
+        if self.path is not None:
+            self.entries[key] = Entry(arrays, values)
 
     def state(self, key: str) -> CGState | None:
         """Where conjugate gradients for this key stood."""
@@ -130,7 +135,7 @@ class Run:
         if entry is not None:
             return entry.values["value"]
         (value,) = self.ranks.agree(make() if self.ranks.first else 0.0)
-        self.journal.put(key, {}, {"value": value})
+        self.journal.note(key, {}, {"value": value})
         return value
 
     def arrays_once(self, key: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
