@@ -76,7 +76,7 @@ def test_under_torchrun_one_rank_speaks_and_the_model_is_that_of_one_process(tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.gossamer", "one.json", "two.gossamer", "two.json"]
 
 
-@pytest.mark.slow
+@pytest.mark.rank_loss
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_lost_rank_ends_in_one_sentence_and_a_checkpoint_to_resume_from(tmp_path, ethanol_file, victim):
     line = f"train {ethanol_file} --train 40 --valid 10 --solver cg --terms global --threads 1 --quiet"
