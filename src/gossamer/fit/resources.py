@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gossamer.model.terms import Term
 
 GIB = 2**30
-RESERVE = 0.5 * GIB  # Python, torch and compiled code, before any data (measured, benchmarks/bench_estimate.py)
+RESERVE = 0.45 * GIB  # Python, torch and compiled code, before any data (measured, benchmarks/bench_estimate.py)
 
 
 def available_memory() -> float:
