@@ -22,7 +22,7 @@ from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_dista
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
-FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 2000, 20, 5000
+FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 4000, 30, 5000
 SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
 
 

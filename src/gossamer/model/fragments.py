@@ -16,7 +16,7 @@ from gossamer.model.terms import Term
 
 CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
 POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds
-ENVIRONMENT = 2  # bonds beyond an atom within which two atoms must look alike to be called alike
+ENVIRONMENT = 1  # bonds beyond an atom within which two atoms must look alike to be called alike (decision 7)
 
 
 @dataclass(frozen=True, eq=False)
