@@ -7,11 +7,10 @@ Every case is predicted and then trained, with all searches, in processes of the
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
-from common import ROOT, SHARED, save, table
+from common import ROOT, SHARED, peak_gib, save, table
 
 CASES = {
     "ethanol": (SHARED / "md17_ethanol.npz", (100, 300, 500)),
@@ -25,15 +24,14 @@ def one(name: str, n_train: int, what: str, solver: str) -> dict[str, float | st
     """Predict, or train and measure."""
     import gossamer as gs
     from gossamer.fit.estimate import estimate
-    from gossamer.fit.training import fit
+    from gossamer.fit.workflow import fit
 
     train, valid, _ = gs.read(CASES[name][0]).split(n_train, 50, 0, seed=0)
     if what == "predict":
         found = estimate(train, valid, solver=solver)
         return {"solver": found.plan.solver, "predicted s": found.total_seconds, "planned GiB": found.bytes / GIB}
     fitted = fit(train, valid, solver=solver)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
-    return {"s": fitted.seconds, "peak GiB": peak}
+    return {"s": fitted.seconds, "peak GiB": peak_gib()}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What the benchmarks share: the machine, medians, and where results go."""
 
 import json
+import re
 import statistics
 import subprocess
 import time
@@ -28,6 +29,12 @@ def median_seconds(call: Callable[[], object], repeats: int = 7) -> float:
         call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def peak_gib() -> float:
+    """Most memory this process has held (getrusage would count what its parent held before it)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 2**20  # type: ignore[index]
 
 
 def save(name: str, rows: object) -> None:
