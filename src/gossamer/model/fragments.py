@@ -68,12 +68,15 @@ def local_fragments(
     bonds: Sequence[int] = (1, 2),
     share: bool = True,
     max_images: int = 12,
+    max_places: int = 6,
 ) -> tuple[Fragment, ...]:
     """For every atom with two or more neighbours, the atoms within 1, 2, ... `bonds` of it.
 
     positions (n, N, 3) Angstrom, numbers (N,).  Hydrogen bonds count as bonds here, so that ring closures and base
     pairs get terms too.  share: fragments whose atoms look alike are places of one term.  max_images: exchanges of like
     atoms are used up to so many; fragments that allow more are cut down to those that the surroundings tell apart.
+    max_places: a term's cost grows with the square of its places, so more of them are split among several terms, unless
+    the molecule's symmetry can exchange them.
     """
     graph = MolecularGraph.build(positions, numbers, share=0.1)
     web = _Web.build(graph, positions)
@@ -94,18 +97,33 @@ def local_fragments(
                     found[key][n] = replace(fragment, atoms=np.vstack([fragment.atoms, image]))
                     break
             else:
-                name = f"{centre} within {reach} bond{'s' if reach > 1 else ''}"
-                found[key].append(Fragment(np.array(atoms), web.exchanges(atoms, max_images), name))
-    return tuple(fragment for fragments in found.values() for fragment in fragments)
+                reached = f"within {reach} bond{'s' if reach > 1 else ''}"
+                found[key].append(Fragment(np.array(atoms), web.exchanges(atoms, max_images), reached))
+    looks = np.array(web.looks(len(numbers)))
+    shared = (fragment for fragments in found.values() for fragment in fragments)
+    return tuple(part for fragment in shared for part in _split(fragment, looks, max_places))
+
+
+def _split(fragment: Fragment, looks: np.ndarray, max_places: int) -> list[Fragment]:
+    """The fragment's places in parts of about equal size, named after their first centres.  Places whose centres have
+    equal `looks` (N,), which symmetry may exchange, stay together."""
+    looks = looks[fragment.atoms[:, 0]]
+    size = len(looks) / -(-len(looks) // max_places)
+    parts: list[list[int]] = [[]]
+    for look in np.unique(looks):
+        if len(parts[-1]) >= size:
+            parts.append([])
+        parts[-1] += np.flatnonzero(looks == look).tolist()
+    places = [fragment.atoms[np.sort(part)] for part in parts]
+    return [replace(fragment, atoms=atoms, name=f"{atoms[0, 0]} {fragment.name}") for atoms in places]
 
 
 @dataclass(frozen=True, eq=False)
 class _Web:
-    """Bonds and hydrogen bonds of a molecule, and what every atom looks like from ENVIRONMENT bonds around."""
+    """Bonds and hydrogen bonds of a molecule."""
 
     graph: MolecularGraph  # the bonds alone, with the handedness of rigid centres
     neighbours: tuple[tuple[int, ...], ...]  # hydrogen bonds included
-    colours: tuple[int, ...]
 
     @classmethod
     def build(cls, graph: MolecularGraph, positions: np.ndarray) -> "_Web":
@@ -114,12 +132,21 @@ class _Web:
             near[i].add(j)
             near[j].add(i)
         neighbours = tuple(tuple(sorted(n)) for n in near)
-        colours = list(graph.numbers)
-        for _ in range(ENVIRONMENT):
-            views = [(colours[a], tuple(sorted(colours[b] for b in neighbours[a]))) for a in range(len(neighbours))]
+        return cls(graph, tuple(tuple(sorted(n)) for n in near))
+
+    @cached_property
+    def colours(self) -> tuple[int, ...]:
+        """What atoms look like from ENVIRONMENT bonds around."""
+        return self.looks(ENVIRONMENT)
+
+    def looks(self, reach: int) -> tuple[int, ...]:
+        """A number for every atom, equal where elements and bonds agree up to `reach` bonds away."""
+        colours = list(self.graph.numbers)
+        for _ in range(reach):
+            views = [(colours[a], tuple(sorted(colours[b] for b in near))) for a, near in enumerate(self.neighbours)]
             rank = {view: r for r, view in enumerate(sorted(set(views)))}
             colours = [rank[view] for view in views]
-        return cls(graph, neighbours, tuple(colours))
+        return tuple(colours)
 
     def within(self, centre: int, reach: int) -> tuple[int, ...]:
         """Atoms at most `reach` bonds from the centre, which stands first."""
