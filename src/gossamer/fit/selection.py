@@ -172,13 +172,16 @@ def _tried(
 ) -> tuple[float, list[Trial]]:
     """The best noise for a makeup near the learned one, and the trials."""
     trials: list[Trial] = []
+    system = None  # shared, since only the noise changes
 
     def error(relative: float) -> float:
+        nonlocal system
         try:
             changed = replace(settings, noise=None, relative_noise=relative)
-            fitted = fit_terms(m.terms, m.pairs, part, judge, changed, run=run)
+            fitted = fit_terms(m.terms, m.pairs, part, judge, changed, system=system, run=run)
         except FitError:  # too little noise
             return float("inf")
+        system = fitted.system
         (rmse,) = run.ranks.agree(fitted.model.test(judge).force_rmse)
         trials.append(Trial(0.0, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))

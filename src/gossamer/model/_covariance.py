@@ -5,7 +5,8 @@ permutations h (PAPER.md):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
 `term` is the tuple made by fit.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
-pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  Held against tests/reference.py by
+pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  A place of a local term touches few
+atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against tests/reference.py by
 tests/contract/test_kernel_sum.py."""
 
 import numpy as np
@@ -14,41 +15,56 @@ from numba import njit, prange
 from gossamer.model._numba import _matern52, _use
 
 
+@njit(cache=True)
+def _compact(incident, signs):
+    """The atoms that places touch: atoms (L, n), their numbers (L,), where an atom stands among them (L, N), and for
+    each the slots (L, n, D), signs (L, n, D) and number of slots (L, n)."""
+    L, N, D = signs.shape
+    sizes, local = np.zeros(L, np.int64), np.full((L, N), -1)
+    for place in range(L):
+        for atom in range(N):
+            if D > 0 and signs[place, atom, 0] != 0.0:
+                local[place, atom] = sizes[place]
+                sizes[place] += 1
+    n = sizes.max()
+    atoms, counts = np.zeros((L, n), np.int64), np.zeros((L, n), np.int64)
+    slots, plus = np.zeros((L, n, D), np.int64), np.zeros((L, n, D))
+    for place in range(L):
+        for atom in range(N):
+            k = local[place, atom]
+            if k >= 0:
+                atoms[place, k] = atom
+                slots[place, k], plus[place, k] = incident[place, atom], signs[place, atom]
+                for d in range(D):
+                    counts[place, k] += signs[place, atom, d] != 0.0
+    return atoms, sizes, local, slots, plus, counts
+
+
 @njit(fastmath=True, cache=True)
-def _spread(place, incident, signs, weights, dx, out):
-    """out (N, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom, zero where the list has ended."""
-    for atom in range(incident.shape[0]):
-        for d in range(incident.shape[1]):
-            slot = incident[atom, d]
-            f = signs[atom, d] * weights[slot]
+def _spread(place, size, slots, signs, weights, dx, out):
+    """out (n, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom of a place, zero where the list has
+    ended."""
+    for k in range(size):
+        for d in range(slots.shape[1]):
+            slot = slots[k, d]
+            f = signs[k, d] * weights[slot]
             for c in range(3):
-                out[atom, c, d] = f * dx[place[slot], c]
+                out[k, c, d] = f * dx[place[slot], c]
 
 
 @njit(fastmath=True, cache=True)
-def _pull(spread, incident, counts, delta, near, out):
-    """out (3N,) = J^T delta from the spread gradients (N, 3, D); near (D,) is work space."""
-    for atom in range(incident.shape[0]):
-        n = counts[atom]
+def _pull(spread, size, slots, counts, delta, near, out):
+    """out (3n,) = J^T delta at the atoms of a place, from the spread gradients (n, 3, D); near (D,) is work space."""
+    for k in range(size):
+        n = counts[k]
         for d in range(n):
-            near[d] = delta[incident[atom, d]]
+            near[d] = delta[slots[k, d]]
         a, b, c = 0.0, 0.0, 0.0
         for d in range(n):
-            a += spread[atom, 0, d] * near[d]
-            b += spread[atom, 1, d] * near[d]
-            c += spread[atom, 2, d] * near[d]
-        out[3 * atom], out[3 * atom + 1], out[3 * atom + 2] = a, b, c
-
-
-@njit(cache=True)
-def _lengths(signs):
-    """Number of pairs (L, N) at every atom of every place."""
-    counts = np.zeros(signs.shape[:2], np.int64)
-    for place in range(signs.shape[0]):
-        for atom in range(signs.shape[1]):
-            for d in range(signs.shape[2]):
-                counts[place, atom] += signs[place, atom, d] != 0.0
-    return counts
+            a += spread[k, 0, d] * near[d]
+            b += spread[k, 1, d] * near[d]
+            c += spread[k, 2, d] * near[d]
+        out[3 * k], out[3 * k + 1], out[3 * k + 2] = a, b, c
 
 
 @njit(cache=True)
@@ -71,32 +87,38 @@ def _difference(x, other, inverse, out):
 
 
 @njit(fastmath=True, cache=True)
-def _add_columns(j, components, term, counts, inverse, pairs, Xi, dxi, spread, X, dx, work, delta, near, out):
+def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X, dx, work, delta, near, out):
     """out (C, 3N+1) += covariance of structure i's labels (3N forces, then the energy) with C labels of structure j.
 
-    Xi (L, P), dxi (P_all, 3), spread (L, N, 3, D): of structure i."""
-    places, perms, weights, incident, signs, length, amplitude = term
+    tables: of _compact.  Xi (L, P), dxi (P_all, 3), spread (L, n, 3, D): of structure i."""
+    places, perms, weights, _, _, length, amplitude = term
+    atoms, sizes, local, slots, signs, counts = tables
     n3 = out.shape[1] - 1
+    part = np.empty((components.shape[0], 3 * atoms.shape[1]))
     for here in range(places.shape[0]):
+        rows = 3 * sizes[here]
+        part[:] = 0.0
         for there in range(places.shape[0]):
             for h in range(perms.shape[0]):
                 s2 = _difference(Xi[here], X[j, there], inverse[h], delta)
-                _pull(spread[here], incident[here], counts[here], delta, near, work)
+                _pull(spread[here], sizes[here], slots[here], counts[here], delta, near, work)
                 k0, k1, k2 = _matern52(s2, length)
                 k0, k1, k2 = amplitude * k0, amplitude * k1, amplitude * k2
                 for column in range(components.shape[0]):
                     if components[column] == n3:
                         out[column, n3] += k0
-                        for row in range(n3):
-                            out[column, row] += k1 * work[row]
+                        for row in range(rows):
+                            part[column, row] += k1 * work[row]
                         continue
-                    atom, c = components[column] // 3, components[column] % 3
+                    k, c = local[there, components[column] // 3], components[column] % 3
+                    if k < 0:
+                        continue
                     along = 0.0
-                    for d in range(counts[there, atom]):
-                        p = incident[there, atom, d]
+                    for d in range(counts[there, k]):
+                        p = slots[there, k, d]
                         slot = perms[h, p]
                         pair = places[here, slot]
-                        f = signs[there, atom, d] * weights[p] * dx[j, places[there, p], c]
+                        f = signs[there, k, d] * weights[p] * dx[j, places[there, p], c]
                         along += f * delta[slot]
                         f *= k1 * weights[p]
                         first, second = 3 * pairs[pair, 0], 3 * pairs[pair, 1]
@@ -105,26 +127,32 @@ def _add_columns(j, components, term, counts, inverse, pairs, Xi, dxi, spread, X
                             out[column, second + e] -= f * dxi[pair, e]
                     out[column, n3] -= k1 * along
                     along *= k2
-                    for row in range(n3):
-                        out[column, row] -= along * work[row]
+                    for row in range(rows):
+                        part[column, row] -= along * work[row]
+        for column in range(components.shape[0]):
+            for k in range(sizes[here]):
+                for e in range(3):
+                    out[column, 3 * atoms[here, k] + e] += part[column, 3 * k + e]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
 def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, energies):
     places, perms, weights, incident, signs, _, _ = term
     n3, D = forces.shape[1], incident.shape[2]
-    counts, inverse = _lengths(signs), _inverses(perms)
+    tables, inverse = _compact(incident, signs), _inverses(perms)
+    _, sizes, _, slots, plus, _ = tables
+    n = slots.shape[1]
     for k in prange(forces.shape[0]):
         i = begin + k
-        work, delta, near = np.empty(n3), np.empty(places.shape[1]), np.empty(D)
-        spread = np.empty((places.shape[0], incident.shape[1], 3, D))
+        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
+        spread = np.empty((places.shape[0], n, 3, D))
         for here in range(places.shape[0]):
-            _spread(places[here], incident[here], signs[here], weights, dx[i], spread[here])
+            _spread(places[here], sizes[here], slots[here], plus[here], weights, dx[i], spread[here])
         for g in range(structures.shape[0]):
             lo, hi = starts[g], starts[g + 1]
             part = np.zeros((hi - lo, n3 + 1))
             _add_columns(
-                structures[g], components[lo:hi], term, counts, inverse, pairs, X[i], dx[i], spread, X, dx,
+                structures[g], components[lo:hi], term, tables, inverse, pairs, X[i], dx[i], spread, X, dx,
                 work, delta, near, part,
             )  # fmt: skip
             for row in range(n3):
@@ -139,24 +167,26 @@ def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, 
 def _diagonal(term, X, dx, pairs, out):
     places, perms, weights, incident, signs, _, _ = term
     n3, D = out.shape[1] - 1, incident.shape[2]
-    counts, inverse = _lengths(signs), _inverses(perms)
+    tables, inverse = _compact(incident, signs), _inverses(perms)
+    _, sizes, _, slots, plus, _ = tables
+    n = slots.shape[1]
     for i in prange(out.shape[0]):
-        work, delta, near = np.empty(n3), np.empty(places.shape[1]), np.empty(D)
-        spread = np.empty((places.shape[0], incident.shape[1], 3, D))
+        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
+        spread = np.empty((places.shape[0], n, 3, D))
         for here in range(places.shape[0]):
-            _spread(places[here], incident[here], signs[here], weights, dx[i], spread[here])
+            _spread(places[here], sizes[here], slots[here], plus[here], weights, dx[i], spread[here])
         part = np.zeros((n3 + 1, n3 + 1))
         _add_columns(
-            i, np.arange(n3 + 1), term, counts, inverse, pairs, X[i], dx[i], spread, X, dx, work, delta, near, part
+            i, np.arange(n3 + 1), term, tables, inverse, pairs, X[i], dx[i], spread, X, dx, work, delta, near, part
         )
         for row in range(n3 + 1):
             out[i, row] += part[row, row]
 
 
 @njit(cache=True)
-def _meetings(places, perms, weights, pairs, n_atoms):
+def _meetings(places, perms, weights, pairs, local, n):
     """For every image (here, there, h) and slot p of j's place: the pairs of i and j that meet, and where in a flat
-    (N, N, 9) their four 3 x 3 blocks begin (the two with a plus sign first); and the squared weight of every slot."""
+    (n, n, 9) their four 3 x 3 blocks begin (the two with a plus sign first); and the squared weight of every slot."""
     L, H, P = places.shape[0], perms.shape[0], perms.shape[1]
     out = np.empty((L, L, H, P, 6), np.int64)
     for here in range(L):
@@ -164,8 +194,8 @@ def _meetings(places, perms, weights, pairs, n_atoms):
             for h in range(H):
                 for p in range(P):
                     qi, qj = places[here, perms[h, p]], places[there, p]
-                    a, b = 9 * n_atoms * pairs[qi, 0], 9 * n_atoms * pairs[qi, 1]
-                    r, s = 9 * pairs[qj, 0], 9 * pairs[qj, 1]
+                    a, b = 9 * n * local[here, pairs[qi, 0]], 9 * n * local[here, pairs[qi, 1]]
+                    r, s = 9 * local[there, pairs[qj, 0]], 9 * local[there, pairs[qj, 1]]
                     row = out[here, there, h, p]
                     row[0], row[1], row[2], row[3], row[4], row[5] = qi, qj, a + r, b + s, a + s, b + r
     return out, weights * weights
@@ -173,7 +203,7 @@ def _meetings(places, perms, weights, pairs, n_atoms):
 
 @njit(fastmath=True, cache=True)
 def _add_pairs(meetings, squares, dxi, dxj, k1, out):
-    """out (N*N*9,) += k1 J_i^T J_j, pair by pair."""
+    """out (n*n*9,) += k1 J_i^T J_j, pair by pair."""
     for p in range(meetings.shape[0]):
         qi, qj = meetings[p, 0], meetings[p, 1]
         f = k1 * squares[p]
@@ -203,48 +233,54 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
     M, L, N, D = X.shape[0], places.shape[0], incident.shape[1], incident.shape[2]
     n3 = 3 * N
     with_energies = energies.shape[0] > 0
-    counts, inverse = _lengths(signs), _inverses(perms)
-    meetings, squares = _meetings(places, perms, weights, pairs, N)
-    spread = np.empty((M, L, N, 3, D))
+    atoms, sizes, local, slots, plus, counts = _compact(incident, signs)
+    n, inverse = atoms.shape[1], _inverses(perms)
+    meetings, squares = _meetings(places, perms, weights, pairs, local, n)
+    spread = np.empty((M, L, n, 3, D))
     for i in prange(M):
         for place in range(L):
-            _spread(places[place], incident[place], signs[place], weights, dx[i], spread[i, place])
+            _spread(places[place], sizes[place], slots[place], plus[place], weights, dx[i], spread[i, place])
     for k in prange(M):
         i = k // 2 if k % 2 == 0 else M - 1 - k // 2  # short rows beside long ones, so that threads end together
         delta, near = np.empty(places.shape[1]), np.empty(D)
-        mine, theirs = np.empty(n3), np.empty(n3)
+        mine, theirs = np.empty(3 * n), np.empty(3 * n)
+        blocks, part = np.empty(9 * n * n), np.empty((3 * n, 3 * n))
         for j in range(i + 1):
-            blocks, part = np.zeros(9 * N * N), np.zeros((n3, n3))
-            to_energy, from_energy, both = np.zeros(n3), np.zeros(n3), 0.0
             for here in range(L):
                 for there in range(L):
+                    rows, columns = 3 * sizes[here], 3 * sizes[there]
+                    blocks[:], part[:] = 0.0, 0.0
+                    both = 0.0
                     for h in range(perms.shape[0]):
                         s2 = _difference(X[j, there], X[i, here], perms[h], delta)
-                        _pull(spread[j, there], incident[there], counts[there], delta, near, theirs)
+                        _pull(spread[j, there], sizes[there], slots[there], counts[there], delta, near, theirs)
                         s2 = _difference(X[i, here], X[j, there], inverse[h], delta)
-                        _pull(spread[i, here], incident[here], counts[here], delta, near, mine)
+                        _pull(spread[i, here], sizes[here], slots[here], counts[here], delta, near, mine)
                         k0, k1, k2 = _matern52(s2, length)
                         k0, k1, k2 = amplitude * k0, amplitude * k1, amplitude * k2
                         _add_pairs(meetings[here, there, h], squares, dx[i], dx[j], k1, blocks)
-                        for row in range(n3):
+                        for row in range(rows):
                             f = k2 * mine[row]
-                            for column in range(n3):
+                            for column in range(columns):
                                 part[row, column] += f * theirs[column]
-                        both += k0
-                        for row in range(n3):
-                            to_energy[row] += k1 * mine[row]
-                            from_energy[row] += k1 * theirs[row]
-            for a in range(N):
-                for b in range(N):
-                    for e in range(3):
-                        for c in range(3):
-                            part[3 * a + e, 3 * b + c] += blocks[9 * (N * a + b) + 3 * e + c]
-            forces[i * n3 : i * n3 + n3, j * n3 : j * n3 + n3] += part
-            if with_energies:
-                cross[i, j * n3 : j * n3 + n3] += from_energy
-                if j < i:
-                    cross[j, i * n3 : i * n3 + n3] += to_energy
-                energies[i, j] += both
+                        if with_energies:
+                            both += k0
+                            for b in range(sizes[there]):
+                                for c in range(3):
+                                    cross[i, j * n3 + 3 * atoms[there, b] + c] += k1 * theirs[3 * b + c]
+                            if j < i:
+                                for a in range(sizes[here]):
+                                    for e in range(3):
+                                        cross[j, i * n3 + 3 * atoms[here, a] + e] += k1 * mine[3 * a + e]
+                    if with_energies:
+                        energies[i, j] += both
+                    for a in range(sizes[here]):
+                        for e in range(3):
+                            row = i * n3 + 3 * atoms[here, a] + e
+                            for b in range(sizes[there]):
+                                at, column = 9 * (n * a + b) + 3 * e, j * n3 + 3 * atoms[there, b]
+                                for c in range(3):
+                                    forces[row, column + c] += part[3 * a + e, 3 * b + c] + blocks[at + c]
 
 
 def covariance_columns(

@@ -68,7 +68,7 @@ def local_fragments(
     bonds: Sequence[int] = (1, 2),
     share: bool = True,
     max_images: int = 12,
-    max_places: int = 6,
+    max_places: int = 12,
 ) -> tuple[Fragment, ...]:
     """For every atom with two or more neighbours, the atoms within 1, 2, ... `bonds` of it.
 
