@@ -20,6 +20,7 @@ from gossamer.reporting.chemistry import spelled
 from gossamer.reporting.html import report
 from gossamer.reporting.reading import limit, relevance_models
 from gossamer.reporting.terms import choice_sentence
+from gossamer.reporting.theme import LIGHT
 
 Record = dict[str, Any]
 HOSTILE = (
@@ -493,8 +494,10 @@ def test_weights_are_drawn_by_kind() -> None:
     assert figure is not None
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["local term", "global term, local pair", "global term, non-local pair"]
-    drawn = [line.get_xydata() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert sorted(y for xy in drawn for _, y in xy) == [0.4, 0.5, 0.9, 1.2, 2.5]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    drawn = {(line.get_markeredgecolor(), line.get_markerfacecolor()): sorted(line.get_ydata()) for line in dots}
+    local, kept, hollow = LIGHT["local"], LIGHT["kept"], LIGHT["surface"]
+    assert drawn == {(local, local): [0.4, 1.2, 2.5], (kept, hollow): [0.9], (kept, kept): [0.5]}
     for term in record["terms"]:
         term["weights"]["weight"] = [1.0] * len(term["weights"]["weight"])
     assert term_figures.weights(record) is None  # nothing was learned
