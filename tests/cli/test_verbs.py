@@ -102,7 +102,7 @@ def test_a_reduction_of_terms_counts_non_local_pairs(pairs: int, inside: int, wo
     record["choice"] = {"name": "both", "valid_force_rmse": {"both": 0.03, "global": 0.04}}
     said = text.reduction_paragraph(record)
     assert words in said
-    assert ("14 pairs of which the global term sees" in said) == (inside == 14)
+    assert ("a global one, which sees 14 pairs." in said) == (inside == 14)
     assert "The reduction began with local terms with a global one" in said
     shown = text.models_table(record)
     assert any("global" in str(column.header) for column in shown.columns)

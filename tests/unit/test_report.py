@@ -390,6 +390,16 @@ def test_why_these_terms(name: str, errors: dict[str, float | None], words: str)
     assert "None" not in choice_sentence(record)
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_the_choice_speaks_of_what_was_tried(tmp_path: Path) -> None:
+    record = RECORDS["reduce terms"]()
+    assert "left of the dashed line" in said(record, tmp_path)
+    del record["choice"]["valid_force_rmse"]["local"]  # a reduction keeps the global term
+    text = said(record, tmp_path)
+    assert "left of the dashed line" not in text
+    assert "local terms alone are tried among the reduced models" in text
+
+
 def kept_of(record: Record, non_local: int, inside: int) -> Record:
     """The record with a chosen model of so many non-local pairs, and `inside` pairs in its global term."""
     record["chosen"] |= {"pairs": FIXED + non_local, "global_pairs": inside}

@@ -85,8 +85,8 @@ def reduction_paragraph(record: Mapping[str, Any]) -> str:
         f"on the validation structures it had to stay within {tolerance:g}% of the best.",
     ]
     if len(record["terms"]) > 1:
-        inside = f"{count_of(chosen['global_pairs'], 'pair')} of which the global term sees"
-        lines.append(f"It is a sum of {made_of(record)}{', ' + inside if chosen['global_pairs'] else ''}.")
+        inside = count_of(chosen["global_pairs"], "pair") if chosen["global_pairs"] else ""
+        lines.append(f"It is a sum of {made_of(record)}{', which sees ' + inside if inside else ''}.")
     lines.append(choice_sentence(record))
     if added:
         lines.append(f"{count_of(added, 'set')} of equivalent pairs came back to keep the molecule's shape determined.")

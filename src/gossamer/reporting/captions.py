@@ -65,6 +65,11 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "local terms alone, the cheapest, are taken where they end left of the dashed line.",
         "Validation force RMSE of the kinds of terms that were tried",
     ),
+    "kinds-sum": (
+        "Each kind of terms was fitted to the same part of the training data and judged on the validation structures; "
+        "local terms alone are tried among the reduced models.",
+        "Validation force RMSE of the kinds of terms that were tried",
+    ),
     "learning": (
         "Every step fits some structures and judges others, drawn anew, so single steps scatter; "
         "the line should have come to rest.",

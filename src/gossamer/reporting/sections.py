@@ -98,7 +98,7 @@ def makeup(record: Record) -> Section:
     if not terms.has_local_terms(record) and not terms.choice_sentence(record):
         return Section("", "", Html(""))
     plots = _grid(
-        _figure("kinds", term_figures.kinds(record)),
+        _figure("kinds" if "local" in terms.tried(record) else "kinds-sum", term_figures.kinds(record)),
         _figure("weights", term_figures.weights(record)),
         _figure("learning", term_figures.learning(record)),
     )
