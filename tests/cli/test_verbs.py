@@ -16,6 +16,7 @@ from gossamer.cli import text
 from gossamer.cli.inputs import Sizes
 from gossamer.cli.main import run
 from gossamer.cli.outputs import console
+from gossamer.reporting.words import digits
 
 
 @pytest.fixture
@@ -85,6 +86,28 @@ def test_convert_units_and_json(gossamer: Command, work: Path) -> None:
     np.testing.assert_allclose(gs.read("x.npz").positions, gs.read("good.npz", index="0:3").positions, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "inside", "words"),
+    [
+        (25, 14, "keeps 5 of 16 non-local pairs and the 20 local ones, which are fixed, 2.8 per atom"),
+        (20, 0, "keeps 0 of 16 non-local pairs and the 20 local ones"),
+    ],
+)
+def test_a_reduction_of_terms_counts_non_local_pairs(pairs: int, inside: int, words: str, reduced: Reduced) -> None:
+    record = json.loads((reduced.folder / "record.json").read_text())
+    for k, pair in enumerate(record["pairs"]):
+        pair["local"] = k < 20
+    record["chosen"] |= {"pairs": pairs, "global_pairs": inside, "pairs_per_atom": pairs / 9}
+    record["terms"].append(record["terms"][0] | {"name": "0 within 1 bond"})
+    record["choice"] = {"name": "both", "valid_force_rmse": {"both": 0.03, "global": 0.04}}
+    said = text.reduction_paragraph(record)
+    assert words in said
+    assert ("a global one, which sees 14 pairs." in said) == (inside == 14)
+    assert "The reduction began with local terms with a global one" in said
+    shown = text.models_table(record)
+    assert any("global" in str(column.header) for column in shown.columns)
+
+
 # train, test, predict ------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +122,17 @@ def test_train_writes_model_record_and_report(gossamer: Command, work: Path) -> 
     assert record["full"]["force_mae"] > 0
     assert "<html" in Path("x.html").read_text()[:200]
     assert gs.load("x.gossamer").n_train == 30
+
+
+def test_train_says_which_terms_and_why(gossamer: Command, work: Path) -> None:
+    found = gossamer("train good.npz --train 25 --valid 10 --symmetry none --quiet --out x.gossamer --report x.html")
+    choice = json.loads(Path("x.json").read_text())["choice"]
+    errors = choice["valid_force_rmse"]
+    assert set(errors) == {"global", "both", "local"}
+    assert len(choice["learning"]) == 30
+    (line,) = [line for line in found.out.splitlines() if line.startswith("Taken: ")]
+    assert all(f"{digits(1000 * error)} " in line for error in errors.values())
+    assert "What the model is made of" in Path("x.html").read_text()
 
 
 def test_train_twice_is_the_same_file(gossamer: Command, work: Path) -> None:

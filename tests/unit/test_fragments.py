@@ -5,9 +5,10 @@ import pytest
 from ase.build import molecule
 
 from gossamer.errors import UsageError
-from gossamer.model.fragments import Fragment, local_fragments
+from gossamer.model.fragments import Fragment, fragment_atoms, local_fragments, reach_of
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
 
 
 def shaken(name, n=30, seed=0):
@@ -51,6 +52,25 @@ def test_places_and_exchanges_keep_the_energy_of_a_sum_of_terms(name):
             after = distances[np.ix_(moved, moved)][np.tril_indices(len(moved), -1)]
             assert sorted(np.round(before, 12)) == sorted(np.round(after, 12))
         assert term.n_pairs == len(moved) * (len(moved) - 1) // 2
+
+
+@pytest.mark.parametrize("name", ["CH4", "CH3CH2OH", "C3H8", "CH3CONH2", "C6H6", "H2O"])
+def test_a_term_tells_its_atoms_and_reach(name):
+    numbers, positions = shaken(name)
+    pairs = PairSet.full(len(numbers))
+    for fragment in local_fragments(positions, numbers):
+        term = fragment.term(pairs, Matern52(2.0))
+        assert np.array_equal(fragment_atoms(term, pairs), fragment.atoms)
+        assert fragment.name == f"{fragment.atoms[0][0]} within {reach_of(term)} bond{'s' * (reach_of(term) > 1)}"
+
+
+def test_atoms_of_other_terms():
+    pairs = PairSet.full(5)
+    two = Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two").term(pairs, Matern52(2.0))
+    assert [set(row) for row in fragment_atoms(two, pairs).tolist()] == [{1, 3}, {0, 4}]
+    assert reach_of(two) is None
+    for slots in ([0, 1, 9], [0, 9, 1], [0, 1], [0, 1, 2, 3]):  # no triangle, another order, no fragment's number
+        assert fragment_atoms(Term(np.array(slots), np.arange(len(slots)), Matern52(2.0)), pairs) is None
 
 
 def test_a_hydrogen_bond_makes_a_fragment():

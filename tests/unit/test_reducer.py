@@ -1,3 +1,6 @@
+import itertools
+import json
+
 import numpy as np
 import pytest
 from cases import METHYL, NUMBERS, random_model, structures
@@ -169,6 +172,35 @@ def test_a_global_term_is_thinned_out_beside_local_ones(of_terms):
     assert alone["pairs"] == len(local)
     sizes = [e["global_pairs"] for e in [record["full"], *record["quantiles"], alone]]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_record_tells_of_the_terms(of_terms):
+    record, model = of_terms.record, of_terms.model
+    terms = record["terms"]
+    json.dumps(record, allow_nan=False)
+    assert [term["name"] for term in terms] == [term.name for term in model.terms]
+    assert sum(term["prior_share"] for term in terms) == pytest.approx(1, abs=1e-5)
+    local = {(p["i"], p["j"]) for p in record["pairs"] if p["local"]}
+    distance = {(p["i"], p["j"]): p["distance"] for p in record["pairs"]}
+    seen = set()
+    for row, term in zip(terms, model.terms, strict=True):
+        columns = row["weights"]
+        assert {len(column) for column in columns.values()} == {len(columns["weight"])}
+        assert sum(columns["pairs"]) == row["pairs"] == term.n_pairs
+        assert columns["weight"] == sorted(columns["weight"], reverse=True)
+        mean = sum(w * n for w, n in zip(columns["weight"], columns["pairs"], strict=True)) / term.n_pairs
+        assert mean == pytest.approx(term.weights.mean(), rel=1e-5)
+        for atoms in row["atoms"] or ():
+            assert row["n_atoms"] == len(atoms) == len(set(atoms))
+            assert row["name"].split()[0] == str(row["atoms"][0][0])
+            inside = [tuple(sorted(pair, reverse=True)) for pair in itertools.combinations(atoms, 2)]
+            assert columns["local"] == [True] * len(columns["pairs"])
+            seen |= set(inside)
+            if row["places"] == 1:
+                assert min(columns["shortest"]) == pytest.approx(min(distance[p] for p in inside), abs=2e-3)
+                assert max(columns["longest"]) == pytest.approx(max(distance[p] for p in inside), abs=2e-3)
+    assert seen == local
+    assert {e["local_pairs"] for e in entries(record)} == {len(local)}
 
 
 def test_local_terms_alone_cannot_be_reduced(ethanol_file):

@@ -14,8 +14,13 @@ import numpy as np
 import pytest
 
 from gossamer.errors import OutputError, UsageError
-from gossamer.reporting import figures
+from gossamer.reporting import figures, term_figures
+from gossamer.reporting.captions import CAPTIONS
+from gossamer.reporting.chemistry import spelled
 from gossamer.reporting.html import report
+from gossamer.reporting.reading import limit, relevance_models
+from gossamer.reporting.terms import choice_sentence
+from gossamer.reporting.theme import LIGHT
 
 Record = dict[str, Any]
 HOSTILE = (
@@ -123,10 +128,62 @@ def train_record() -> Record:
     }  # fmt: skip
 
 
-RECORDS: dict[str, Callable[[], Record]] = {"reduce": lambda: reduce_record(*ethanol()), "train": train_record}
+FRAGMENTS = ([0, 1, 3, 4, 5], [2, 1, 8])  # of ethanol: CH3 and OH with the carbon beside them
+FIXED = 13  # pairs inside them
+
+
+def term_row(atoms: list[int], share: float, weights: list[float]) -> Record:
+    """A local term, within one bond of its first atom, or, over all nine atoms, the global one."""
+    whole, count = len(atoms) == 9, len(atoms) * (len(atoms) - 1) // 2
+    n = len(weights)
+    return {
+        "name": "global" if whole else f"{atoms[0]} within 1 bond", "reach": None if whole else 1,
+        "n_atoms": len(atoms), "atoms": None if whole else [atoms], "pairs": count, "places": 1, "permutations": 6,
+        "length": 2.0, "amplitude": 3.0, "prior_share": share,
+        "weights": {
+            "weight": weights, "local": [k == 0 or not whole for k in range(n)], "pairs": [count // n] * n,
+            "distance": [1.5 + k for k in range(n)], "shortest": [1.4] * n, "longest": [2.0 + k for k in range(n)],
+        },
+    }  # fmt: skip
+
+
+def of_terms(record: Record) -> Record:
+    """The record of ethanol as that of a sum of two local terms and a global one."""
+    terms = [term_row(FRAGMENTS[0], 0.6, [2.5, 0.4]), term_row(FRAGMENTS[1], 0.3, [1.2])]
+    errors = {"global": 0.071, "both": 0.034, "local": 0.039}
+    record |= {
+        "terms": [*terms, term_row(list(range(9)), 0.1, [0.9, 0.5])],
+        "choice": {
+            "name": "both", "valid_force_rmse": errors, "n_train": 111, "worth": 0.01,
+            "learning": [0.06 - 0.001 * k for k in range(20)],
+        },
+    }  # fmt: skip
+    record["full"] |= {"local_pairs": FIXED, "length": None}
+    if record["kind"] == "train":
+        return record
+    for pair in record["pairs"]:
+        pair["local"] = any({pair["i"], pair["j"]} <= set(atoms) for atoms in FRAGMENTS)
+        pair["kept"] = pair["kept"] or pair["local"]
+    alone = dict(record["refined"][0], label="local terms", quantile=100, pairs=1)
+    record["refined"].append(alone | {"force_rmse": 0.06, "valid_force_rmse": 0.06})
+    for group in ("full", "quantiles", "refined", "chosen", "random", "shortest"):
+        for model in [record[group]] if group in ("full", "chosen") else record[group]:
+            model["global_pairs"] = 0 if model["label"] == "local terms" else model["pairs"]
+            model["pairs"] = FIXED + round((36 - FIXED) * model["global_pairs"] / 36)
+    record["chosen"]["pairs"] = sum(pair["kept"] for pair in record["pairs"])
+    return record
+
+
+RECORDS: dict[str, Callable[[], Record]] = {
+    "reduce": lambda: reduce_record(*ethanol()),
+    "train": train_record,
+    "reduce terms": lambda: of_terms(reduce_record(*ethanol())),
+    "train terms": lambda: of_terms(train_record()),
+}
 OPTIONAL = (
     "version", "created", "command", "machine", "data", "settings", "symmetry", "quantiles", "refined", "random",
-    "shortest", "pairs", "parity", "per_atom", "geometry", "rank", "seconds", "length_search", "history",
+    "shortest", "pairs", "parity", "per_atom", "geometry", "rank", "seconds", "length_search", "history", "terms",
+    "choice",
 )  # fmt: skip
 
 
@@ -269,9 +326,223 @@ def test_headline_does_not_claim_what_is_not_so(tmp_path: Path) -> None:
     assert "All 36 pairs are needed" in page_of(record, tmp_path)
 
 
-def test_limit_is_that_of_the_best_model_by_validation() -> None:
-    from gossamer.reporting.reading import limit
+# Sums of terms ----------------------------------------------------------------------------------------------------
 
+
+def said(record: Record, folder: Path) -> str:
+    """The text of the record's page, its white space single."""
+    return " ".join("".join(Page(page_of(record, folder)).text).split())
+
+
+@pytest.mark.parametrize("kind", ["train terms", "reduce terms"])
+def test_terms_and_choice_are_told(pages: dict[str, str], kind: str) -> None:
+    text = "".join(Page(pages[kind]).text)
+    assert "What the model is made of" in text
+    assert "A sum of 2 local terms and a global one." in text
+    assert "34.0 meV/Å against 39.0 for local terms alone and 71.0 for one global term" in text
+    assert "fitted to 111 training structures" in text
+    rows = re.findall(r'<tr><th scope="row">(.*?)</tr>', pages[kind])
+    cells = [re.sub("<[^>]*>", "|", row).replace("||", "|") for row in rows]
+    assert "CH|3|–C within 1 bond|C0|5|10|1|6|2.00|60.0|" in cells
+    assert "HO–C within 1 bond|O2|3|3|1|6|2.00|30.0|" in cells
+    assert "the whole molecule|–|9|36|1|6|2.00|10.0|" in cells
+    for name in ("kinds", "weights", "learning"):
+        assert CAPTIONS[name][1] in pages[kind]
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("gone", ["prior_share", "weights", "atoms", "reach", "n_atoms"])
+def test_terms_of_older_records(gone: str, tmp_path: Path) -> None:
+    record = RECORDS["reduce terms"]()
+    for term in record["terms"]:
+        del term[gone]
+    for group in ("full", "chosen"):
+        del record[group]["global_pairs"]
+    assert "What the model is made of" in said(record, tmp_path)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_one_global_term_needs_no_such_section(tmp_path: Path) -> None:
+    record = RECORDS["reduce"]()
+    record |= {"terms": [term_row(list(range(9)), 1.0, [1.0])], "choice": {"name": "global", "valid_force_rmse": {}}}
+    for pair in record["pairs"]:
+        pair["local"] = False
+    text = said(record, tmp_path)
+    assert "What the model is made of" not in text
+    assert "local, fixed" not in text
+    assert "14 of 36 pairs keep the accuracy" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "errors", "words"),
+    [
+        ("both", {"global": 0.07, "both": 0.04, "local": 0.05}, "for the lowest validation force RMSE: 40.0 meV/Å"),
+        ("local", {"both": 0.04, "local": 0.0403}, "the cheapest, which come within 1 % of the lowest .*: 40.3 meV/Å"),
+        ("local", {"both": 0.05, "local": 0.04, "global": None}, "for the lowest .* against 50.0 for local terms with"),
+        ("global", {"both": 0.05, "global": 0.03}, "Taken: one global term, for the lowest"),
+        ("both", {}, "^$"),
+        ("given", {"both": 0.05, "global": 0.03}, "^$"),
+    ],
+)
+def test_why_these_terms(name: str, errors: dict[str, float | None], words: str) -> None:
+    record = {"kind": "train", "choice": {"name": name, "valid_force_rmse": errors, "worth": 0.01}}
+    assert re.search(words, choice_sentence(record))
+    assert "None" not in choice_sentence(record)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_choice_speaks_of_what_was_tried(tmp_path: Path) -> None:
+    record = RECORDS["reduce terms"]()
+    assert "left of the dashed line" in said(record, tmp_path)
+    del record["choice"]["valid_force_rmse"]["local"]  # a reduction keeps the global term
+    text = said(record, tmp_path)
+    assert "left of the dashed line" not in text
+    assert "local terms alone are tried among the reduced models" in text
+
+
+def kept_of(record: Record, non_local: int, inside: int) -> Record:
+    """The record with a chosen model of so many non-local pairs, and `inside` pairs in its global term."""
+    record["chosen"] |= {"pairs": FIXED + non_local, "global_pairs": inside}
+    return record
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(
+    ("non_local", "inside", "worse", "words"),
+    [
+        (7, 14, 1.0, "7 of 23 non-local pairs keep the accuracy beside 13 local ones, which are fixed: force RMSE"),
+        (7, 14, 1.5, "7 of 23 non-local pairs beside 13 local ones, which are fixed: force RMSE"),
+        (0, 0, 1.0, "None of the 23 non-local pairs is needed beside 13 local ones"),
+        (0, 5, 1.0, "None of the 23 non-local pairs is needed beside 13 local ones"),
+        (0, 0, 1.5, "None of the 23 non-local pairs is kept beside 13 local ones"),
+        (23, 36, 1.0, "All 23 non-local pairs are needed beside 13 local ones, which are fixed: force RMSE"),
+        (
+            23,
+            30,
+            1.0,
+            "All 23 non-local pairs are needed beside 13 local ones, which are fixed, though the global term",
+        ),
+    ],
+)
+def test_headline_counts_non_local_pairs(non_local: int, inside: int, worse: float, words: str, tmp_path: Path) -> None:
+    record = kept_of(RECORDS["reduce terms"](), non_local, inside)
+    record["chosen"]["force_rmse"] *= worse
+    headline = re.search("<h1>(.*?)</h1>", page_of(record, tmp_path))
+    assert headline is not None
+    assert re.sub("<[^>]*>", "", headline[1]).startswith(words)
+    text = said(record, tmp_path)
+    assert f"Non-local pairs kept{non_local} of 23" in text
+    assert "Local pairs, fixed13" in text
+    assert "All 36 pairs are needed" not in text
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_headline_where_every_pair_is_local(tmp_path: Path) -> None:
+    record = RECORDS["reduce terms"]()
+    for pair in record["pairs"]:
+        pair.update(local=True, kept=True)
+    for inside, words in ((0, "is not needed"), (5, "keeps 5 of its 36"), (36, "needs every one")):
+        record["chosen"] |= {"pairs": 36, "global_pairs": inside}
+        record["full"] |= {"pairs": 36, "global_pairs": 36}
+        text = said(record, tmp_path)
+        assert f"All 36 pairs are local, and the global term {words}: force RMSE" in text
+        assert f"Pairs in the global term{inside} of 36" in text
+
+
+def test_local_terms_alone_stand_at_zero() -> None:
+    record = RECORDS["reduce terms"]()
+    alone = record["refined"][-1]
+    record["chosen"] = dict(alone, label="chosen")
+    assert relevance_models(record)[0]["global_pairs"] == 0
+    figure = figures.accuracy(record)
+    assert figure is not None
+    (axes,) = figure.axes
+    assert axes.get_xlim()[0] < 0
+    assert axes.get_xlabel() == "atom pairs in the global term"
+    assert "local terms alone: 60.0" in [text.get_text() for text in axes.texts]
+    curve = next(line for line in axes.lines if line.get_label() == "most relevant")
+    assert curve.get_xydata()[0].tolist() == [0, pytest.approx(60.0)]
+
+
+def test_models_that_differ_in_the_global_term_alone_are_told_apart() -> None:
+    record = RECORDS["reduce terms"]()
+    record["quantiles"][-1] |= {"pairs": FIXED, "global_pairs": 4}
+    sizes = [model["global_pairs"] for model in relevance_models(record)]
+    assert sizes[:2] == [0, 4]
+    assert sizes == sorted(set(sizes))
+
+
+def test_limit_counts_local_terms_alone() -> None:
+    record = RECORDS["reduce terms"]()
+    record["refined"][-1] |= {"valid_force_rmse": 1e-3, "force_rmse": 2e-3}
+    assert limit(record, "valid_force_rmse") == pytest.approx(1.02e-3)
+    assert limit(record, "force_rmse") == pytest.approx(2.04e-3)
+    record["refined"][-1]["quantile"] = None  # a refined model proper does not move the limit
+    assert limit(record, "valid_force_rmse") > 0.03
+
+
+def test_web_tells_local_pairs_apart(pages: dict[str, str]) -> None:
+    page = Page(pages["reduce terms"])
+    others = sum(pair["kept"] and not pair["local"] for pair in RECORDS["reduce terms"]()["pairs"])
+    assert others > 0
+    ranges = [value for tag, name, value in page.attributes if (tag, name) == ("input", "max")]
+    assert ranges == [str(others)]
+    assert 'name="local"' in pages["reduce terms"]
+    assert 'name="local"' not in pages["reduce"]
+    flat = re.search(r'<div class="flat">(.*?)</div>', pages["reduce terms"], re.DOTALL)
+    assert flat is not None
+    assert "13 local pairs, fixed" in flat[1]
+    assert f"{others} non-local pairs kept" in flat[1]
+    lines = re.findall(r'<path d="([^"]*)"[^>]*style="[^"]*stroke: var\(--(local|heat-\d)', flat[1])
+    assert sum(path.count("M") for path, role in lines if role == "local") == FIXED
+    assert sum(path.count("M") for path, role in lines if role != "local") == others
+
+
+def test_weights_are_drawn_by_kind() -> None:
+    record = RECORDS["train terms"]()
+    figure = term_figures.weights(record)
+    assert figure is not None
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["local term", "global term, local pair", "global term, non-local pair"]
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    drawn = {(line.get_markeredgecolor(), line.get_markerfacecolor()): sorted(line.get_ydata()) for line in dots}
+    local, kept, hollow = LIGHT["local"], LIGHT["kept"], LIGHT["surface"]
+    assert drawn == {(local, local): [0.4, 1.2, 2.5], (kept, hollow): [0.9], (kept, kept): [0.5]}
+    for term in record["terms"]:
+        term["weights"]["weight"] = [1.0] * len(term["weights"]["weight"])
+    assert term_figures.weights(record) is None  # nothing was learned
+
+
+def test_the_search_for_a_length_is_not_shown_for_a_sum(pages: dict[str, str]) -> None:
+    assert CAPTIONS["lengths"][1] in pages["train"]
+    assert CAPTIONS["lengths"][1] not in pages["train terms"]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "bonds", "text"),
+    [
+        ("CHHHC", "01 02 03 04", "CH3–C"),
+        ("OHC", "01 02", "HO–C"),
+        ("NHHC", "01 02 03", "H2N–C"),
+        ("CCON", "01 02 03", "C–C(O)–N"),
+        ("CHCCN", "01 02 03 04", "C–CH(C)–N"),
+        ("CHHCHHHOH", "01 02 03 34 35 36 07 78", "CH3–CH2–OH"),
+        ("NHCC", "01 02 03", "C–NH–C"),
+        ("CHHHH", "01 02 03 04", "CH4"),
+        ("CCC", "01 02 12", "C–C–C"),  # a ring is cut open
+        ("HNO", "01", "H–N ··· O"),
+        ("OCH", "01", "O–C ··· H"),
+    ],
+)
+def test_fragments_in_chemistry(symbols: str, bonds: str, text: str) -> None:
+    pairs = [(int(bond[0]), int(bond[1])) for bond in bonds.split()]
+    assert spelled(range(len(symbols)), list(symbols), pairs) == text
+    shift = [(j + 3, i + 3) for i, j in pairs]  # the same in the midst of a molecule, its bonds written backwards
+    around = [*shift, (0, 3), (3 + len(symbols) - 1, 1)]
+    assert spelled([k + 3 for k in range(len(symbols))], ["Cl", "F", "S", *symbols], around) == text
+
+
+def test_limit_is_that_of_the_best_model_by_validation() -> None:
     record = RECORDS["reduce"]()
     best = min([*record["quantiles"], record["full"]], key=lambda model: model["valid_force_rmse"])
     assert limit(record, "force_rmse") == pytest.approx(1.02 * best["force_rmse"], rel=1e-12)
@@ -311,9 +582,17 @@ def test_optional_parts_may_be_missing_or_null(missing: str, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("missing", OPTIONAL)
+def test_parts_of_a_sum_of_terms_may_be_missing(missing: str, tmp_path: Path) -> None:
+    for kind in ("reduce terms", "train terms"):
+        Page(page_of(RECORDS[kind]() | {missing: None}, tmp_path))
+
+
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize("kind", RECORDS)
 def test_only_the_main_numbers_are_needed(kind: str, tmp_path: Path) -> None:
     numbers = {"pairs": 36, "force_mae": 0.03, "force_rmse": 0.04}
+    kind = RECORDS[kind]()["kind"]
     Page(page_of({"kind": kind, "full": numbers, "chosen": numbers | {"pairs": 20}}, tmp_path))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gossamer.reporting.reading import fixed_pairs
+from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
 
 if TYPE_CHECKING:
@@ -44,24 +46,27 @@ def errors_table(errors: Mapping[str, float | None], over: str) -> "Table":
 
 def models_table(record: Mapping[str, Any]) -> "Table":
     """Every model of a reduction: pairs, errors, seconds; an arrow marks the chosen one."""
+    inside = ["in global\nterm"] if fixed_pairs(record) else []
     units = [f"{kind}\n{unit}" for unit in ("meV/Å", "kcal/\nmol/Å") for kind in ("MAE", "RMSE")]
     table = _table(
-        f"Force errors on {tested_on(record)}; ← is the chosen model", "model", "pairs", "< 5 Å", "≥ 5 Å", *units, "s"
-    )
+        f"Force errors on {tested_on(record)}; ← is the chosen model",
+        "model", "pairs", *inside, "< 5 Å", "≥ 5 Å", *units, "s",
+    )  # fmt: skip
     chosen = record["chosen"]["from"]
     groups = [[record["full"], *record["quantiles"]], record["refined"], record["random"], record["shortest"]]
     for group in groups:
         for row in group:
             mine = row["label"] == chosen
             label = f"{row['label']} ←" if mine else row["label"]
-            table.add_row(label, *_cells(row), style="bold" if mine else None)
+            table.add_row(label, *_cells(row, bool(inside)), style="bold" if mine else None)
         if group:
             table.add_section()
     return table
 
 
-def _cells(row: Mapping[str, Any]) -> Sequence[str]:
-    counts = [f"{row[key]:,}" for key in ("pairs", "pairs_below_5A", "pairs_above_5A")]
+def _cells(row: Mapping[str, Any], inside: bool) -> Sequence[str]:
+    keys = ("pairs", "global_pairs", "pairs_below_5A", "pairs_above_5A")
+    counts = [f"{row[key]:,}" for key in keys if inside or key != "global_pairs"]
     errors = (row["force_mae"], row["force_rmse"])
     return [*counts, *(f"{MEV * e:.1f}" for e in errors), *(f"{KCAL * e:.3f}" for e in errors), f"{row['seconds']:.1f}"]
 
@@ -70,9 +75,9 @@ def reduction_paragraph(record: Mapping[str, Any]) -> str:
     """What the chosen model kept, and what that did to its errors."""
     full, chosen, added = record["full"], record["chosen"], record["rank"]["added_orbits"]
     change = chosen["force_rmse"] / full["force_rmse"] - 1
-    share, tolerance = chosen["pairs"] / full["pairs"], 100 * record["settings"]["tolerance"]
+    tolerance = 100 * record["settings"]["tolerance"]
     lines = [
-        f"The chosen model keeps {chosen['pairs']:,} of {full['pairs']:,} pairs ({share:.0%}),",
+        f"The chosen model keeps {_kept(record)},",
         f"{chosen['pairs_per_atom']:.1f} per atom: {chosen['pairs_below_5A']:,} below 5 Å and",
         f"{chosen['pairs_above_5A']:,} above, the longest {chosen['longest_A']:.1f} Å.",
         f"Its force RMSE is {MEV * chosen['force_rmse']:.1f} meV/Å on {tested_on(record)},",
@@ -80,10 +85,22 @@ def reduction_paragraph(record: Mapping[str, Any]) -> str:
         f"on the validation structures it had to stay within {tolerance:g}% of the best.",
     ]
     if len(record["terms"]) > 1:
-        lines.append(f"It is a sum of {made_of(record)}; {chosen['global_pairs']:,} pairs are in the global term.")
+        inside = count_of(chosen["global_pairs"], "pair") if chosen["global_pairs"] else ""
+        lines.append(f"It is a sum of {made_of(record)}{', which sees ' + inside if inside else ''}.")
+    lines.append(choice_sentence(record))
     if added:
         lines.append(f"{count_of(added, 'set')} of equivalent pairs came back to keep the molecule's shape determined.")
-    return " ".join(lines)
+    return " ".join(line for line in lines if line)
+
+
+def _kept(record: Mapping[str, Any]) -> str:
+    """ "331 of 861 pairs (38%)"; beside local terms those that only the global term sees, and how many are fixed."""
+    full, chosen, fixed = record["full"]["pairs"], record["chosen"]["pairs"], fixed_pairs(record)
+    if not fixed:
+        return f"{chosen:,} of {full:,} pairs ({chosen / full:.0%})"
+    if full == fixed:
+        return f"all {full:,} pairs, which are local"
+    return f"{chosen - fixed:,} of {full - fixed:,} non-local pairs and the {fixed:,} local ones, which are fixed"
 
 
 def tested_on(record: Mapping[str, Any]) -> str:
@@ -98,14 +115,6 @@ def how_it_was_solved(row: Mapping[str, Any]) -> str:
     if row["iterations"] <= 1:
         return str(row["status"])
     return f"{row['status']} ({row['iterations']} iterations, residual {digits(MEV * row['residual'])} meV/Å)"
-
-
-def made_of(record: Mapping[str, Any]) -> str:
-    """ "one global term of length 20 /Å", "35 local terms and a global one"."""
-    local = sum(term["name"] != "global" for term in record["terms"])
-    if not local:
-        return f"one global term of length {record['terms'][0]['length']:g} /Å"
-    return count_of(local, "local term") + (" and a global one" if local < len(record["terms"]) else "")
 
 
 def inspection(found: "Inspection") -> list[str]:

@@ -116,15 +116,17 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
 
 def _show(result: dict[str, Any], files: dict[str, Path]) -> None:
     from gossamer.cli import text
+    from gossamer.reporting.terms import choice_sentence, made_of
     from gossamer.reporting.words import count_of
 
     row, out = result["full"], console()
     out.print(text.errors_table(row, text.tested_on(result)))
     size = f"{count_of(row['pairs'], 'pair')}, {count_of(result['symmetry']['order'], 'permutation')}"
-    found = f"{text.made_of(result)}, noise {result['settings']['noise']:.3g}"
+    found = f"{made_of(result)}, noise {result['settings']['noise']:.3g}"
     lines = [
         f"{size}, {found}, {result['seconds']:.1f} s",
+        choice_sentence(result),
         text.how_it_was_solved(row),
         *(f"{'model' if what == 'out' else what}: {path}" for what, path in files.items()),
     ]
-    out.print("\n".join(lines), markup=False)
+    out.print("\n".join(line for line in lines if line), markup=False)

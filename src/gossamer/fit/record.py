@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 
 from gossamer.data.dataset import Dataset
+from gossamer.fit.learning import mean_variance
 from gossamer.fit.resources import machine
+from gossamer.fit.selection import WORTH
 from gossamer.fit.solvers import Solution
 from gossamer.fit.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.fragments import fragment_atoms, reach_of
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import Symmetry
+from gossamer.model.terms import Term
 from gossamer.version import __version__
 
 FORMAT = "gossamer-record-1"
 LOCAL = 5.0  # Angstrom; pairs below count as local (Kabylda et al. 2023)
 PARITY_COMPONENTS = 4000
+VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
+GLOBAL = "global"  # name of the term that sees the whole molecule
 
 
 def header(kind: str, command: str) -> dict[str, Any]:
@@ -132,29 +138,77 @@ def describe_geometry(train: Dataset) -> dict[str, Any]:
     }
 
 
-def describe_terms(model: ForceField) -> list[dict[str, Any]]:
-    """A row per term: what it looks at, where, and with which kernel."""
-    return [
-        {
-            "name": term.name,
-            "pairs": term.n_pairs,
-            "places": term.n_places,
-            "permutations": len(term.perms),
-            "length": term.kernel.length,
-            "amplitude": term.amplitude,
-        }
-        for term in model.terms
-    ]
+def seen_locally(model: ForceField) -> np.ndarray:
+    """Mask (P,) of the model's pairs that a term other than the global one sees."""
+    seen = np.zeros(len(model.pairs), dtype=bool)
+    for term in model.terms:
+        if term.name != GLOBAL:
+            seen[term.places] = True
+    return seen
+
+
+def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarray) -> list[dict[str, Any]]:
+    """A row per term: what it looks at, where, with which kernel, and what was learned.
+
+    positions (n, N, 3): structures on which the prior variance is taken; distances (P,): mean distance of the model's
+    pairs."""
+    variances = [mean_variance((term,), model.pairs, positions[:VARIANCE_STRUCTURES]) for term in model.terms]
+    local = seen_locally(model)
+    rows = []
+    for term, variance in zip(model.terms, variances, strict=True):
+        atoms = None if term.name == GLOBAL else fragment_atoms(term, model.pairs)
+        rows.append(
+            {
+                "name": term.name,
+                "reach": reach_of(term),
+                "n_atoms": len(np.unique(model.pairs.pairs[term.places[0]])),
+                "atoms": None if atoms is None else atoms.tolist(),
+                "pairs": term.n_pairs,
+                "places": term.n_places,
+                "permutations": len(term.perms),
+                "length": term.kernel.length,
+                "amplitude": term.amplitude,
+                "prior_share": _rounded(variance / sum(variances)),
+                "weights": describe_weights(term, distances, local),
+            }
+        )
+    return rows
+
+
+def describe_weights(term: Term, distances: np.ndarray, local: np.ndarray) -> dict[str, list[Any]]:
+    """The term's pairs by falling weight, one entry for all pairs of one weight (columns of equal length): how many
+    they are, their mean, shortest and longest distance (Angstrom), and whether local terms see them."""
+    seen, distance = local[term.places].all(axis=0), distances[term.places]
+    keys = sorted({(w, s) for w, s in zip(term.weights.tolist(), seen.tolist(), strict=True)}, reverse=True)
+    parts = [distance[:, (term.weights == weight) & (seen == inside)] for weight, inside in keys]
+    return {
+        "weight": [_rounded(weight) for weight, _ in keys],
+        "local": [inside for _, inside in keys],
+        "pairs": [part.shape[1] for part in parts],
+        "distance": [round(float(part.mean()), 3) for part in parts],
+        "shortest": [round(float(part.min()), 3) for part in parts],
+        "longest": [round(float(part.max()), 3) for part in parts],
+    }
 
 
 def describe_choice(fit: Fit) -> dict[str, Any]:
-    """Which terms were chosen, and the validation force RMSE (eV/Angstrom) of each kind on a part of the data."""
-    learned = fit.choice.learned
+    """Which terms were chosen, the validation force RMSE (eV/Angstrom) of each kind when fitted to `n_train` structures
+    (None: it could not be solved), and the held-out force RMSE at every step of learning."""
+    choice = fit.choice
+    history = () if choice.learned is None else choice.learned.history
+    tried = {t.n_train for t in choice.trials} if choice.errors else set()
     return {
-        "name": fit.choice.name,
-        "valid_force_rmse": fit.choice.errors,
-        "learning": [] if learned is None else list(learned.history),
+        "name": choice.name,
+        "valid_force_rmse": {name: e if np.isfinite(e) else None for name, e in choice.errors.items()},
+        "n_train": max(tried, default=None),
+        "worth": WORTH,
+        "learning": [_rounded(error) for error in history],
     }
+
+
+def _rounded(value: float) -> float:
+    """To six digits, which is what pictures need."""
+    return float(f"{value:.6g}")
 
 
 def settings_of(fit: Fit) -> dict[str, Any]:
@@ -183,13 +237,14 @@ def train_record(
     shown = next(d for n, d in parts.items() if n in errors and d is not None)
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
-        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds, length=settings_of(fit)["length"]
-    )
+        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds,
+        length=settings_of(fit)["length"], local_pairs=int(seen_locally(fit.model).sum()),
+    )  # fmt: skip
     return header("train", command) | {
         "data": describe_data(train, valid, test),
         "settings": settings_of(fit),
         "symmetry": describe_symmetry(fit.symmetry),
-        "terms": describe_terms(fit.model),
+        "terms": describe_terms(fit.model, train.positions, distances),
         "choice": describe_choice(fit),
         "full": row,
         "length_search": [asdict(t) for t in fit.trials if t.terms == "global"],

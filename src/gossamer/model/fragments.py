@@ -1,6 +1,7 @@
 """Which atoms a term looks at: fragments of the molecule, the places where one is found again, and how its atoms may be
 exchanged.  docs/decisions/0007-local-terms.md says why these and what each is worth."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,6 +60,32 @@ class Fragment:
             i, j = self.atoms[place][self.inner.pairs[slot]]
             raise UsageError(f"pairs: fragment {self.name!r} needs pair ({i}, {j}), which is not in the list; add it.")
         return Term(places, np.unique(self.inner.permuted(self.perms), axis=0), kernel, name=self.name, **kwargs)
+
+
+def fragment_atoms(term: Term, pairs: PairSet) -> np.ndarray | None:
+    """The atoms (L, n) of a term that `Fragment.term` made, as they stood in the fragment; None for another term."""
+    n = round((1 + (1 + 8 * term.n_pairs) ** 0.5) / 2)
+    inner = PairSet.full(n).pairs
+    ends = pairs.pairs[term.places]
+    if len(inner) != term.n_pairs:
+        return None
+    if n == 2:
+        return ends[:, 0]
+    common = [set(place[0].tolist()) & set(place[1].tolist()) for place in ends]
+    if any(len(shared) != 1 for shared in common):
+        return None
+    first = np.array([shared.pop() for shared in common])
+    spokes = ends[:, np.flatnonzero(inner[:, 1] == 0)]  # the pairs (first, k), k = 1, 2, ...
+    atoms = np.column_stack([first, np.where(spokes[..., 0] == first[:, None], spokes[..., 1], spokes[..., 0])])
+    if any(len(set(row)) < n for row in atoms.tolist()) or np.any(pairs.index(atoms[:, inner]) != term.places):
+        return None
+    return atoms
+
+
+def reach_of(term: Term) -> int | None:
+    """Within how many bonds of its first atom a term of `local_fragments` looks; None for another term."""
+    found = re.fullmatch(r"\d+ within (\d+) bonds?", term.name)
+    return None if found is None else int(found[1])
 
 
 def local_fragments(

@@ -22,7 +22,7 @@ from gossamer.reduction.relevance import masking_scores
 QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BASELINES = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
-GLOBAL = "global"  # name of the term that is thinned out
+GLOBAL = rec.GLOBAL  # the term that is thinned out
 REFINEMENTS = 4  # bisection steps between two quantiles
 
 
@@ -207,9 +207,7 @@ def _bench(
     part = replace(fit.model, terms=(fit.model.terms[at],), coefficients=(fit.model.coefficients[at],))
     key = key_of("scores", fit.solution.coefficients, fit.model.terms, drawn, orbits)
     found = run.arrays_once(key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=progress)})
-    fixed = np.zeros(len(pairs), dtype=bool)
-    for term in fit.model.terms[:at] + fit.model.terms[at + 1 :]:
-        fixed[term.places] = True
+    fixed = rec.seen_locally(fit.model)
     distances = rec.mean_distances(train.positions, pairs)
     rank = pairs.jacobian_rank(train.positions[:3])
     return _Bench(train, valid, test, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, run)
@@ -244,8 +242,9 @@ def _candidate(
     errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
         label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
-        orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows), length=bench.settings.length,
-    **extra, )  # fmt: skip
+        orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),
+        local_pairs=int(bench.fixed.sum()), length=bench.settings.length, **extra,
+    )  # fmt: skip
     return Candidate(label, rows, model, errors, entry)
 
 
@@ -372,7 +371,7 @@ def _record(
         "data": rec.describe_data(train, valid, test),
         "settings": rec.settings_of(fit),
         "symmetry": rec.describe_symmetry(fit.symmetry),
-        "terms": rec.describe_terms(chosen.model),
+        "terms": rec.describe_terms(chosen.model, train.positions, bench.distances[kept]),
         "choice": rec.describe_choice(fit),
         "full": full.entry,
         "quantiles": [c.entry for c in cuts],

@@ -27,6 +27,11 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "Look for strong threads between atoms that are not bonded; dropped pairs are not drawn.",
         "The molecule with its kept pairs as threads",
     ),
+    "web-terms": (
+        "Threads in the colours of the scale are pairs that only the global term sees: look for those that span the "
+        "molecule. The thin green ones are the local pairs, which every model keeps; dropped pairs are not drawn.",
+        "The molecule with its pairs as threads, the local ones apart from the kept non-local ones",
+    ),
     "molecule": (
         "Click an atom for its force error; colour the atoms by error to see where the model is weakest.",
         "The molecule, balls and sticks",
@@ -41,9 +46,34 @@ CAPTIONS: dict[str, tuple[str, str]] = {
         "where distance alone would have misled.",
         "Relevance score of each pair against its mean distance, kept and dropped",
     ),
+    "relevance-terms": (
+        "Each dot is a pair, by its relevance in the global term; green pairs stay in any case, since local terms see "
+        "them. Look for blue dots far to the right, the non-local pairs that were kept.",
+        "Relevance score of each pair against its mean distance: local, kept and dropped",
+    ),
     "distances": (
         "How much of each distance range survives: look for how far out pairs are still kept.",
         "Histogram of all and of kept pairs by distance",
+    ),
+    "weights": (
+        "Learning begins with every weight at one: pairs above the dashed line count more in their term than they did, "
+        "pairs below it less. Pairs on a line share a weight.",
+        "Learned weight of the pairs against their mean distance, local and global terms apart",
+    ),
+    "kinds": (
+        "Each kind of terms was fitted to the same part of the training data and judged on the validation structures; "
+        "local terms alone, the cheapest, are taken where they end left of the dashed line.",
+        "Validation force RMSE of the kinds of terms that were tried",
+    ),
+    "kinds-sum": (
+        "Each kind of terms was fitted to the same part of the training data and judged on the validation structures; "
+        "local terms alone are tried among the reduced models.",
+        "Validation force RMSE of the kinds of terms that were tried",
+    ),
+    "learning": (
+        "Every step fits some structures and judges others, drawn anew, so single steps scatter; "
+        "the line should have come to rest.",
+        "Force RMSE on held-out structures against the step of learning",
     ),
     "forces-full": (
         "Predicted against reference forces, stronger colour where there are more; all should lie on the line.",

@@ -2,24 +2,35 @@
 Figure, or None when the record has not what the picture needs.  Forces are shown in meV/A."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from gossamer.errors import UsageError
 from gossamer.files import atomic_path
 from gossamer.reporting import molecule
+from gossamer.reporting.drawing import (
+    PANEL,
+    PLAIN,
+    SQUARE,
+    distance_axis,
+    dots,
+    error_range,
+    handle,
+    logarithmic,
+    note,
+    panel,
+    ring,
+)
 from gossamer.reporting.reading import (
-    LOCAL,
+    FAR,
     Record,
     atom_errors,
+    fixed_pairs,
     get,
     is_number,
     limit,
@@ -27,27 +38,16 @@ from gossamer.reporting.reading import (
     parity_values,
     points,
     relevance_models,
+    size_key,
     stated_rmse,
 )
 from gossamer.reporting.theme import LIGHT, atom_colour, heat, style
-from gossamer.reporting.words import MEV, digits
+from gossamer.reporting.words import MEV, count_of, digits
 
-PANEL = (5.0, 3.5)  # inches: two of them side by side
-SQUARE = (3.6, 3.6)  # three of them
-
-_PLAIN = FuncFormatter(lambda value, _: f"{value:,.10g}")
 _SELECTIONS = (  # key in the record, name, colour, line, marker
     ("random", "random", LIGHT["random"], (0, (4, 2)), "s"),
     ("shortest", "shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"),
 )
-
-
-@contextmanager
-def panel(size: tuple[float, float] = PANEL) -> Iterator[tuple[Figure, Axes]]:
-    """A figure with one plot, `size` in inches, to be drawn in our style."""
-    with style():
-        figure = Figure(size, layout="constrained")
-        yield figure, figure.add_subplot()
 
 
 def accuracy(record: Record, key: str = "force_rmse", title: str = "Force RMSE, meV/Å") -> Figure | None:
@@ -65,14 +65,14 @@ def choice(record: Record) -> Figure | None:
     most = limit(record, key)
     if most is None or not models:
         return None
-    x, y = points(models, "pairs", key)
+    x, y = points(models, size_key(record), key)
     room = max(4 * (most - y.min()), 0.02 * most)
     with panel() as (figure, axes):
         axes.set_ylim((y.min() - 0.7 * room) * MEV, (most + 1.6 * room) * MEV)
         axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o")
         _limit_line(axes, record, most)
         _mark_chosen(axes, record, key)
-        _pairs_axis(axes)
+        _pairs_axis(axes, record)
         axes.set_title("Validation force RMSE near the limit, meV/Å")
         axes.legend(loc="upper right")
         return figure
@@ -81,16 +81,17 @@ def choice(record: Record) -> Figure | None:
 def cost(record: Record) -> Figure | None:
     """Training time against the number of pairs of the reduced models; that of the full one holds the searches too."""
     reduced = [model for model in relevance_models(record, "seconds") if model is not record.get("full")]
-    x, y = points(reduced, "pairs", "seconds")
+    size = size_key(record)
+    x, y = points(reduced, size, "seconds")
     if len(x) < 2:
         return None
     with panel() as (figure, axes):
         axes.plot(x, y, color=LIGHT["kept"], marker="o")
         axes.set_ylim(0, y.max() * 1.15)
         chosen = record.get("chosen") or {}
-        if is_number(chosen.get("seconds")):
-            _ring(axes, chosen["pairs"], chosen["seconds"], f"{digits(chosen['seconds'])} s")
-        _pairs_axis(axes)
+        if is_number(chosen.get("seconds")) and is_number(chosen.get(size)):
+            ring(axes, chosen[size], chosen["seconds"], f"{digits(chosen['seconds'])} s")
+        _pairs_axis(axes, record)
         axes.set_title("Training time, s")
         return figure
 
@@ -101,17 +102,16 @@ def relevance(record: Record) -> Figure | None:
     distances, scores = points(pairs, "distance", "score")
     if not (scores > 0).any():
         return None
-    kept = np.array([bool(pair.get("kept")) for pair in pairs if is_number(pair.get("distance"))])
+    roles = np.array([_role_of(pair) for pair in pairs if is_number(pair.get("distance"))])
     heights = np.maximum(scores, scores[scores > 0].min()) * MEV  # a score of zero goes to the floor
     size = 3.6 if len(pairs) < 2000 else 2.2
     with panel() as (figure, axes):
-        for mask, role in ((~kept, "dropped"), (kept, "kept")):
-            _dots(axes, distances[mask], heights[mask], LIGHT[role], size)
-        _logarithmic(axes)
-        _distance_axis(axes, distances)
+        for role in ("dropped", "local", "kept"):
+            dots(axes, distances[roles == role], heights[roles == role], LIGHT[role], size)
+        logarithmic(axes)
+        distance_axis(axes, distances)
         axes.set_title("Relevance, meV/Å")
-        handles = [_handle(LIGHT[role], marker="o", line="none", label=role) for role in ("kept", "dropped")]
-        axes.legend(handles=handles, loc="upper right")
+        axes.legend(handles=_role_handles(record, "o"), loc="upper right")
         return figure
 
 
@@ -121,20 +121,22 @@ def distances(record: Record) -> Figure | None:
     if not pairs:
         return None
     every = np.array([pair["distance"] for pair in pairs], float)
-    kept = np.array([bool(pair.get("kept")) for pair in pairs])
+    kept, local = (np.array([bool(pair.get(key)) for pair in pairs]) for key in ("kept", "local"))
     edges = [half / 2 for half in range(math.floor(every.min() * 2), math.ceil(every.max() * 2 + 1e-9) + 1)]
     with panel() as (figure, axes):
         axes.hist(every, edges, color=LIGHT["dropped"], alpha=0.45, label="all")
         axes.hist(every[kept], edges, color=LIGHT["kept"], label="kept", rwidth=0.82)
-        _distance_axis(axes, every)
+        if fixed_pairs(record):
+            axes.hist(every[local], edges, color=LIGHT["local"], label="of them local, fixed", rwidth=0.82)
+        distance_axis(axes, every)
         axes.grid(axis="x", visible=False)
         axes.set_title("Pairs per half Å")
-        axes.set_ylim(top=axes.get_ylim()[1] * 1.12)
-        far = every >= LOCAL
+        axes.set_ylim(top=axes.get_ylim()[1] * (1.3 if fixed_pairs(record) else 1.12))
+        far = every >= FAR
         if not far.all():
-            _note(axes, 0.02, "left", _share(kept[~far], f"below {LOCAL:g} Å"))
+            note(axes, 0.02, "left", _share(kept[~far], f"below {FAR:g} Å"))
         if far.any():
-            _note(axes, 0.98, "right", _share(kept[far], f"above {LOCAL:g} Å"))
+            note(axes, 0.98, "right", _share(kept[far], f"above {FAR:g} Å"))
         axes.legend(loc="upper right", bbox_to_anchor=(1, 0.85 if far.any() else 1))
         return figure
 
@@ -156,7 +158,7 @@ def parity(record: Record, quantity: str, model: str) -> Figure | None:
         axes.yaxis.set_major_locator(MaxNLocator(5))
         rmse = stated_rmse(record, quantity, model)
         rmse = float(np.sqrt(np.mean((predicted - reference) ** 2))) if rmse is None else rmse
-        _note(axes, 0.97, "right", f"RMSE\n{digits(rmse * MEV)} m{unit}", height=0.04)
+        note(axes, 0.97, "right", f"RMSE\n{digits(rmse * MEV)} m{unit}", height=0.04)
         return figure
 
 
@@ -206,8 +208,8 @@ def per_atom(record: Record) -> Figure | None:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         kinds = list(dict.fromkeys(symbols))[:8]
-        handles = [_handle(atom_colour(kind), marker="s", line="none", label=kind) for kind in kinds]
-        handles.append(_handle(LIGHT["muted"], line=(0, (4, 2)), label="mean"))
+        handles = [handle(atom_colour(kind), marker="s", line="none", label=kind) for kind in kinds]
+        handles.append(handle(LIGHT["muted"], line=(0, (4, 2)), label="mean"))
         axes.legend(handles=handles, loc="upper right", ncols=len(handles), columnspacing=0.9, handletextpad=0.2)
         return figure
 
@@ -252,7 +254,7 @@ def convergence(record: Record) -> Figure | None:
             positive = y > 0
             marker = "o" if positive.sum() < 30 else ""
             axes.plot(x[positive], y[positive] * MEV, color=LIGHT[role], linestyle=line, marker=marker, label=name)
-        _logarithmic(axes)
+        logarithmic(axes)
         axes.set_title("Residual and error, meV/Å")
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -273,8 +275,8 @@ def length_search(record: Record) -> Figure | None:
     at = int(np.argmin(np.abs(x - taken))) if is_number(taken) else int(np.argmin(y))
     with panel() as (figure, axes):
         axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o")
-        _ring(axes, x[at], y[at] * MEV, f"length {x[at]:g}")
-        _range(axes, y * MEV)
+        ring(axes, x[at], y[at] * MEV, f"length {x[at]:g}")
+        error_range(axes, y * MEV)
         axes.set_title("Validation force RMSE, meV/Å")
         axes.set_xlabel("length scale of the kernel")
         return figure
@@ -305,22 +307,22 @@ def save_picture(record: Record, path: str | Path) -> Path:
 
 
 def _draw_accuracy(axes: Axes, record: Record, key: str, title: str) -> None:
-    heights = []
+    heights, size = [], size_key(record)
     for group, name, colour, line, marker in _SELECTIONS:
-        x, y = points(sorted(record.get(group) or (), key=lambda m: m.get("pairs") or 0), "pairs", key)
+        x, y = points(sorted(record.get(group) or (), key=lambda m: m.get(size) or 0), size, key)
         if len(x):
             axes.plot(x, y * MEV, color=colour, linestyle=line, marker=marker, label=name)
             heights.append(y * MEV)
-    x, y = points(relevance_models(record, key), "pairs", key)
+    x, y = points(relevance_models(record, key), size, key)
     axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o", label="most relevant", zorder=3)
     heights.append(y * MEV)
     most = limit(record, key) if key == "force_rmse" else None  # the tolerance is on the RMSE
     if most is not None:
         _limit_line(axes, record, most)
         heights.append(np.array([most * MEV]))
-    _range(axes, np.concatenate(heights))
+    error_range(axes, np.concatenate(heights))
     _mark_chosen(axes, record, key)
-    _pairs_axis(axes)
+    _pairs_axis(axes, record)
     axes.set_title(title)
     axes.legend(loc="upper right")
 
@@ -331,23 +333,44 @@ def _limit_line(axes: Axes, record: Record, most: float) -> None:
 
 
 def _mark_chosen(axes: Axes, record: Record, key: str) -> None:
-    chosen = record.get("chosen") or {}
-    if is_number(chosen.get(key)) and is_number(chosen.get("pairs")):
-        _ring(axes, chosen["pairs"], chosen[key] * MEV, f"{chosen['pairs']:,} pairs: {digits(chosen[key] * MEV)}")
+    chosen, size = record.get("chosen") or {}, size_key(record)
+    if is_number(chosen.get(key)) and is_number(chosen.get(size)):
+        alone = size == "global_pairs" and chosen[size] == 0
+        name = "local terms alone" if alone else f"{chosen[size]:,} pairs"
+        ring(axes, chosen[size], chosen[key] * MEV, f"{name}: {digits(chosen[key] * MEV)}")
 
 
-def _pairs_axis(axes: Axes) -> None:
-    axes.set_xlabel("atom pairs kept")
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(_PLAIN)
+def _pairs_axis(axes: Axes, record: Record) -> None:
+    """From zero; models without a global term stand there, with room for their marks."""
+    terms = size_key(record) == "global_pairs"
+    axes.set_xlabel("atom pairs in the global term" if terms else "atom pairs kept")
+    axes.set_xlim(left=-0.03 * axes.get_xlim()[1] if terms else 0)
+    axes.xaxis.set_major_formatter(PLAIN)
 
 
 def _draw_web(axes: Axes, record: Record, view: molecule.View) -> None:
-    kept = [p for p in record.get("pairs") or () if p.get("kept")]
-    molecule.threads(axes, view, kept)
+    kept = [pair for pair in record.get("pairs") or () if pair.get("kept")]
+    local = [pair for pair in kept if pair.get("local")]
+    others = [pair for pair in kept if not pair.get("local")]
+    molecule.plain_threads(axes, view, local, LIGHT["local"])
+    molecule.threads(axes, view, others)
     molecule.draw(axes, view, [atom_colour(symbol) for symbol in view.symbols])
-    if kept:
-        molecule.scale(axes, "weaker", "stronger", above=f"{len(kept):,} pairs kept")
+    if others:
+        name = count_of(len(others), "non-local pair" if local else "pair")
+        molecule.scale(axes, "weaker", "stronger", above=f"{name} kept")
+    if local:
+        molecule.remark(axes, f"{count_of(len(local), 'local pair')}, fixed", LIGHT["local"])
+
+
+def _role_of(pair: Record) -> str:
+    """The colour role of a pair: local ones are fixed, the others were kept or dropped."""
+    return "local" if pair.get("local") else "kept" if pair.get("kept") else "dropped"
+
+
+def _role_handles(record: Record, marker: str) -> list[Line2D]:
+    names = {"kept": "kept", "local": "local, fixed", "dropped": "dropped"}
+    shown = [role for role in names if role != "local" or fixed_pairs(record)]
+    return [handle(LIGHT[role], marker=marker, line="none", label=names[role]) for role in shown]
 
 
 def _density(axes: Axes, x: np.ndarray, y: np.ndarray, span: tuple[float, float], colour: str) -> None:
@@ -358,65 +381,6 @@ def _density(axes: Axes, x: np.ndarray, y: np.ndarray, span: tuple[float, float]
     cells.set_facecolor(colour)
     share = np.log1p(counts) / np.log1p(counts.max())
     cells.set_alpha(np.round(0.2 + 0.8 * share, 2))
-
-
-def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, size: float) -> None:
-    """Many round dots as one path: a tenth of the bytes of a scatter."""
-    gaps = np.full(len(x), np.nan)
-    axes.plot(
-        np.column_stack([x, x, gaps]).ravel(), np.column_stack([y, y, gaps]).ravel(),
-        color=colour, linewidth=size, solid_capstyle="round", alpha=0.75,
-    )  # fmt: skip
-
-
-def _ring(axes: Axes, x: float, y: float, text: str) -> None:
-    """Mark the one that was taken and say what it is."""
-    colour = LIGHT["chosen"]
-    axes.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=2, zorder=4)
-    side, ha = (10, "left") if x < np.mean(axes.get_xlim()) else (-10, "right")
-    at: Any = {"textcoords": "offset points", "ha": ha, "va": "top"}
-    axes.annotate(text, (x, y), (side, -14), color=colour, weight="bold", zorder=5, **at)
-
-
-def _range(axes: Axes, heights: np.ndarray) -> None:
-    """A y axis for errors: logarithmic when they span much, with room for a label below and a legend above."""
-    low, high = float(heights.min()), float(heights.max())
-    if low > 0 and high / low > 4:
-        _logarithmic(axes)
-        axes.set_ylim(low * (low / high) ** 0.16, high * (high / low) ** 0.12)
-    else:
-        room = (high - low) or abs(high) or 1.0
-        axes.set_ylim(low - 0.25 * room, high + 0.35 * room)
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    steps = (1, 2, 5) if high / low < 200 else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=steps))
-    axes.yaxis.set_major_formatter(_PLAIN)
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _distance_axis(axes: Axes, distances: np.ndarray) -> None:
-    axes.set_xlabel("mean distance of the pair, Å")
-    if distances.max() < LOCAL:
-        return
-    colour = LIGHT["limit"]
-    axes.axvline(LOCAL, color=colour, linewidth=1, linestyle=(0, (6, 3)))
-    at: Any = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "ha": "center"}
-    axes.annotate(f"{LOCAL:g} Å", (LOCAL, 1), (0, 3), color=colour, fontsize=8, **at)
-
-
-def _note(axes: Axes, x: float, side: Literal["left", "right"], text: str, height: float = 0.98) -> None:
-    """A remark in a corner; x and height in parts of the plot."""
-    at: Any = {"ha": side, "va": "top" if height > 0.5 else "bottom", "transform": axes.transAxes}
-    axes.text(x, height, text, fontsize=8.5, linespacing=1.35, **at)
-
-
-def _handle(colour: str, *, marker: str = "", line: Any = "solid", label: str = "") -> Line2D:
-    return Line2D([], [], color=colour, marker=marker, linestyle=line, label=label, markersize=5)
 
 
 def _span(values: np.ndarray) -> tuple[float, float]:

@@ -78,7 +78,8 @@ def prose(text: object) -> Html:
 
 def formula(text: object) -> Html:
     """A chemical formula with its counts lowered."""
-    return Html(re.sub(r"(\d+)", r"<sub>\1</sub>", escape(str(text))))
+    parts = re.split(r"(\d+)", str(text))
+    return join(element("sub", part) if part.isdigit() else part for part in parts)
 
 
 def _numeric(cell: str) -> bool:

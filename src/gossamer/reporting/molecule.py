@@ -85,6 +85,15 @@ def threads(axes: Axes, view: View, pairs: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+def plain_threads(axes: Axes, view: View, pairs: Sequence[Mapping[str, Any]], colour: str) -> None:
+    """The pairs as thin threads of one colour, below all others, in one path."""
+    ends = np.array([[pair["i"], pair["j"]] for pair in pairs if max(pair["i"], pair["j"]) < len(view.symbols)])
+    if not len(ends):
+        return
+    outline = Outline(view.points[ends].reshape(-1, 2), [Outline.MOVETO, Outline.LINETO] * len(ends))
+    axes.add_patch(PathPatch(outline, fill=False, edgecolor=colour, linewidth=0.6, alpha=0.5, zorder=0.9))
+
+
 def draw(axes: Axes, view: View, colours: Sequence[str], size: float = 1.0) -> None:
     """Atoms and bonds, the near ones over the far ones; fills the axes and hides their frame."""
     segments = [view.points[list(bond)] for bond in view.bonds]
@@ -116,3 +125,9 @@ def scale(axes: Axes, low: str, high: str, above: str = "") -> None:
     axes.text(1 - left + 0.015, middle, high, ha="left", **text)
     if above:
         axes.text(0.0, middle, above, ha="left", **text)
+
+
+def remark(axes: Axes, text: str, colour: str) -> None:
+    """A few words under the picture on the right, in the colour they are about."""
+    at: Any = {"transform": axes.transAxes, "ha": "right", "va": "center", "fontsize": 8.5, "weight": "bold"}
+    axes.text(1.0, -0.075, text, color=colour, **at)

@@ -4,7 +4,17 @@ from typing import NamedTuple
 
 from gossamer.reporting import sections
 from gossamer.reporting.markup import Html, element, formula, join
-from gossamer.reporting.reading import LOCAL, Record, get, is_number, limit, tested_on
+from gossamer.reporting.reading import (
+    FAR,
+    Record,
+    fixed_pairs,
+    get,
+    get_number,
+    is_number,
+    limit,
+    size_key,
+    tested_on,
+)
 from gossamer.reporting.sections import Section
 from gossamer.reporting.words import KCAL, MEV, count_of, digits, duration, listed, mev, when
 
@@ -34,7 +44,7 @@ class Page(NamedTuple):
 def reduce_page(record: Record) -> Page:
     """How few pairs keep the accuracy, which they are, and how good the models are."""
     parts = (
-        sections.accuracy, sections.web, sections.which_pairs, sections.predictions, sections.atoms,
+        sections.accuracy, sections.web, sections.which_pairs, sections.makeup, sections.predictions, sections.atoms,
         sections.models, sections.details,
     )  # fmt: skip
     return _page(record, _reduce_headline(record), _reduce_tiles(record), [part(record) for part in parts])
@@ -47,7 +57,8 @@ def train_page(record: Record) -> Page:
     errors = f"force MAE {digits(model['force_mae'] * MEV)} and RMSE {mev(model['force_rmse'])}"
     headline = f"Trained on {trained}: {errors}." if trained else f"Trained: {errors}."
     parts = (
-        sections.training, sections.predictions, sections.atoms, sections.web, sections.models, sections.details,
+        sections.makeup, sections.training, sections.predictions, sections.atoms, sections.web, sections.models,
+        sections.details,
     )  # fmt: skip
     return _page(record, headline, _train_tiles(record), [part(record) for part in parts])
 
@@ -83,19 +94,74 @@ def _lead(record: Record) -> Html:
 def _reduce_headline(record: Record) -> str:
     full, chosen = record["full"], record["chosen"]
     rmse = f"force RMSE {mev(chosen['force_rmse'])}"
-    if chosen["pairs"] >= full["pairs"]:
+    fixed, size = fixed_pairs(record), size_key(record)
+    whole = get_number(chosen, size, 0) >= get_number(full, size, 0)
+    if fixed:
+        return f"{_terms_result(record, fixed, whole)}: {rmse}{_beside_full(record, whole)}."
+    if whole:
         return f"All {full['pairs']:,} pairs are needed: {rmse}, and no smaller set stays within the tolerance."
-    most = limit(record, "force_rmse")
-    keeps = most is None or chosen["force_rmse"] <= max(most, full["force_rmse"])
+    keeps = _keeps(record)
     start = f"{chosen['pairs']:,} of {full['pairs']:,} pairs{' keep the accuracy' if keeps else ''}"
     return f"{start}: {rmse} instead of {digits(full['force_rmse'] * MEV)}."
 
 
+def _terms_result(record: Record, fixed: int, whole: bool) -> str:
+    """How many pairs that only the global term sees are left beside the `fixed` ones of the local terms."""
+    kept, every = record["chosen"]["pairs"] - fixed, record["full"]["pairs"] - fixed
+    inside, keeps = record["chosen"].get("global_pairs"), _keeps(record)
+    beside = f"{fixed:,} local ones, which are fixed"
+    if every <= 0:
+        return f"All {fixed:,} pairs are local, and the global term {_global_part(record, whole)}"
+    if kept >= every:
+        seen = "" if whole or not is_number(inside) else f", though the global term needs only {inside:,} pairs"
+        return f"All {every:,} non-local pairs are needed beside {beside}{seen}"
+    if kept <= 0:
+        left = "is needed" if keeps else "is kept"
+        return f"None of the {every:,} non-local pairs {left} beside {beside}"
+    return f"{kept:,} of {every:,} non-local pairs{' keep the accuracy' if keeps else ''} beside {beside}"
+
+
+def _global_part(record: Record, whole: bool) -> str:
+    inside, every = record["chosen"].get("global_pairs"), record["full"].get("global_pairs")
+    if whole or not is_number(inside) or not is_number(every):
+        return "needs every one"
+    return f"keeps {inside:,} of its {every:,}" if inside else "is not needed"
+
+
+def _beside_full(record: Record, whole: bool) -> str:
+    if whole:
+        return ", and no smaller set stays within the tolerance"
+    return f" instead of {digits(record['full']['force_rmse'] * MEV)}"
+
+
+def _keeps(record: Record) -> bool:
+    """Whether the chosen model's error on the structures shown is within the tolerance too."""
+    most, chosen, full = limit(record, "force_rmse"), record["chosen"]["force_rmse"], record["full"]["force_rmse"]
+    return most is None or bool(chosen <= max(most, full))
+
+
+def _kept_tiles(record: Record) -> list[Tile]:
+    """How many pairs are kept; beside local terms, of those that only the global term sees."""
+    full, chosen, fixed = record["full"], record["chosen"], fixed_pairs(record)
+    if not fixed:
+        share = 100 * chosen["pairs"] / max(full["pairs"], 1)
+        return [Tile("Pairs kept", f"{share:.0f}", "%", f"{chosen['pairs']:,} of {full['pairs']:,}")]
+    kept, every = chosen["pairs"] - fixed, full["pairs"] - fixed
+    if every <= 0 and is_number(chosen.get("global_pairs")):
+        return [Tile("Pairs in the global term", f"{chosen['global_pairs']:,}", f"of {fixed:,}", "all are local too")]
+    atoms = get(record, "data", "n_atoms")
+    per_atom = f"\n{digits(kept / atoms, 2)} an atom" if is_number(atoms) and atoms else ""
+    local = f"{digits(fixed / atoms, 2)} an atom" if is_number(atoms) and atoms else ""
+    return [
+        Tile("Non-local pairs kept", f"{kept:,}", f"of {every:,}", f"only the global term sees them{per_atom}"),
+        Tile("Local pairs, fixed", f"{fixed:,}", "", local),
+    ]
+
+
 def _reduce_tiles(record: Record) -> list[Tile]:
     full, chosen = record["full"], record["chosen"]
-    share = 100 * chosen["pairs"] / max(full["pairs"], 1)
     tiles = [
-        Tile("Pairs kept", f"{share:.0f}", "%", f"{chosen['pairs']:,} of {full['pairs']:,}"),
+        *_kept_tiles(record),
         _error_tile("Force RMSE", chosen, "force_rmse", full),
         _error_tile("Force MAE", chosen, "force_mae", full),
     ]
@@ -103,7 +169,7 @@ def _reduce_tiles(record: Record) -> list[Tile]:
         below = f"{chosen['pairs_below_5A']:,} below" if is_number(chosen.get("pairs_below_5A")) else ""
         longest = f"longest {digits(chosen['longest_A'])} Å" if is_number(chosen.get("longest_A")) else ""
         note = "\n".join(part for part in (below, longest) if part)
-        tiles.append(Tile(f"Kept beyond {LOCAL:g} Å", f"{chosen['pairs_above_5A']:,}", "pairs", note))
+        tiles.append(Tile(f"Kept beyond {FAR:g} Å", f"{chosen['pairs_above_5A']:,}", "pairs", note))
     if is_number(chosen.get("pairs_per_atom")):
         whole = f"full model {digits(full['pairs_per_atom'])}" if is_number(full.get("pairs_per_atom")) else ""
         tiles.append(Tile("Pairs per atom", digits(chosen["pairs_per_atom"], 2), "", whole))
@@ -116,7 +182,9 @@ def _train_tiles(record: Record) -> list[Tile]:
     if is_number(model.get("energy_mae")):
         energy = model["energy_mae"]
         tiles.append(Tile("Energy MAE", digits(energy * MEV), "meV", f"{digits(energy * KCAL)} kcal/mol"))
-    tiles.append(Tile("Pairs", f"{model['pairs']:,}", "", count_of(get(record, "data", "n_atoms"), "atom")))
+    local = model.get("local_pairs")
+    notes = [count_of(get(record, "data", "n_atoms"), "atom"), f"{local:,} in local terms" if local else ""]
+    tiles.append(Tile("Pairs", f"{model['pairs']:,}", "", "\n".join(note for note in notes if note)))
     if is_number(model.get("iterations")):
         residual = f"residual {mev(model['residual'])}" if is_number(model.get("residual")) else ""
         tiles.append(Tile("Iterations", f"{model['iterations']:,}", "", residual))

@@ -7,7 +7,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 Record = Mapping[str, Any]
-LOCAL = 5.0  # Angstrom: pairs closer than this are called local
+FAR = 5.0  # Angstrom: pairs longer than this are called far
+GLOBAL = "global"  # name of the term that sees the whole molecule
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -15,9 +16,9 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_local(pair: Record) -> bool:
-    """Whether a pair is closer than LOCAL on average."""
-    return is_number(pair.get("distance")) and pair["distance"] < LOCAL
+def is_near(pair: Record) -> bool:
+    """Whether a pair is closer than FAR on average."""
+    return is_number(pair.get("distance")) and pair["distance"] < FAR
 
 
 def get(record: Record, group: str, key: str) -> Any:
@@ -35,19 +36,32 @@ def as_list(value: Any) -> list[Record]:
     return [value] if isinstance(value, Mapping) else list(value or ())
 
 
+def fixed_pairs(record: Record) -> int:
+    """How many pairs the local terms see, which no reduced model drops; 0 where there is only a global term."""
+    return sum(bool(pair.get("local")) for pair in record.get("pairs") or ())
+
+
+def size_key(record: Record) -> str:
+    """By which number of pairs the models of a reduction differ: beside local terms, by those of the global term."""
+    sized = is_number((record.get("full") or {}).get("global_pairs"))
+    return "global_pairs" if fixed_pairs(record) and sized else "pairs"
+
+
 def relevance_models(record: Record, key: str = "force_rmse") -> list[Record]:
-    """The models on the relevance curve that have a number `key`, by number of pairs: quantiles, refined, full."""
+    """The models on the relevance curve that have a number `key`, by their size: quantiles, refined, full."""
+    size = size_key(record)
     models = [*(record.get("quantiles") or ()), *(record.get("refined") or ())]
     models += as_list(record.get("chosen")) + as_list(record.get("full"))
-    by_pairs = {m["pairs"]: m for m in models if is_number(m.get(key)) and is_number(m.get("pairs"))}
-    return [by_pairs[count] for count in sorted(by_pairs)] if len(by_pairs) > 1 else []
+    by_size = {m[size]: m for m in models if is_number(m.get(key)) and is_number(m.get(size))}
+    return [by_size[count] for count in sorted(by_size)] if len(by_size) > 1 else []
 
 
 def limit(record: Record, key: str) -> float | None:
     """What `key` may be within the tolerance: (1 + tolerance) times that of the best model by validation error among
-    the full one and the quantiles."""
+    the full one, the quantiles and the local terms alone, which stand among the refined as the quantile 100."""
     tolerance = get(record, "settings", "tolerance")
     models = [*as_list(record.get("full")), *(record.get("quantiles") or ())]
+    models += [model for model in record.get("refined") or () if model.get("quantile") == 100]
     models = [model for model in models if is_number(model.get(key))]
     if not is_number(tolerance) or not models:
         return None

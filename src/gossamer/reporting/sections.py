@@ -7,11 +7,21 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from gossamer.reporting import figures
+from gossamer.reporting import figures, term_figures, terms
 from gossamer.reporting.captions import CAPTIONS
-from gossamer.reporting.markup import Html, element, join, prose, table
+from gossamer.reporting.markup import Html, element, formula, join, prose, table
 from gossamer.reporting.molecule import View
-from gossamer.reporting.reading import LOCAL, Record, as_list, get, is_local, is_number, tested_on
+from gossamer.reporting.reading import (
+    FAR,
+    Record,
+    as_list,
+    fixed_pairs,
+    get,
+    is_near,
+    is_number,
+    size_key,
+    tested_on,
+)
 from gossamer.reporting.theme import LEVELS, svg
 from gossamer.reporting.words import KCAL, MEV, count_of, digits, entry, mev, words
 
@@ -51,8 +61,7 @@ def web(record: Record) -> Section:
     if view is None or flat is None:
         return Section("", "", Html(""))
     kept = [pair for pair in record.get("pairs") or () if pair.get("kept")]
-    near = all(is_local(pair) for pair in kept)
-    caption, label = CAPTIONS["molecule" if not kept else "web-near" if near else "web"]
+    caption, label = CAPTIONS[_web_name(kept)]
     positions = json.dumps(np.round(view.positions, 3).tolist())
     stage = element("div", class_="stage", role="img", aria_label=f"In 3D: {label}", data_positions=positions)
     gestures = (
@@ -60,7 +69,8 @@ def web(record: Record) -> Section:
     )
     frame = element("div", stage, element("p", gestures, class_="hint"), class_="frame")
     readout = element("p", class_="readout", aria_live="polite")
-    below = element("div", readout, _ramp() if kept else None, class_="below")
+    ranked = any(not pair.get("local") for pair in kept)
+    below = element("div", readout, _ramp() if ranked else None, class_="below")
     live = element("div", _controls(record, kept), frame, below, class_="live", hidden=True)
     still = element("div", Html(svg(flat, "web", label)), class_="flat")
     body = element("figure", live, still, element("figcaption", prose(caption)))
@@ -69,13 +79,32 @@ def web(record: Record) -> Section:
 
 def which_pairs(record: Record) -> Section:
     """Relevance and distance of the pairs."""
-    near = all(is_local(pair) for pair in record.get("pairs") or ())
+    near = all(is_near(pair) for pair in record.get("pairs") or ())
+    name = "relevance-terms" if fixed_pairs(record) else "relevance-near" if near else "relevance"
     plots = _grid(
-        _figure("relevance-near" if near else "relevance", figures.relevance(record)),
+        _figure(name, figures.relevance(record)),
         _figure("distances", figures.distances(record)),
     )
-    intro = "The relevance of a pair is the root mean square change of the full model's forces when it is masked."
+    where = " in the global term" if fixed_pairs(record) else ""
+    intro = (
+        f"The relevance of a pair is the root mean square change of the full model's forces when it is masked{where}."
+    )
     return Section("Which pairs they are", intro + _rank(record), plots)
+
+
+def makeup(record: Record) -> Section:
+    """The terms of the model, how they were chosen and what was learned."""
+    rows = record.get("terms") or ()
+    if not terms.has_local_terms(record) and not terms.choice_sentence(record):
+        return Section("", "", Html(""))
+    plots = _grid(
+        _figure("kinds" if "local" in terms.tried(record) else "kinds-sum", term_figures.kinds(record)),
+        _figure("weights", term_figures.weights(record)),
+        _figure("learning", term_figures.learning(record)),
+    )
+    body = join([_terms_table(record) if rows else None, plots])
+    said = [f"A sum of {terms.made_of(record)}." if len(rows) > 1 else "", terms.choice_sentence(record)]
+    return Section("What the model is made of", " ".join(part for part in said if part), body)
 
 
 def predictions(record: Record) -> Section:
@@ -96,17 +125,16 @@ def atoms(record: Record) -> Section:
 
 
 def training(record: Record) -> Section:
-    """Convergence and the search for the length scale."""
-    plots = _grid(
-        _figure("convergence", figures.convergence(record)), _figure("lengths", figures.length_search(record))
-    )
+    """Convergence, and the search for the length scale where it is that of the model."""
+    lengths = None if terms.has_local_terms(record) else figures.length_search(record)
+    plots = _grid(_figure("convergence", figures.convergence(record)), _figure("lengths", lengths))
     return Section("How the training went", "", plots)
 
 
 def models(record: Record) -> Section:
     """Every model's numbers."""
     rows = [(group, model) for group in _GROUPS for model in as_list(record.get(group))]
-    columns = [(title, show) for title, show in _COLUMNS if any(show(model) for _, model in rows)]
+    columns = [(title, show) for title, show in _columns(record) if any(show(model) for _, model in rows)]
     cells = [[str(model.get("label") or group), *(show(model) or "–" for _, show in columns)] for group, model in rows]
     chosen = next((k for k, (group, _) in enumerate(rows) if group == "chosen"), -1)
     intro = "Qn is the model without the n % least relevant pairs." if record.get("quantiles") else ""
@@ -120,7 +148,7 @@ def details(record: Record) -> Section:
     command = record.get("command")
     tables = []
     for group in ("data", "settings", "symmetry", "machine"):
-        rows = [(_NAMES.get(key, words(key)), entry(key, value)) for key, value in (record.get(group) or {}).items()]
+        rows = [(_NAMES.get(key, words(key)), entry(key, value)) for key, value in _facts(record, group).items()]
         tables.append(table(group.capitalize(), [], rows) if rows else None)
     link = element(
         "a", "Download the record (JSON)", id="download", class_="download", download="record.json", hidden=True
@@ -137,13 +165,17 @@ def details(record: Record) -> Section:
 
 def _rivals(record: Record) -> str:
     """One sentence that compares the chosen model with other selections of about its size."""
-    chosen, said = record["chosen"], []
+    chosen, said, size = record["chosen"], [], size_key(record)
+    terms_too = size == "global_pairs"
+    if terms_too and chosen.get(size) == 0:
+        return f"The local terms alone give a force RMSE of {mev(chosen['force_rmse'])}, as no other pairs are needed."
     for group, name in (("random", "random pairs"), ("shortest", "shortest pairs")):
-        usable = [m for m in record.get(group) or () if is_number(m.get("pairs")) and is_number(m.get("force_rmse"))]
+        usable = [m for m in record.get(group) or () if is_number(m.get(size)) and is_number(m.get("force_rmse"))]
         if usable:
-            near = min(usable, key=lambda model: abs(model["pairs"] - chosen["pairs"]))
-            said.append(f"{near['pairs']:,} {name} give {mev(near['force_rmse'])}")
-    ours = f"The {chosen['pairs']:,} most relevant pairs give a force RMSE of {mev(chosen['force_rmse'])}"
+            near = min(usable, key=lambda model: abs(model[size] - chosen[size]))
+            said.append(f"{near[size]:,} {name} give {mev(near['force_rmse'])}")
+    where = " in the global term, beside the local ones," if terms_too else ""
+    ours = f"The {chosen[size]:,} most relevant pairs{where} give a force RMSE of {mev(chosen['force_rmse'])}"
     return f"{ours}; {' and '.join(said)}." if said else f"{ours}."
 
 
@@ -158,19 +190,57 @@ def _rank(record: Record) -> str:
 
 def _controls(record: Record, kept: list[Record]) -> Html:
     parts: list[Html] = []
-    if kept:
-        near = sum(is_local(pair) for pair in kept)
-        slider = element("input", type="range", name="count", min=0, max=len(kept), value=len(kept), step=1)
+    others = [pair for pair in kept if not pair.get("local")]
+    if others:
+        near = sum(is_near(pair) for pair in others)
+        slider = element("input", type="range", name="count", min=0, max=len(others), value=len(others), step=1)
+        name = "Strongest pairs" if len(others) == len(kept) else "Strongest non-local pairs"
         parts = [
-            element("label", "Strongest pairs", slider, element("output", len(kept)), class_="slider"),
-            _checkbox("near", f"below {LOCAL:g} Å ({near})"),
-            _checkbox("far", f"beyond {LOCAL:g} Å ({len(kept) - near})"),
+            element("label", name, slider, element("output", len(others)), class_="slider"),
+            _checkbox("near", f"below {FAR:g} Å ({near})"),
+            _checkbox("far", f"beyond {FAR:g} Å ({len(others) - near})"),
         ]
+    if len(others) < len(kept):
+        dot = element("i", class_="local")
+        parts.append(_checkbox("local", join([dot, f"local, fixed ({len(kept) - len(others)})"])))
     if get(record, "per_atom", "force_mae"):
         options = element("option", "element", value="element"), element("option", "force error", value="error")
         parts.append(element("label", "Colour atoms by", element("select", *options, name="colour")))
     parts.append(element("button", "Reset view", type="button", name="reset"))
     return element("div", *parts, class_="controls")
+
+
+def _web_name(kept: list[Record]) -> str:
+    """Which caption fits the web of the kept pairs."""
+    if any(pair.get("local") for pair in kept):
+        return "web-terms"
+    return "molecule" if not kept else "web-near" if all(is_near(pair) for pair in kept) else "web"
+
+
+def _terms_table(record: Record) -> Html:
+    """A row per term."""
+    head = ["Term", "around", "atoms", "pairs", "places", "exchanges", "kernel length, 1/Å", "prior variance, %"]
+    rows = [_term_row(term, record) for term in record.get("terms") or ()]
+    shown = [k for k in range(len(head)) if any(row[k] for row in rows)]
+    cells = [[row[k] or "–" for k in shown] for row in rows]
+    return table("Terms, and what each looks at", [head[k] for k in shown], cells)
+
+
+def _term_row(term: Record, record: Record) -> list[object]:
+    reach = terms.reach_text(term)
+    name = join([formula(terms.spelled_term(term, record)), f" {reach}" if reach else None])
+    share = term.get("prior_share")
+    counts = [_plain(key)(term) for key in ("n_atoms", "pairs", "places", "permutations")]
+    percent = f"{100 * share:.1f}" if is_number(share) else ""
+    return [name, terms.centres(term, record), *counts, _scaled("length", 1)(term), percent]
+
+
+def _facts(record: Record, group: str) -> Record:
+    """The entries of a group; a sum of terms has no one length."""
+    facts = dict(record.get(group) or {})
+    if group == "settings" and facts.get("length", 0) is None and terms.has_local_terms(record):
+        del facts["length"]
+    return facts
 
 
 def _checkbox(name: str, text: str) -> Html:
@@ -201,6 +271,15 @@ def _scaled(key: str, factor: float) -> Callable[[Record], str]:
 
 def _plain(key: str) -> Callable[[Record], str]:
     return lambda model: f"{model[key]:,}" if is_number(model.get(key)) else ""
+
+
+def _columns(record: Record) -> list[tuple[str, Callable[[Record], str]]]:
+    """Of the table of models; beside local terms, which pairs are theirs matters too."""
+    fixed = fixed_pairs(record)
+    if not fixed:
+        return list(_COLUMNS)
+    others = ("non-local", lambda model: f"{model['pairs'] - fixed:,}" if is_number(model.get("pairs")) else "")
+    return [_COLUMNS[0], others, ("in the global term", _plain("global_pairs")), *_COLUMNS[1:]]
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (

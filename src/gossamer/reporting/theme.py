@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 LIGHT = {
     "ink": "#1b2430", "muted": "#5d6977", "rule": "#dfe3e8", "surface": "#ffffff", "page": "#f7f8fa",
     "kept": "#0072b2", "dropped": "#aab2bd", "chosen": "#d55e00", "full": "#4b5563",
-    "random": "#b07d00", "shortest": "#008563", "limit": "#8d5a79",
+    "random": "#b07d00", "shortest": "#008563", "limit": "#8d5a79", "local": "#2a9d8f",
     "heat-0": "#efbe4d", "heat-1": "#f89540", "heat-2": "#e66c5c", "heat-3": "#cc4778",
     "heat-4": "#a62098", "heat-5": "#7301a8", "heat-6": "#3f0f94",
     "atom-H": "#b9c0c9", "atom-C": "#56606c", "atom-N": "#3b68c9", "atom-O": "#d0382f", "atom-S": "#c29a1b",
@@ -24,7 +24,7 @@ LIGHT = {
 DARK = {
     "ink": "#e8ebef", "muted": "#9aa5b1", "rule": "#303944", "surface": "#171c23", "page": "#0f1318",
     "kept": "#56b4e9", "dropped": "#57616d", "chosen": "#ff9050", "full": "#a9b2bd",
-    "random": "#e6ac2e", "shortest": "#2fc49b", "limit": "#d39cbc",
+    "random": "#e6ac2e", "shortest": "#2fc49b", "limit": "#d39cbc", "local": "#4cc9b8",
     "heat-0": "#6b2ba6", "heat-1": "#9c2fa8", "heat-2": "#c23f83", "heat-3": "#dd5e66",
     "heat-4": "#f1804d", "heat-5": "#fba63a", "heat-6": "#fbe36a",
     "atom-H": "#d7dce2", "atom-C": "#8b95a1", "atom-N": "#6f9cf5", "atom-O": "#f2665d", "atom-S": "#e0bd48",

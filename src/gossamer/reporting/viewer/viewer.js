@@ -3,7 +3,7 @@
 (function () {
   const record = JSON.parse(document.getElementById("record").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const LEVELS = 7, SIDES = 7, LOCAL = 5;
+  const LEVELS = 7, SIDES = 7, FAR = 5;
 
   offerDownload();
   const live = document.querySelector(".live");
@@ -32,10 +32,12 @@
 
   function start() {
     const { symbols, bonds = [] } = record.geometry;
-    const pairs = (record.pairs || []).filter((pair) => pair.kept).sort((a, b) => (b.score || 0) - (a.score || 0));
+    const kept = (record.pairs || []).filter((pair) => pair.kept).sort((a, b) => (b.score || 0) - (a.score || 0));
+    const locals = kept.filter((pair) => pair.local); // fixed: local terms see them
+    const pairs = kept.filter((pair) => !pair.local);
     const levels = pairLevels(pairs);
     const errors = (record.per_atom || {}).force_mae;
-    const state = { count: pairs.length, near: true, far: true, colour: "element", atom: null };
+    const state = { count: pairs.length, near: true, far: true, local: true, colour: "element", atom: null };
     const control = (name) => live.querySelector(`[name=${name}]`);
     const stage = live.querySelector(".stage");
     const positions = JSON.parse(stage.dataset.positions); // turned as in the flat picture: longest axis level
@@ -85,29 +87,35 @@
 
     function drawPairs() {
       shapes.forEach((shape) => viewer.removeShape(shape));
-      const shown = pairs.slice(0, state.count).filter((pair) =>
-        (pair.distance < LOCAL ? state.near : state.far) && (state.atom === null || pair.i === state.atom || pair.j === state.atom));
+      const here = (pair) => state.atom === null || pair.i === state.atom || pair.j === state.atom;
+      const shown = pairs.slice(0, state.count).filter((pair) => (pair.distance < FAR ? state.near : state.far) && here(pair));
+      const fixed = state.local ? locals.filter(here) : [];
       const crowd = Math.min(1, Math.sqrt(500 / Math.max(shown.length, 1)));
       const meshes = Array.from({ length: LEVELS }, () => ({ vertexArr: [], normalArr: [], faceArr: [] }));
       shown.forEach((pair) => {
         const strength = levels.get(pair);
         tube(meshes[strength], positions[pair.i], positions[pair.j], (0.014 + 0.0065 * strength) * (0.4 + 0.6 * crowd));
       });
-      shapes = meshes.map((mesh, strength) => mesh.faceArr.length
-        ? viewer.addCustom({ ...mesh, color: bright(css("heat-" + strength)) }) : null).filter(Boolean);
+      const thin = { vertexArr: [], normalArr: [], faceArr: [] };
+      fixed.forEach((pair) => tube(thin, positions[pair.i], positions[pair.j], 0.016));
+      const coloured = [...meshes.map((mesh, strength) => [mesh, "heat-" + strength]), [thin, "local"]];
+      shapes = coloured.filter(([mesh]) => mesh.faceArr.length)
+        .map(([mesh, role]) => viewer.addCustom({ ...mesh, color: bright(css(role)) }));
       drawn = shown.length;
-      report(shown);
+      report(shown, fixed);
     }
 
-    function report(shown) {
+    function report(shown, fixed) {
       const readout = live.querySelector(".readout");
-      const near = shown.filter((pair) => pair.distance < LOCAL).length;
+      const near = shown.filter((pair) => pair.distance < FAR).length;
       const name = (k) => symbols[k] + k;
       let text = "";
-      if (pairs.length) text = `${drawn} of ${pairs.length} kept pairs shown: ${near} shorter and ${drawn - near} longer than ${LOCAL} Å.`;
+      const kind = locals.length ? "kept non-local pairs" : "kept pairs";
+      if (pairs.length) text = `${drawn} of ${pairs.length} ${kind} shown: ${near} shorter and ${drawn - near} longer than ${FAR} Å. `;
+      if (locals.length) text += `${fixed.length} of ${locals.length} local pairs shown.`;
       if (state.atom !== null) {
         const error = errors ? `, force MAE ${(errors[state.atom] * 1000).toPrecision(3)} meV/Å` : "";
-        text = `Atom ${name(state.atom)}${error}. ${pairs.length ? "Only its pairs: " + text : ""} Click it again for all.`;
+        text = `Atom ${name(state.atom)}${error}. ${kept.length ? "Only its pairs: " + text : ""} Click it again for all.`;
       }
       readout.textContent = text;
       if (control("count")) live.querySelector("output").value = state.count;
@@ -126,6 +134,7 @@
       on("count", "input", (input) => { state.count = Number(input.value); });
       on("near", "change", (input) => { state.near = input.checked; });
       on("far", "change", (input) => { state.far = input.checked; });
+      on("local", "change", (input) => { state.local = input.checked; });
       on("colour", "change", (input) => { state.colour = input.value; });
       on("reset", "click", () => { state.atom = null; viewer.setView(home); });
       dark.addEventListener("change", refresh);
