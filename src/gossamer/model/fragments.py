@@ -158,7 +158,6 @@ class _Web:
         for i, j in _hydrogen_bonds(graph, positions):
             near[i].add(j)
             near[j].add(i)
-        neighbours = tuple(tuple(sorted(n)) for n in near)
         return cls(graph, tuple(tuple(sorted(n)) for n in near))
 
     @cached_property
