@@ -14,18 +14,22 @@ from gossamer.version import __version__
 _WHERE = {
     "Dataset": "gossamer.data.dataset",
     "ForceField": "gossamer.model.force_field",
+    "Fragment": "gossamer.model.fragments",
     "GossamerError": "gossamer.errors",
     "PairSet": "gossamer.model.pairs",
     "Term": "gossamer.model.terms",
     "find_symmetry": "gossamer.model.symmetry",
     "inspect": "gossamer.data.checks",
     "load": "gossamer.model.model_file",
+    "local_fragments": "gossamer.model.fragments",
     "read": "gossamer.data.formats",
+    "read_fragments": "gossamer.model.fragments_file",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
     "train": "gossamer.fit.workflow",
     "train_record": "gossamer.fit.record",
     "write": "gossamer.data.formats",
+    "write_fragments": "gossamer.model.fragments_file",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
     from gossamer.fit.record import train_record as train_record
     from gossamer.fit.workflow import train as train
     from gossamer.model.force_field import ForceField as ForceField
+    from gossamer.model.fragments import Fragment as Fragment
+    from gossamer.model.fragments import local_fragments as local_fragments
+    from gossamer.model.fragments_file import read_fragments as read_fragments
+    from gossamer.model.fragments_file import write_fragments as write_fragments
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet
     from gossamer.model.symmetry import find_symmetry as find_symmetry

@@ -43,6 +43,9 @@ def shelf_folder(tmp_path_factory: pytest.TempPathFactory, ethanol_file: Path) -
     (folder / "short.txt").write_text("0 1 2\n1 0 2\n")
     (folder / "cut.json").write_text((folder / "m.json").read_text()[:100])
     (folder / "list.json").write_text("[]")
+    (folder / "near.json").write_text('[{"name": "near", "atoms": [0, 1, 2]}]')
+    (folder / "far.json").write_text('[{"name": "near", "atoms": [0, 1, 2]}, {"name": "far", "atoms": [0, 9]}]')
+    (folder / "bent.json").write_text('[{"name": "bent", "atoms": [0, 1, 2], "perms": [[0, 1]]}]')
     (folder / "results").mkdir()
     (folder / "results" / "thesis.tex").touch()
     return folder

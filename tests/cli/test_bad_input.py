@@ -14,6 +14,10 @@ def reduce(data: str, more: str = "") -> str:
     return f"reduce {data} {TRAIN} --out x {more}"
 
 
+def fragments(file: str) -> str:
+    return train("good.npz", f"--terms auto --fragments {file}")
+
+
 # name: command line, exit code, what the sentence must say (the remedy last)
 CASES: dict[str, tuple[str, int, list[str]]] = {
     "missing data file": (train("lost.npz"), 1, ["lost.npz", "check the name"]),
@@ -56,6 +60,18 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "symmetry unknown": ("train good.npz --train 9 --quiet --out x --symmetry C3", 2, ["'C3'", "auto", "none"]),
     "symmetry of words": (train("good.npz", "--symmetry words.txt"), 2, ["permutations", "three"]),
     "symmetry of other atoms": (train("good.npz", "--symmetry short.txt"), 2, ["permutations", "atoms 0 to 8"]),
+    "fragments missing": (fragments("lost.json"), 2, ["lost.json", "cannot be read", "inspect DATA --fragments-to"]),
+    "fragments foreign": (fragments("words.txt"), 2, ["words.txt", "not JSON", "correct it"]),
+    "fragments of a record": (fragments("m.json"), 2, ["m.json", "a list of entries"]),
+    "fragments of other atoms": (fragments("far.json"), 2, ["far.json", "entry 1 ('far')", "no atom 9", "0 to 8"]),
+    "fragments without perms": (fragments("bent.json"), 2, ["bent.json", "entry 0 ('bent')", "columns 0 to 2"]),
+    "fragments and terms": (train("good.npz", "--fragments far.json"), 2, ["--terms", "--fragments", "leave one out"]),
+    "fragments to estimate": ("estimate good.npz --train 9 --quiet --fragments far.json", 2, ["'far'", "no atom 9"]),
+    "fragments to reduce": (reduce("good.npz", "--terms auto --fragments near.json"), 2, ['{"global": true}', "add"]),
+    "fragments over the data": ("inspect good.npz --fragments-to good.npz", 2, ["--fragments-to", "another name"]),
+    "fragments to no folder": ("inspect good.npz --fragments-to no/x.json", 1, ["--fragments-to", "another place"]),
+    "fragments of no size": ("inspect good.npz --bonds 0", 2, ["--bonds", "gossamer inspect --help"]),
+    "fragments of no radius": ("inspect good.npz --radius -1", 2, ["radii", "must be positive"]),
     "index malformed": ("inspect good.npz --index last", 2, ["'last'", "start:stop:step"]),
     "index selects nothing": ("inspect good.npz --index 99", 1, ["none of its 60", "0 to 59"]),
     "missing model": ("test lost.gossamer good.npz", 1, ["lost.gossamer", "check the path"]),

@@ -65,6 +65,23 @@ def test_inspect_json(gossamer: Command, work: Path) -> None:
     assert found.err == ""
 
 
+def test_inspect_lists_fragments_and_train_takes_them(gossamer: Command, work: Path) -> None:
+    found = gossamer("inspect good.npz --fragments --fragments-to f.json --radius 2.3")
+    assert found.code == 0
+    for words in ("local fragments in", "within 1 bond", "within 2.3 A", "fragments: f.json"):
+        assert words in found.out
+    assert "within" not in gossamer("inspect good.npz").out
+    entries = json.loads(Path("f.json").read_text())
+    assert json.loads(gossamer("inspect good.npz --fragments --radius 2.3 --json").out)["fragments"] == entries[:-1]
+    assert entries[-1] == {"global": True}
+    Path("f.json").write_text(json.dumps([entries[0], entries[-1]]))
+    options = "--train 20 --valid 5 --test 5 --symmetry none --fragments f.json --quiet"
+    record = json.loads(gossamer(f"train good.npz {options} --out x.gossamer --json").out)
+    assert [term["name"] for term in record["terms"]] == [entries[0]["name"], "global"]
+    assert record["settings"]["terms"] == "given"
+    assert "unknowns" in gossamer(f"estimate good.npz {options}").out
+
+
 @pytest.mark.parametrize("name", ["x.extxyz", "x.npz", "x.traj"])
 def test_convert_keeps_the_data(name: str, gossamer: Command, work: Path) -> None:
     found = gossamer(f"convert good.npz {name}")

@@ -15,6 +15,7 @@ def estimate(
     test_size: o.TestSize = None,
     seed: o.Seed = 0,
     terms: o.Terms = "auto",
+    fragments: o.Fragments = None,
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -50,6 +51,7 @@ def estimate(
         quiet,
         context.obj,
         terms,
+        fragments,
     )
     parts, options = job.prepare()
     found = as_dict(predict(parts.train, parts.valid, **options))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from gossamer.data.dataset import Dataset
     from gossamer.model.force_field import ForceField
+    from gossamer.model.fragments import Fragment
 
 DEFAULT_VALID = 100
 DEFAULT_TEST = 500
@@ -103,6 +104,7 @@ class Job:
     quiet: bool
     command: str
     terms: str = "auto"
+    fragments: Path | None = None
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
@@ -110,7 +112,7 @@ class Job:
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
-        options["terms"] = self.terms
+        options["terms"] = self._terms(data)
         if not self.quiet:
             from gossamer.cli import text
             from gossamer.cli.outputs import console
@@ -119,6 +121,16 @@ class Job:
             lines = [*text.what_was_read(data), text.sizes(drawn, self.sizes.seed, len(data.repeats()[0]))]
             console(stderr=True).print("\n".join(lines), markup=False)
         return parts, options
+
+    def _terms(self, data: "Dataset") -> "str | tuple[Fragment | str, ...]":
+        """What the model is a sum of: a choice by name, or the fragments in a file."""
+        if self.fragments is None:
+            return self.terms
+        if self.terms != "auto":
+            raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
+        from gossamer.model.fragments_file import read_fragments
+
+        return read_fragments(self.fragments, data.numbers)
 
 
 def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":

@@ -1,10 +1,19 @@
-"""`gossamer inspect`: what is in a data set, and whether its labels can be right."""
+"""`gossamer inspect`: what is in a data set, whether its labels can be right, and which fragments its molecule has."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading
-from gossamer.cli.outputs import console, print_json
+from gossamer.cli.outputs import console, print_json, writable
+
+if TYPE_CHECKING:
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.fragments import Fragment
+
+_PANEL = "Fragments"
 
 
 def inspect(
@@ -15,25 +24,78 @@ def inspect(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    fragments: Annotated[
+        bool, typer.Option("--fragments", help="List the fragments of local terms.", rich_help_panel=_PANEL)
+    ] = False,
+    fragments_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", rich_help_panel=_PANEL,
+            help="Write them, and the global term, to edit and to give to train --fragments.",
+        ),
+    ] = None,
+    bonds: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N", min=1, rich_help_panel=_PANEL,
+            help="Atoms within N bonds of every atom; several times for several sizes, by default 1 and 2.",
+        ),
+    ] = None,
+    radius: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="R", rich_help_panel=_PANEL,
+            help="And atoms within R Angstrom of every heavy atom; several times for several sizes.",
+        ),
+    ] = None,
+    contacts: Annotated[
+        bool,
+        typer.Option("--contacts", help="And atoms around contacts between molecules.", rich_help_panel=_PANEL),
+    ] = False,
     as_json: o.Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Report what is in DATA and check its labels: sign, units, net forces, duplicates, order of atoms.
 
     Ends with exit code 1 when an error is found, 0 when there are warnings at most.
 
     Example: gossamer inspect traj.extxyz --energy-unit eV
+
+    Example: gossamer inspect dimer.npz --fragments-to terms.json --radius 3.5 --contacts
     """
     import gossamer as gs
 
-    reading = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index)
-    found = gs.inspect(reading.read(data))
+    if fragments_to is not None:
+        writable(fragments_to, data, option="--fragments-to")
+    read = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    asked = fragments or fragments_to is not None or bonds or radius or contacts
+    local = _fragments(read, bonds, radius, contacts) if asked else ()
+    found = gs.inspect(read)
+    if fragments_to is not None:
+        from gossamer.model.fragments_file import write_fragments
+
+        write_fragments(fragments_to, [*local, "global"], read.numbers)
     if as_json:
-        print_json(found.as_dict())
+        from gossamer.model.fragments_file import entries_of
+
+        print_json(found.as_dict() | ({"fragments": entries_of(local, read.numbers)} if asked else {}))
     else:
         from gossamer.cli import text
 
         out = console()
         out.print("\n".join(text.inspection(found)), markup=False)
         out.print("\nChecks\n" + "\n".join(text.findings(found)))
+        if asked:
+            out.print(text.fragments_table(local, read.numbers))
+        if fragments_to is not None:
+            out.print(f"fragments: {fragments_to}", markup=False)
     if found.level == "error":
         raise typer.Exit(1)
+
+
+def _fragments(
+    data: "Dataset", bonds: list[int] | None, radius: list[float] | None, contacts: bool
+) -> "tuple[Fragment, ...]":
+    from gossamer.model.fragments import local_fragments
+
+    sizes = tuple(bonds or (1, 2))
+    return local_fragments(data.positions, data.numbers, bonds=sizes, radii=tuple(radius or ()), contacts=contacts)

@@ -60,9 +60,18 @@ Terms = Annotated[
     typer.Option(
         rich_help_panel="Model",
         help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
-        "kernels of atoms within one and two bonds, both is their sum, auto takes the best on the validation set.",
+        "kernels of atoms within one and two bonds and around contacts of molecules, both is their sum (contacts "
+        "apart), auto takes the best on the validation set.",
     ),
 ]
+Fragments = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.json", rich_help_panel="Model",
+        help='The terms, in place of --terms: a list such as [{"name": "ring", "atoms": [[0, 1, 2], [5, 4, 3]]}, '
+        '{"global": true}], atoms counted from 0. inspect --fragments-to writes the automatic ones.',
+    ),
+]  # fmt: skip
 Length = Annotated[
     float | None,
     typer.Option(metavar="L", help="Kernel length in 1/Angstrom; by default searched.", rich_help_panel=_MODEL),

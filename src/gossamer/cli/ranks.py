@@ -95,6 +95,7 @@ def journal(
     header: dict[str, Any] = {"gossamer": __version__}
     header |= {f"--{name.replace('_', '-')}": value for name, value in (asdict(job.fitting) | settings).items()}
     header |= {"--symmetry": job.symmetry, "--terms": job.terms}
+    header["--fragments"] = None if job.fragments is None else str(job.fragments)
     for name in ("train", "valid", "test", "pool"):
         part = getattr(parts, name)
         header[f"{name} data"] = None if part is None else part.fingerprint[:16]

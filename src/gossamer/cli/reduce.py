@@ -36,6 +36,7 @@ def reduce(
         ),
     ] = 0.02,
     terms: o.Terms = "auto",
+    fragments: o.Fragments = None,
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -73,6 +74,7 @@ def reduce(
         quiet or not is_first(),
         context.obj,
         terms,
+        fragments,
     )
     with joined(threads) as ranks, results_folder(out) if ranks.first else nullcontext(out) as folder:
         record = _reduce(job, tolerance, folder, out.resolve(), ranks, resume, every)

@@ -8,10 +8,12 @@ from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.table import Table
 
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
+    from gossamer.model.fragments import Fragment
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -137,6 +139,19 @@ def findings(found: "Inspection") -> list[str]:
     from rich.markup import escape
 
     return [f"  [{_COLOURS[f.level]}]{f.level:<8}[/] {f.check:<18} {escape(f.message)}" for f in found.findings]
+
+
+def fragments_table(fragments: "Sequence[Fragment]", numbers: "np.ndarray") -> "Table":
+    """A row per fragment: its atoms, and how often the molecule has it."""
+    from gossamer.data.dataset import hill_formula
+
+    places = sum(len(f.atoms) for f in fragments)
+    title = f"{count_of(len(fragments), 'local fragment')} in {count_of(places, 'place')}"
+    table = _table(title, "fragment", "formula", "atoms", "pairs", "places", "exchanges")
+    for f in fragments:
+        sizes = (len(f.atoms[0]), len(f.inner), len(f.atoms), len(f.perms))
+        table.add_row(f.name, hill_formula(numbers[f.atoms[0]]), *map(str, sizes))
+    return table
 
 
 def _span(values: tuple[float, ...] | None, text: str) -> str:

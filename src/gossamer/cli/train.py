@@ -28,6 +28,7 @@ def train(
     test_size: o.TestSize = None,
     seed: o.Seed = 0,
     terms: o.Terms = "auto",
+    fragments: o.Fragments = None,
     length: o.Length = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -56,6 +57,8 @@ def train(
 
     Example: gossamer train ethanol.npz --train 200 --valid 100 --test 500 --out ethanol.gossamer
 
+    Terms of your own: gossamer train ethanol.npz --train 200 --fragments terms.json --out ethanol.gossamer
+
     Several processes: torchrun --nproc-per-node 2 -m gossamer train ... (docs/scale-out.md)
     """
     job = Job(
@@ -67,6 +70,7 @@ def train(
         quiet or not is_first(),
         context.obj,
         terms,
+        fragments,
     )
     files = _files(job, out, record, report)
     with joined(threads) as ranks:

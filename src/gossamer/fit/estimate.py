@@ -72,7 +72,7 @@ def estimate(
     train: "Dataset",
     valid: "Dataset | None" = None,
     *,
-    terms: "str | Sequence[Fragment]" = "auto",
+    terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     **options,

@@ -13,7 +13,7 @@ from gossamer.fit.selection import WORTH
 from gossamer.fit.solvers import Solution
 from gossamer.fit.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragments import fragment_atoms, reach_of
+from gossamer.model.fragments import GLOBAL, fragment_atoms, reach_of
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
@@ -23,7 +23,6 @@ FORMAT = "gossamer-record-1"
 LOCAL = 5.0  # Angstrom; pairs below count as local (Kabylda et al. 2023)
 PARITY_COMPONENTS = 4000
 VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
-GLOBAL = "global"  # name of the term that sees the whole molecule
 
 
 def header(kind: str, command: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gossamer.fit.training import (
     pilot_search,
 )
 from gossamer.model.bonds import UNCONNECTED, bond_distances, bond_graph
-from gossamer.model.fragments import Fragment, local_fragments
+from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import Symmetry
@@ -69,7 +69,7 @@ class Choice:
 
 
 def choose_terms(
-    terms: str | Sequence[Fragment],
+    terms: str | Sequence[Fragment | str],
     train: Dataset,
     valid: Dataset | None,
     group: Symmetry,
@@ -83,7 +83,7 @@ def choose_terms(
     """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
     same part of `train` and judged on `valid`, or, without that, on structures of `train` left out of that part."""
     if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
-        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of Fragment.")
+        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
@@ -191,16 +191,31 @@ def _tried(
     return climb(NOISES, start, error), trials
 
 
-def makeup_of(terms: str | Sequence[Fragment], train: Dataset, group: Symmetry, pairs: PairSet) -> Makeup:
-    """What `fit` makes of its argument: local terms, with the global one unless terms is "local", or those given."""
+def makeup_of(terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet) -> Makeup:
+    """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
+    instead, without which molecules that no hydrogen bond joins would not feel each other."""
+    whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
-        return makeup("given", terms, pairs, train)
-    local = local_fragments(train.positions, train.numbers)
+        return makeup("given", _given(terms, whole), pairs, train)
+    local = local_fragments(train.positions, train.numbers, contacts=terms == "local")
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
         return makeup("local", local, pairs, train)
-    return makeup("both", [*local, Fragment.whole(train.n_atoms, group.perms)], pairs, train)
+    return makeup("both", [*local, whole], pairs, train)
+
+
+def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
+    """The fragments given, with the whole molecule where they say "global"."""
+    wrong = [f for f in terms if not isinstance(f, Fragment) and f != GLOBAL]
+    if wrong or not len(terms):
+        shown = f"{wrong[0]!r} is among them" if wrong else "the list is empty"
+        raise UsageError(f"terms: {shown}; give Fragments, and 'global' for the term over the whole molecule.")
+    names = [f if isinstance(f, str) else f.name for f in terms]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"terms: two of them are called {twice!r}; rename one.")
+    return [whole if isinstance(f, str) else f for f in terms]
 
 
 def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset) -> Makeup:

@@ -2,22 +2,21 @@
 exchanged.  docs/decisions/0007-local-terms.md says why these and what each is worth."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from gossamer.errors import UsageError
-from gossamer.model.bonds import MolecularGraph, parity
+from gossamer.model.bonds import UNCONNECTED, bond_distances
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import close_group, group_order
 from gossamer.model.terms import Term
+from gossamer.model.web import Cut, Web
 
-CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
-POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds
-ENVIRONMENT = 1  # bonds beyond an atom within which two atoms must look alike to be called alike (decision 7)
+GLOBAL = "global"  # name and kind of the term over the whole molecule
+CLOSE = 4.0  # Angstrom; median distance below which heavy atoms of different molecules are in contact
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +38,15 @@ class Fragment:
             raise UsageError(f"fragment {self.name!r}: every place must name at least 2 atoms, none of them twice.")
         if perms.shape[1] != atoms.shape[1] or np.any(np.sort(perms, axis=1) != np.arange(atoms.shape[1])):
             raise UsageError(f"fragment {self.name!r}: perms must be permutations of its {atoms.shape[1]} atoms.")
+        if (self.name == GLOBAL) != (self.kind == GLOBAL):
+            raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
 
     @classmethod
     def whole(cls, n_atoms: int, perms: np.ndarray) -> "Fragment":
         """The molecule itself, symmetric under atom permutations perms (S, N): the global term."""
-        return cls(np.arange(n_atoms), perms, "global", "global")
+        return cls(np.arange(n_atoms), perms, GLOBAL, GLOBAL)
 
     @cached_property
     def inner(self) -> PairSet:
@@ -54,6 +55,8 @@ class Fragment:
 
     def term(self, pairs: PairSet, kernel: Matern52, **kwargs) -> Term:
         """The term over all pairs of the fragment's atoms.  Raises UsageError where `pairs` lacks one of them."""
+        if self.atoms.min() < 0 or self.atoms.max() >= pairs.n_atoms:
+            raise UsageError(f"fragment {self.name!r}: its atoms must lie in 0 to {pairs.n_atoms - 1}; correct them.")
         places = pairs.index(self.atoms[:, self.inner.pairs])
         if np.any(places < 0):
             place, slot = np.argwhere(places < 0)[0]
@@ -93,144 +96,84 @@ def local_fragments(
     numbers: np.ndarray,
     *,
     bonds: Sequence[int] = (1, 2),
+    radii: Sequence[float] = (),
+    contacts: bool = False,
     share: bool = True,
     max_images: int = 12,
     max_places: int = 12,
 ) -> tuple[Fragment, ...]:
-    """For every atom with two or more neighbours, the atoms within 1, 2, ... `bonds` of it.
+    """The atoms within 1, 2, ... `bonds` of every atom with two or more neighbours, those whose median distance from a
+    heavy atom is below one of `radii` (Angstrom), and those around contacts between molecules.
 
     positions (n, N, 3) Angstrom, numbers (N,).  Hydrogen bonds count as bonds here, so that ring closures and base
-    pairs get terms too.  share: fragments whose atoms look alike are places of one term.  max_images: exchanges of like
-    atoms are used up to so many; fragments that allow more are cut down to those that the surroundings tell apart.
-    max_places: a term's cost grows with the square of its places, so more of them are split among several terms, unless
-    the molecule's symmetry can exchange them.
+    pairs get terms too.  contacts: every heavy atom and the nearest one of a molecule not bonded to its own, closer
+    than CLOSE, with the atoms bonded to both, where no other fragment holds the two.  share: fragments whose atoms look
+    alike are places of one term.  max_images: exchanges of like atoms are used up to so many; fragments that allow more
+    are cut down to those that the surroundings tell apart.  max_places: a term's cost grows with the square of its
+    places, so more of them are split among several terms, unless the molecule's symmetry can exchange them.
+    Raises UsageError for a radius that is not positive.
     """
-    graph = MolecularGraph.build(positions, numbers, share=0.1)
-    web = _Web.build(graph, positions)
-    found: dict[tuple[int, ...], list[Fragment]] = {}
-    seen: set[tuple[int, ...]] = set()
-    for reach in bonds:
-        for centre in range(len(numbers)):
-            if len(web.neighbours[centre]) < 2:
-                continue
-            atoms = web.within(centre, reach)
-            if tuple(sorted(atoms)) in seen:
-                continue
-            seen.add(tuple(sorted(atoms)))
-            key = (reach, web.colours[centre], len(atoms)) if share else (reach, centre)
-            for n, fragment in enumerate(found.setdefault(key, [])):
-                image = web.match(fragment.atoms[0], atoms)
-                if image is not None:
-                    found[key][n] = replace(fragment, atoms=np.vstack([fragment.atoms, image]))
-                    break
-            else:
-                reached = f"within {reach} bond{'s' if reach > 1 else ''}"
-                found[key].append(Fragment(np.array(atoms), web.exchanges(atoms, max_images), reached))
+    if not all(0 < radius < float("inf") for radius in radii):
+        raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
+    web = Web.build(positions, numbers)
+    cuts = [web.within_bonds(a, b) for b in bonds for a, near in enumerate(web.neighbours) if len(near) > 1]
+    cuts += [web.within_radius(int(a), radius) for radius in radii for a in np.flatnonzero(np.asarray(numbers) > 1)]
+    if contacts:
+        cuts += [web.contact(i, j) for i, j in _contacts(web, cuts)]
     looks = np.array(web.looks(len(numbers)))
-    shared = (fragment for fragments in found.values() for fragment in fragments)
-    return tuple(part for fragment in shared for part in _split(fragment, looks, max_places))
+    found: list[Fragment] = []
+    for cut, *others in _alike(web, cuts, share):
+        perms = web.exchanges(cut, max_images)
+        for atoms in _split(np.array([cut.atoms, *others]), looks, cut.heads, max_places):
+            found.append(Fragment(atoms, perms, cut.name_at(atoms[0])))
+    return tuple(found)
 
 
-def _split(fragment: Fragment, looks: np.ndarray, max_places: int) -> list[Fragment]:
-    """The fragment's places in parts of about equal size, named after their first centres.  Places whose centres have
+def _split(places: np.ndarray, looks: np.ndarray, heads: list[int], most: int) -> list[np.ndarray]:
+    """The places (L, n) in parts of about equal size, at most `most` if that can be.  Those whose atoms `heads` have
     equal `looks` (N,), which symmetry may exchange, stay together."""
-    looks = looks[fragment.atoms[:, 0]]
-    size = len(looks) / -(-len(looks) // max_places)
+    kinds = np.unique(np.sort(looks[places[:, heads]], axis=1), axis=0, return_inverse=True)[1].ravel()
+    size = len(places) / -(-len(places) // most)
     parts: list[list[int]] = [[]]
-    for look in np.unique(looks):
+    for kind in range(kinds.max() + 1):
         if len(parts[-1]) >= size:
             parts.append([])
-        parts[-1] += np.flatnonzero(looks == look).tolist()
-    places = [fragment.atoms[np.sort(part)] for part in parts]
-    return [replace(fragment, atoms=atoms, name=f"{atoms[0, 0]} {fragment.name}") for atoms in places]
+        parts[-1] += np.flatnonzero(kinds == kind).tolist()
+    return [places[np.sort(part)] for part in parts]
 
 
-@dataclass(frozen=True, eq=False)
-class _Web:
-    """Bonds and hydrogen bonds of a molecule."""
-
-    graph: MolecularGraph  # the bonds alone, with the handedness of rigid centres
-    neighbours: tuple[tuple[int, ...], ...]  # hydrogen bonds included
-
-    @classmethod
-    def build(cls, graph: MolecularGraph, positions: np.ndarray) -> "_Web":
-        near = [set(n) for n in graph.neighbours]
-        for i, j in _hydrogen_bonds(graph, positions):
-            near[i].add(j)
-            near[j].add(i)
-        return cls(graph, tuple(tuple(sorted(n)) for n in near))
-
-    @cached_property
-    def colours(self) -> tuple[int, ...]:
-        """What atoms look like from ENVIRONMENT bonds around."""
-        return self.looks(ENVIRONMENT)
-
-    def looks(self, reach: int) -> tuple[int, ...]:
-        """A number for every atom, equal where elements and bonds agree up to `reach` bonds away."""
-        colours = list(self.graph.numbers)
-        for _ in range(reach):
-            views = [(colours[a], tuple(sorted(colours[b] for b in near))) for a, near in enumerate(self.neighbours)]
-            rank = {view: r for r, view in enumerate(sorted(set(views)))}
-            colours = [rank[view] for view in views]
-        return tuple(colours)
-
-    def within(self, centre: int, reach: int) -> tuple[int, ...]:
-        """Atoms at most `reach` bonds from the centre, which stands first."""
-        atoms, shell = [centre], [centre]
-        for _ in range(reach):
-            shell = sorted({b for a in shell for b in self.neighbours[a]} - set(atoms))
-            atoms += shell
-        return tuple(atoms)
-
-    def exchanges(self, atoms: tuple[int, ...], limit: int) -> np.ndarray:
-        """Permutations (H, n) of a fragment's atoms that keep its centre, looks, bonds, and all handedness or none."""
-        local = self._part([atoms])
-        generators, _ = local.generators()
-        mirror = local.relabelling({}, -1)
-        identity = np.arange(len(atoms))
-        chosen = [identity]
-        for perm in [*generators, *([] if mirror is None else [mirror])]:
-            if group_order([*chosen, perm]) <= limit:
-                chosen.append(perm)
-        return close_group(chosen, limit)
-
-    def match(self, atoms: np.ndarray, others: tuple[int, ...]) -> np.ndarray | None:
-        """The atoms of another fragment in the order of this one, or None where they do not correspond."""
-        n = len(atoms)
-        both = self._part([tuple(atoms), others])
-        for sign in (1, -1):
-            perm = both.relabelling({0: n, n: 0}, sign)
-            if perm is not None:
-                return np.array(others)[perm[:n] - n]
-        return None
-
-    def _part(self, fragments: list[tuple[int, ...]]) -> MolecularGraph:
-        """The fragments as a graph of their own, side by side; the first atom of each is its centre and stays one."""
-        numbers: list[int] = []
-        neighbours: list[tuple[int, ...]] = []
-        hands: list[int] = []
-        for atoms in fragments:
-            start = len(numbers)
-            slot = {int(a): start + k for k, a in enumerate(atoms)}
-            for k, a in enumerate(atoms):
-                numbers.append(2 * self.colours[a] + (k == 0))
-                neighbours.append(tuple(sorted(slot[b] for b in self.neighbours[a] if b in slot)))
-                bonded = self.graph.neighbours[a]
-                whole = bonded == self.neighbours[a] and all(b in slot for b in bonded)
-                hands.append(self.graph.hands[a] * parity([slot[b] for b in bonded]) if whole else 0)
-        return MolecularGraph(tuple(numbers), tuple(neighbours), tuple(hands))
-
-
-def _hydrogen_bonds(graph: MolecularGraph, positions: np.ndarray) -> list[tuple[int, int]]:
-    """(hydrogen, acceptor) of the contacts within CONTACT in at least half of the structures."""
-    found = []
-    for h, bonded in enumerate(graph.neighbours):
-        if graph.numbers[h] != 1 or not any(graph.numbers[d] in POLAR for d in bonded):
+def _alike(web: Web, cuts: Iterable[Cut], share: bool) -> list[tuple]:
+    """The cuts, those of the same atoms once, by correspondence: the first of its kind, then the atoms of others in the
+    order of its own."""
+    found: dict[tuple[object, ...], list[tuple]] = {}
+    seen: set[frozenset[int]] = set()
+    for cut in cuts:
+        if len(cut.atoms) < 2 or frozenset(cut.atoms) in seen:
             continue
-        close = {h, *bonded, *(b for d in bonded for b in graph.neighbours[d])}
-        for a, number in enumerate(graph.numbers):
-            if number in POLAR and a not in close:
-                distance = np.linalg.norm(positions[:, h] - positions[:, a], axis=-1)
-                if np.median(distance) < CONTACT:
-                    found.append((h, a))
-    return found
+        seen.add(frozenset(cut.atoms))
+        alike = found.setdefault(web.signature(cut), [])
+        for n, places in enumerate(alike if share else []):
+            image = web.match(places[0], cut)
+            if image is not None:
+                alike[n] = (*places, image)
+                break
+        else:
+            alike.append((cut,))
+    return [places for alike in found.values() for places in alike]
+
+
+def _contacts(web: Web, cuts: Iterable[Cut]) -> list[tuple[int, int]]:
+    """Pairs i < j of heavy atoms of different molecules closer than CLOSE that no cut holds, at most one per atom: its
+    nearest."""
+    heavy = np.array(web.graph.numbers) > 1
+    bonds = np.array([(a, b) for a, near in enumerate(web.graph.neighbours) for b in near], dtype=int).reshape(-1, 2)
+    apart = bond_distances(bonds, len(heavy)) == UNCONNECTED
+    if not apart.any():
+        return []
+    apart &= heavy & heavy[:, None]
+    for cut in cuts:
+        apart[np.ix_(cut.atoms, cut.atoms)] = False
+    distances = np.where(apart, web.distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    found = {tuple(sorted((a, int(b)))) for a, b in enumerate(nearest) if distances[a, b] < CLOSE}
+    return [(i, j) for i, j in sorted(found)]

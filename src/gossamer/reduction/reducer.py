@@ -15,6 +15,7 @@ from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.fragments import GLOBAL, Fragment
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.reduction.relevance import masking_scores
@@ -22,7 +23,6 @@ from gossamer.reduction.relevance import masking_scores
 QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BASELINES = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
-GLOBAL = rec.GLOBAL  # the term that is thinned out
 REFINEMENTS = 4  # bisection steps between two quantiles
 
 
@@ -129,6 +129,7 @@ def reduce(
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
+    _check_global(terms)
     if valid is None or len(valid) == 0:
         raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
     check_trainable(train, valid)
@@ -141,8 +142,6 @@ def reduce(
     fit = fit_model(
         train, valid, terms=terms, symmetry=symmetry, keep_global=True, run=run, progress=progress, **options
     )
-    if not any(term.name == GLOBAL for term in fit.model.terms):
-        raise UsageError(f"terms: {terms!r} leaves out the global term, whose pairs are what is reduced; use auto.")
     bench = _bench(train, valid, test, fit, pool, score_structures, run, progress)
     bench = replace(bench, noise=options.get("noise"))
     total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
@@ -183,6 +182,18 @@ def _check(tolerance: float, quantiles: tuple[int, ...], baselines: tuple[int, .
             raise UsageError(f"{name}: {values} given; quantiles lie between 0 and 100.")
     if set(baselines) - set(quantiles):
         raise UsageError(f"baselines: {baselines} must be among the quantiles {quantiles}.")
+
+
+def _check_global(terms: Any) -> None:
+    """Raise UsageError where the terms asked for lack the one whose pairs are thinned out."""
+    if terms == "local":
+        raise UsageError("terms: 'local' leaves out the global term, whose pairs are what is reduced; use auto.")
+    named = [] if isinstance(terms, str) else [f.name if isinstance(f, Fragment) else f for f in terms]
+    if not isinstance(terms, str) and GLOBAL not in named:
+        raise UsageError(
+            "terms: the fragments leave out the global term, whose pairs are what is reduced; add 'global' to the "
+            'list, in a file {"global": true}.'
+        )
 
 
 def _bench(
