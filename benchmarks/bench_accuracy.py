@@ -56,7 +56,9 @@ def sgdml(train: Dataset, valid: Dataset, seed: int) -> Fit:
 
 def one(name: str, M: int, seed: int) -> list[dict[str, object]]:
     """A row for every test set."""
-    train, valid, rest = read(name).split(M, min(100, M // 2), 0 if name in TESTS else 300, seed=seed)
+    data = read(name)
+    n_test = 0 if name in TESTS else 300
+    train, valid, rest = data.split(M, min(100, M // 2, len(data) - n_test - M), n_test, seed=seed)
     tests = {other: read(other) for other in TESTS[name]} if name in TESTS else {name: rest}
     theirs, ours = sgdml(train, valid, seed), fit(train, valid, seed=seed)
     rows = []

@@ -23,6 +23,12 @@ def close(a, b, rtol=1e-9):
     np.testing.assert_allclose(a, b, rtol=0, atol=rtol * scale)
 
 
+def in_matrix_products(monkeypatch):
+    """Let no term of an operator be summed by compiled code."""
+    for module in ("gossamer.fit.operator", "gossamer.model.single"):
+        monkeypatch.setattr(f"{module}.is_small", lambda term: False)
+
+
 @EVERY
 @BOTH
 def test_prediction_is_the_reference(case, energies):
@@ -36,11 +42,16 @@ def test_prediction_is_the_reference(case, energies):
 
 @EVERY
 @BOTH
-@pytest.mark.parametrize("cache_bytes", [0, 1e9])
-def test_operator_is_the_dense_covariance(case, energies, cache_bytes):
+@pytest.mark.parametrize("way", ["compiled", "cached", "recomputed"])
+def test_operator_is_the_dense_covariance(monkeypatch, case, energies, way):
+    if way != "compiled":
+        in_matrix_products(monkeypatch)
+    cache_bytes = 1e9 if way == "cached" else 0
     pairs, terms = CASES[case]()
     R = structures(4)
     K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 1e-3, energies=energies, cache_bytes=cache_bytes)
+    assert (K._small.flat is not None) == (way == "compiled")
+    assert all((factors is not None) == (way == "cached") for shard in K.cached for factors in shard)
     expected = reference.covariance_matrix(terms, pairs.pairs, R, energies) + 1e-3 * np.eye(K.size)
     close(K.dense().numpy(), expected, 1e-12)
     close(K.diagonal().numpy() + 1e-3, np.diag(expected), 1e-12)
@@ -111,6 +122,7 @@ def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies)
 
 
 def test_operator_blocks_of_three_agree(monkeypatch):
+    in_matrix_products(monkeypatch)
     pairs, terms = CASES["several"]()
     R = torch.from_numpy(structures(8))
     v = torch.from_numpy(np.random.default_rng(3).normal(size=8 * 18))

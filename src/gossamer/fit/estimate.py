@@ -19,6 +19,7 @@ from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_s
 from gossamer.fit.workflow import resolve_symmetry
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.model.single import is_small
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gossamer.model.symmetry import Symmetry
 
 SAMPLE = 12  # structures on which rates are measured
+COMPILED_SAMPLE = 60  # the same for products of compiled code, whose overhead is not to weigh
 PILOT_FITS, PILOT_LENGTHS = 8, 3  # of a search on the validation set, typically; every length needs a matrix
 FULL_FITS = 3  # of the search for the noise at full size
 LEARNING_OVERHEAD = 1.5  # of a step, over the making and factorising of its matrix
@@ -42,6 +44,7 @@ class Rates:
     bandwidth: float  # bytes read by a matrix-vector product
     factors: float  # radial factors made from squared distances
     elementwise: float  # factors applied in K v
+    compiled: float  # seconds for a structure's share in another's force, of the terms that compiled code sums
     block: float  # seconds for all images of one block of the matrix, 3N x 3N
     strip: float  # the same for the few columns of a structure that a preconditioner asks for
     loading: float  # seconds until the compiled code of a fit is there; none when this process has used it before
@@ -139,12 +142,13 @@ def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, r
     """Seconds to prepare one system, and to solve it once that is done."""
     if chosen.solver == "cholesky":
         return rates.block * n_structures**2 / 2, n**3 / 3 / rates.products
-    m, sizes = chosen.columns, term_sizes(terms, n_structures)
-    groups = m / COLUMNS_TOGETHER
+    m, groups = chosen.columns, chosen.columns / COLUMNS_TOGETHER
+    sizes = [t for t in term_sizes(terms, n_structures) if not t.compiled]
     factors = float(sum(t.factors for t in sizes))
     made = factors / rates.factors
     again = 0.0 if 16 * factors <= chosen.cache_bytes else made
-    product = product_operations(sizes) / rates.products + factors / rates.elementwise + again
+    compiled = rates.compiled * n_structures**2
+    product = product_operations(sizes) / rates.products + factors / rates.elementwise + again + compiled
     prepare = made + groups * n_structures * rates.strip + (2.0 * n * m**2 + m**3 / 3) / rates.products
     return prepare, ITERATIONS * (product + 2 * 8.0 * n * m / rates.bandwidth)
 
@@ -171,10 +175,22 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
         bandwidth=wide.nbytes / best_seconds(lambda: wide @ v),
         factors=s2.numel() / best_seconds(lambda: kernel.profile(s2)),
         elementwise=s2.numel() / best_seconds(lambda: (a.mul_(s2), a.sum(1))),
+        compiled=_compiled_seconds(terms, pairs, train),
         block=best_seconds(K.lower_triangle) / (M * (M + 1) / 2),
         strip=best_seconds(lambda: K.columns(chosen)) / M**2,
         loading=loading,
     )
+
+
+def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
+    """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
+    few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
+    small = tuple(term for term in terms if is_small(term))
+    if not small:
+        return 0.0
+    K = KernelOperator.build(small, pairs, torch.from_numpy(few.positions), 0.0, cache_bytes=0)
+    v = torch.ones(K.size, dtype=torch.float64)
+    return best_seconds(lambda: K @ v) / K.n_structures**2
 
 
 def best_seconds(call: Callable[[], object], repeats: int = 3) -> float:

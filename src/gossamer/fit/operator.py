@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from gossamer.model.kernel_sum import (
 )
 from gossamer.model.kernels import Profile
 from gossamer.model.pairs import PairSet
+from gossamer.model.single import BatchEvaluator, is_small
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ class KernelOperator:
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
     Rows are worked on in the shards of fit.parallel, and each rank does its own; vectors are whole on every rank.
-    cached: per own shard and term the radial factors (H*rows, M*L) if they fit the memory given to `build`, else None.
+    Small terms are summed by the compiled code of single structures, the others in matrix products.
+    cached: per own shard and term the radial factors (H*rows, M*L) that products take, if they fit the memory given to
+    `build`, else None.
     """
 
     pairs: PairSet
     terms: tuple[Term, ...]
+    x: "Tensor"
     dx: "Tensor"
     rows: tuple[TrainingRows, ...]
     cached: tuple[tuple[Profile | None, ...], ...]
@@ -65,12 +70,16 @@ class KernelOperator:
         shards = Shards.of(len(positions), 3 * pairs.n_atoms, energies, ranks)
         cached: list[list[Profile | None]] = [[] for _ in shards.own]
         for term, row in zip(terms, rows, strict=True):
+            if on_host(dx) and is_small(term):
+                for kept in cached:
+                    kept.append(None)
+                continue
             mine = [_rows_of(term, shards.structures[s]) for s in shards.own]
             need = (3 if energies else 2) * 8 * len(term.perms) * sum(map(len, mine)) * len(row)
             for kept, span in zip(cached, mine, strict=True):
                 kept.append(_all_factors(term, row, span, energies) if need <= cache_bytes else None)
             cache_bytes -= need if need <= cache_bytes else 0
-        return cls(pairs, terms, dx, rows, tuple(map(tuple, cached)), shards, noise, energies)
+        return cls(pairs, terms, x.contiguous(), dx, rows, tuple(map(tuple, cached)), shards, noise, energies)
 
     @property
     def n_structures(self) -> int:
@@ -94,18 +103,35 @@ class KernelOperator:
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """K v for v (n,)."""
         coefficients = self.coefficients(v)
+        small = self._small.with_coefficients([(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients])
         parts = [
-            self._shard_product(self.shards.structures[s], cached, coefficients)
+            self._shard_product(self.shards.structures[s], cached, coefficients, small)
             for s, cached in zip(self.shards.own, self.cached, strict=True)
         ]
         return self.shards.join(parts).add_(v, alpha=self.noise)
 
-    def _shard_product(self, span: range, cached: tuple[Profile | None, ...], coefficients) -> "Tensor":
+    @cached_property
+    def _small(self) -> BatchEvaluator:
+        """The small terms with coefficients zero."""
+        if not on_host(self.dx):
+            return BatchEvaluator((False,) * len(self.terms), None)
+        X = [(rows.centred + rows.shift).numpy() for rows in self.rows]
+        return BatchEvaluator.build(self.terms, tuple(TermCoefficients(x, np.zeros_like(x)) for x in X))
+
+    def _shard_product(
+        self, span: range, cached: tuple[Profile | None, ...], coefficients, small: BatchEvaluator
+    ) -> "Tensor":
         """The rows of one shard of (K - noise I) v: the forces of its structures, then their energies."""
         dx = self.dx[span.start : span.stop]
         g = dx.new_zeros(dx.shape[:2])
         e = dx.new_zeros(len(span))
-        for term, rows, factors, (V, w) in zip(self.terms, self.rows, cached, coefficients, strict=True):
+        if any(small.holds):
+            small.add(self.x[span.start : span.stop].numpy(), e.numpy(), g.numpy(), torch.get_num_threads())
+        for done, term, rows, factors, (V, w) in zip(
+            small.holds, self.terms, self.rows, cached, coefficients, strict=True
+        ):
+            if done:
+                continue
             part_e, part_g = _product(term, rows, _rows_of(term, span), factors, V, w)
             term.scatter(part_g.mul_(term.amplitude), g)
             if part_e is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gossamer.fit.operator import KernelOperator
+
+
+HILL = 5  # times the patience: longer than the hills of the residual that were met (40 to 70 iterations)
 
 
 class Status(Enum):
@@ -180,9 +184,17 @@ def conjugate_gradients(
 
 
 def _stalled(history: list[Step], stop: StopRule) -> bool:
-    if len(history) <= stop.patience:
+    """Whether the validation error has stopped improving.  The residual of conjugate gradients may rise for a long
+    time before it falls again (what falls steadily is the error in the norm of K), and the validation error with it:
+    checks on such a hill say nothing, but its end is not waited for longer than HILL times the patience."""
+    lowest = list(accumulate((s.residual for s in history), min))
+    level = [s for s, low in zip(history, lowest, strict=True) if s.residual <= 1.1 * low]
+    since = len(history) - 1 - max(k for k, s in enumerate(history) if s.residual == lowest[k])
+    if since > HILL * stop.patience:
+        return True
+    if len(level) <= stop.patience or history[-1] is not level[-1]:
         return False
-    errors = [float("inf") if s.valid is None else s.valid for s in history]
+    errors = [float("inf") if s.valid is None else s.valid for s in level]
     return min(errors) > (1 - stop.gain) * min(errors[: -stop.patience])
 
 

@@ -7,7 +7,8 @@ the forces returned.
 import itertools
 import math
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from gossamer.model.irreps import AdaptedBasis
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.terms import Term
 
@@ -225,6 +228,7 @@ class BatchEvaluator:
 
     holds: tuple[bool, ...]  # which of the force field's terms
     flat: FlatTerms | None
+    bases: "tuple[csr_array, ...]" = ()  # of the held terms' slots
 
     @classmethod
     def build(cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]") -> "BatchEvaluator":
@@ -232,7 +236,26 @@ class BatchEvaluator:
         if not any(holds):
             return cls(holds, None)
         small = tuple(itertools.compress(terms, holds)), tuple(itertools.compress(coefficients, holds))
-        return cls(holds, FlatTerms.build(*small))
+        bases = tuple(AdaptedBasis.build(term.perms).basis for term in small[0])
+        return cls(holds, FlatTerms.build(*small), bases)
+
+    def with_coefficients(self, coefficients: "Sequence[tuple[np.ndarray, np.ndarray | None]]") -> "BatchEvaluator":
+        """The same terms and rows with other coefficients V (M*L, P) and w (M*L,) or None, given for every term of the
+        force field."""
+        if self.flat is None:
+            return self
+        doubles = aligned(self.flat.doubles.shape)
+        doubles[:] = self.flat.doubles
+        mine = itertools.compress(coefficients, self.holds)
+        for row, basis, (V, w) in zip(self.flat.layout, self.bases, mine, strict=True):
+            P, tiles, start = int(row[_step.SLOTS]), int(row[_step.TILES]), int(row[_step.DATA])
+            blocks = doubles[start : start + tiles * (2 * P + 3) * _step.BLOCK].reshape(tiles, 2 * P + 3, _step.BLOCK)
+            rows = _filled((basis @ V.T).T, tiles * _step.BLOCK).reshape(tiles, _step.BLOCK, P)
+            blocks[:, P : 2 * P] = rows.transpose(0, 2, 1)
+            blocks[:, 2 * P + 1] = (blocks[:, :P] * blocks[:, P : 2 * P]).sum(1)
+            if w is not None:
+                blocks[:, 2 * P + 2] = _filled(w, tiles * _step.BLOCK).reshape(tiles, _step.BLOCK)
+        return replace(self, flat=self.flat._replace(doubles=doubles))
 
     def add(self, x: np.ndarray, energies: np.ndarray, g: np.ndarray, threads: int) -> None:
         """Add energies to (Q,) and their gradients to g (Q, P_all) at descriptors x (Q, P_all)."""
