@@ -102,13 +102,20 @@ class KernelOperator:
 
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """K v for v (n,)."""
-        coefficients = self.coefficients(v)
-        small = self._small.with_coefficients([(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients])
+        coefficients, small = self._loaded(v)
         parts = [
             self._shard_product(self.shards.structures[s], cached, coefficients, small)
             for s, cached in zip(self.shards.own, self.cached, strict=True)
         ]
         return self.shards.join(parts).add_(v, alpha=self.noise)
+
+    def _loaded(self, v: "Tensor") -> "tuple[list[tuple[Tensor, Tensor | None]], BatchEvaluator]":
+        """`coefficients`, and the small terms with them."""
+        coefficients = self.coefficients(v)
+        if self._small.flat is None:
+            return coefficients, self._small
+        arrays = [(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients]
+        return coefficients, self._small.with_coefficients(arrays)
 
     @cached_property
     def _small(self) -> BatchEvaluator:
