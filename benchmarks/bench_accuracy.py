@@ -2,11 +2,11 @@
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
 
-sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, length among 10 ... 90 by the
-validation error with as many of the structures as have SEARCHED force components, solved directly.  That agrees with sgdml itself to three digits where both were
-run (make parity); its permutations are those that `find_symmetry` finds, which is no fewer than sgdml uses.  Beyond
-DIRECT force components, which cannot be solved directly here, sgdml's model gets the noise that Gossamer finds for it
-instead: its error is then no larger than sgdml's.
+sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, solved directly, its length among
+10 ... 90 by the validation error with as many of the structures as have SEARCHED force components.  That agrees with
+sgdml itself to three digits where both were run (make parity); its permutations are those that `find_symmetry` finds,
+which is no fewer than sgdml uses.  Beyond DIRECT force components, which cannot be solved directly here, sgdml's model
+gets the noise that Gossamer finds for it instead: its error is then no larger than sgdml's.
 
 Rows of earlier runs stay in results/accuracy.json unless they are measured anew."""
 
