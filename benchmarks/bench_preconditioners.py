@@ -118,7 +118,9 @@ def sweep(K: KernelOperator, y: torch.Tensor, blocks: int, watch: Watch) -> int:
     for number in range(1, ITERATIONS + 1):
         for b in rng.permutation(len(spans)):
             part = slice(spans[b].start * n3, spans[b].stop * n3)
-            product = K._shard_product(spans[b], none, *K._loaded(v)) + K.noise * v[part]
+            coefficients = K.coefficients(v)
+            (small,) = K._small_sums([spans[b]], coefficients)
+            product = K._shard_product(spans[b], none, coefficients, *small) + K.noise * v[part]
             v[part] += torch.cholesky_solve((y[part] - product)[:, None], factors[b])[:, 0]
         if number % EVERY == 0 and watch(v) <= watch.target:
             return number

@@ -22,7 +22,7 @@ from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import term_sizes
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_small
+from gossamer.model.single import is_compiled
 from gossamer.model.symmetry import find_symmetry
 from gossamer.model.terms import Term
 
@@ -90,7 +90,7 @@ def measure(
     operations = sum(6.0 * t.factors * t.pairs for t in term_sizes(terms, len(data)))
     ways = {True: "compiled", False: "products, cached" if cache else "products, made anew"}
     return {
-        "what": what, "M": len(data), "terms": len(terms), "factors": ways[is_small(terms[0])],
+        "what": what, "M": len(data), "terms": len(terms), "factors": ways[is_compiled(terms[0])],
         "s": product, "GFLOP/s": operations / product / 1e9, "matmul of these shapes": operations / same / 1e9,
         "matmul 2048": 2 * 2048**3 / peak / 1e9, "share of these shapes": same / product,
         "share of 2048": operations / product / (2 * 2048**3 / peak),
@@ -111,7 +111,7 @@ def main() -> None:
     perms = find_symmetry(one.positions, one.numbers, limit=12).perms
     for group in (perms[:1], perms):
         terms = (Term.over_all(pairs, group, Matern52(20.0)),)
-        for cache in (4e9,) if is_small(terms[0]) else (4e9, 0.0):
+        for cache in (4e9,) if is_compiled(terms[0]) else (4e9, 0.0):
             rows.append(measure(f"861 pairs, {len(group)} permutations", terms, pairs, one, cache, clock))
     small = small_terms(pairs, np.random.default_rng(0))
     rows.append(measure("40 small terms", small, pairs, many, 0.0, clock))

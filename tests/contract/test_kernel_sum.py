@@ -23,10 +23,10 @@ def close(a, b, rtol=1e-9):
     np.testing.assert_allclose(a, b, rtol=0, atol=rtol * scale)
 
 
-def in_matrix_products(monkeypatch):
-    """Let no term of an operator be summed by compiled code."""
+def in_matrix_products(monkeypatch, held=lambda term: False):
+    """Let no term of an operator, or those that `held` says, be summed by compiled code."""
     for module in ("gossamer.fit.operator", "gossamer.model.single"):
-        monkeypatch.setattr(f"{module}.is_small", lambda term: False)
+        monkeypatch.setattr(f"{module}.is_compiled", held)
 
 
 @EVERY
@@ -42,13 +42,14 @@ def test_prediction_is_the_reference(case, energies):
 
 @EVERY
 @BOTH
-@pytest.mark.parametrize("way", ["compiled", "cached", "recomputed"])
-def test_operator_is_the_dense_covariance(monkeypatch, case, energies, way):
+@pytest.mark.parametrize(("way", "n"), [("compiled", 4), ("compiled", 20), ("cached", 4), ("recomputed", 4)])
+def test_operator_is_the_dense_covariance(monkeypatch, case, energies, way, n):
+    """Also where compiled code meets a second block of rows (20 structures)."""
     if way != "compiled":
         in_matrix_products(monkeypatch)
     cache_bytes = 1e9 if way == "cached" else 0
     pairs, terms = CASES[case]()
-    R = structures(4)
+    R = structures(n)
     K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 1e-3, energies=energies, cache_bytes=cache_bytes)
     assert (K._small.flat is not None) == (way == "compiled")
     assert all((factors is not None) == (way == "cached") for shard in K.cached for factors in shard)
@@ -59,6 +60,18 @@ def test_operator_is_the_dense_covariance(monkeypatch, case, energies, way):
     close((K @ v).numpy(), expected @ v.numpy(), 1e-11)
     some = np.array([7, 2, 40, 3, K.size - 1])
     close(K.columns(some).numpy(), expected[:, some] - 1e-3 * np.eye(K.size)[:, some], 1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize("compiled", ["local", "global"])
+def test_an_operator_of_compiled_and_other_terms(monkeypatch, energies, compiled):
+    in_matrix_products(monkeypatch, lambda term: term.name == compiled)
+    pairs, terms = CASES["several"]()
+    R = structures(20)
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 0.0, energies=energies)
+    assert K._small.holds == tuple(term.name == compiled for term in terms)
+    v = torch.from_numpy(np.random.default_rng(3).normal(size=K.size))
+    close((K @ v).numpy(), reference.covariance_matrix(terms, pairs.pairs, R, energies) @ v.numpy(), 1e-11)
 
 
 @EVERY
@@ -114,7 +127,7 @@ def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies)
     model, _, _ = random_model(case, energies=energies)
     x, _ = model.pairs.forward(torch.from_numpy(structures(7, seed=9)))
     compiled = model.descriptor_sums(x)
-    monkeypatch.setattr("gossamer.model.single.is_small", lambda term: False)
+    monkeypatch.setattr("gossamer.model.single.is_compiled", lambda term: False)
     matrices = replace(model).descriptor_sums(x)
     assert replace(model)._batch.flat is None
     for a, b in zip(compiled, matrices, strict=True):

@@ -31,7 +31,7 @@ def at_known_rates(monkeypatch):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_time_is_operations_over_rates(ethanol_file, at_known_rates, monkeypatch, compiled):
-    monkeypatch.setattr(resources, "is_small", lambda term: compiled)
+    monkeypatch.setattr(resources, "is_compiled", lambda term: compiled)
     train = gs.read(ethanol_file).take(np.arange(40))
     found = estimate(train, **FIXED, solver="cholesky")
     n = 40 * 27
@@ -55,7 +55,7 @@ def test_searches_are_part_of_the_time(ethanol_file, at_known_rates):
 
 
 def test_several_terms_are_counted(at_known_rates, monkeypatch):
-    monkeypatch.setattr(resources, "is_small", lambda term: False)
+    monkeypatch.setattr(resources, "is_compiled", lambda term: False)
     pairs, terms = CASES["several"]()
     data = gs.Dataset(NUMBERS, structures(20), np.ones((20, 6, 3)))
     settings = make_settings({"length": 1.0, "noise": 1e-6, "solver": "cg"})
@@ -102,3 +102,11 @@ def test_peak_memory_stays_within_the_plan(ethanol_file, solver):
     terms = (gs.Term.over_all(pairs, np.arange(data.n_atoms)[None], Matern52(20.0)),)
     planned = plan_of(terms, len(pairs), 240, 240 * 27, 8 * GIB, solver).bytes
     assert peak <= planned <= 2 * peak
+
+
+def test_a_card_caches_the_factors_that_a_processor_makes_anew(ethanol_file):
+    data = gs.read(ethanol_file)
+    pairs = gs.PairSet.full(data.n_atoms)
+    terms = (gs.Term.over_all(pairs, np.arange(data.n_atoms)[None], Matern52(20.0)),)
+    here, there = (plan_of(terms, 36, 200, 5400, 8 * GIB, "cg", on_card=on_card).bytes for on_card in (False, True))
+    assert there - here == pytest.approx(16 * 200**2)

@@ -6,7 +6,7 @@ from ase.build import molecule
 
 from gossamer.errors import UsageError
 from gossamer.model.bonds import MolecularGraph, molecules
-from gossamer.model.fragments import Fragment, fragment_atoms, local_fragments, reach_of
+from gossamer.model.fragments import Fragment, _split, fragment_atoms, local_fragments, reach_of
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -271,3 +271,16 @@ def test_the_name_of_the_global_term_is_its_own():
 def test_an_atom_named_twice_is_refused():
     with pytest.raises(UsageError, match="none of them twice"):
         Fragment(np.array([0, 0]), np.arange(2)[None], "odd")
+
+
+def test_parts_of_unequal_kinds_stay_below_the_limit():
+    looks = np.repeat([0, 1, 2, 3], [5, 6, 12, 1])
+    places = np.arange(24)[:, None]
+    sizes = [len(part) for part in _split(places, looks, [0], 12)]
+    assert sum(sizes) == 24
+    assert max(sizes) <= 12
+
+
+def test_exchanges_that_are_no_group_are_refused():
+    with pytest.raises(UsageError, match="'turned': its 1 perms are no group"):
+        Fragment(np.array([0, 1, 2]), np.array([[1, 2, 0]]), "turned")

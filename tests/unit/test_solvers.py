@@ -110,6 +110,8 @@ def test_the_best_validated_coefficients_are_returned():
         ([66, 6, 12, 27, 42], [69, 16, 18, 29, 44], False),  # ethanol, M = 600: on a hill
         ([66, 6, 12, 27, 42, 7, 5, 4, 3, 3], [69, 16, 18, 29, 44, 17, 16, 16, 16, 16], True),  # behind it
         ([4, 2, *[3] * 16], [4, 2, *[3] * 16], True),  # a hill without end
+        ([1, *[3] * 18], [0.95**k for k in range(19)], False),  # a long one, whose error falls
+        ([4, 2, 1, *[1.05] * 16], [0.95**k for k in range(19)], False),  # a plateau, whose error falls
     ],
 )
 def test_a_search_ends_where_the_error_stalls_but_not_on_a_hill_of_the_residual(residuals, errors, stalled):

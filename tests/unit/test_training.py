@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ase.build import molecule
 from cases import METHYL, NUMBERS, random_model, structures
 
 import gossamer as gs
@@ -213,3 +214,22 @@ def test_every_kind_of_terms_can_be_asked_for(real, tmp_path):
 def test_auto_without_validation_judges_on_training_structures_left_out(real):
     found = fit(real.train, learning_steps=1)
     assert set(found.choice.errors) == {"global", "both", "local"}
+
+
+def test_auto_judges_every_kind_at_the_length_and_noise_that_were_given(real):
+    found = fit(real.train, real.valid, length=20.0, noise=1e-8, learning_steps=1)
+    errors = found.choice.errors
+    assert set(errors) == {"global", "both", "local"}
+    assert all(np.isfinite(error) for error in errors.values())
+    assert found.settings.noise == 1e-8
+    assert len(found.trials) == 3
+
+
+def test_auto_never_leaves_molecules_that_do_not_feel_each_other():
+    """Two molecules of ethene, 3.4 Angstrom apart, with labels that know nothing of one another."""
+    one = molecule("C2H4")
+    R = np.concatenate([one.positions, one.positions + np.array([3.4, 0, 0])])
+    R = R + 0.03 * np.random.default_rng(0).normal(size=(40, 12, 3))
+    data = Dataset(np.tile(one.numbers, 2), R, np.random.default_rng(1).normal(size=R.shape))
+    found = fit(data.take(np.arange(30)), data.take(np.arange(30, 40)), symmetry="none", learning_steps=1)
+    assert "local" not in found.choice.errors

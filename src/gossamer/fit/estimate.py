@@ -1,7 +1,7 @@
 """Memory and time of a training run, said before anything runs.
 
 The plan of fit.resources counts operations; what the machine does per second is measured here, in about a second, on a
-few of the structures themselves, so no constant of one machine is built in."""
+few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_s
 from gossamer.fit.workflow import resolve_symmetry
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_small
+from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ COMPILED_SAMPLE = 60  # the same for products of compiled code, whose overhead i
 PILOT_FITS, PILOT_LENGTHS = 8, 3  # of a search on the validation set, typically; every length needs a matrix
 FULL_FITS = 3  # of the search for the noise at full size
 LEARNING_OVERHEAD = 1.5  # of a step, over the making and factorising of its matrix
-CHOICE_FITS = 10  # to a part of the data, of the three kinds of model together
+CHOICE_MATRICES, CHOICE_FITS = 5, 12  # of a part of the data, for the three kinds of model together
 COLUMNS_TOGETHER = 8  # of one structure, as they are drawn
 
 
@@ -99,8 +99,8 @@ def estimate(
     if terms == "auto":
         small = pilot_structures(len(train), train.n_atoms)
         n = 3 * train.n_atoms * small
-        fit = found.rates.block * small**2 / 2 + n**3 / 3 / found.rates.products
-        seconds["choice of terms"] = CHOICE_FITS * fit
+        matrix, fit = found.rates.block * small**2 / 2, n**3 / 3 / found.rates.products
+        seconds["choice of terms"] = CHOICE_MATRICES * matrix + CHOICE_FITS * fit
     return replace(found, seconds=seconds | found.seconds)
 
 
@@ -185,7 +185,7 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
 def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
     """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
     few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
-    small = tuple(term for term in terms if is_small(term))
+    small = tuple(term for term in terms if is_compiled(term))
     if not small:
         return 0.0
     K = KernelOperator.build(small, pairs, torch.from_numpy(few.positions), 0.0, cache_bytes=0)

@@ -23,7 +23,7 @@ from gossamer.model.kernel_sum import (
 )
 from gossamer.model.kernels import Profile
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import BatchEvaluator, is_small
+from gossamer.model.single import BatchEvaluator, is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class KernelOperator:
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
     Rows are worked on in the shards of fit.parallel, and each rank does its own; vectors are whole on every rank.
-    Small terms are summed by the compiled code of single structures, the others in matrix products.
+    Small terms are summed by the compiled code of single structures (model.single), the others in matrix products.
     cached: per own shard and term the radial factors (H*rows, M*L) that products take, if they fit the memory given to
     `build`, else None.
     """
@@ -70,7 +70,7 @@ class KernelOperator:
         shards = Shards.of(len(positions), 3 * pairs.n_atoms, energies, ranks)
         cached: list[list[Profile | None]] = [[] for _ in shards.own]
         for term, row in zip(terms, rows, strict=True):
-            if on_host(dx) and is_small(term):
+            if on_host(dx) and is_compiled(term):
                 for kept in cached:
                     kept.append(None)
                 continue
@@ -102,40 +102,48 @@ class KernelOperator:
 
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """K v for v (n,)."""
-        coefficients, small = self._loaded(v)
+        coefficients, spans = self.coefficients(v), [self.shards.structures[s] for s in self.shards.own]
         parts = [
-            self._shard_product(self.shards.structures[s], cached, coefficients, small)
-            for s, cached in zip(self.shards.own, self.cached, strict=True)
+            self._shard_product(span, cached, coefficients, *sums)
+            for span, cached, sums in zip(spans, self.cached, self._small_sums(spans, coefficients), strict=True)
         ]
         return self.shards.join(parts).add_(v, alpha=self.noise)
 
-    def _loaded(self, v: "Tensor") -> "tuple[list[tuple[Tensor, Tensor | None]], BatchEvaluator]":
-        """`coefficients`, and the small terms with them."""
-        coefficients = self.coefficients(v)
-        if self._small.flat is None:
-            return coefficients, self._small
-        arrays = [(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients]
-        return coefficients, self._small.with_coefficients(arrays)
-
     @cached_property
     def _small(self) -> BatchEvaluator:
-        """The small terms with coefficients zero."""
+        """The terms that compiled code sums, laid out, their coefficients to come."""
         if not on_host(self.dx):
             return BatchEvaluator((False,) * len(self.terms), None)
-        X = [(rows.centred + rows.shift).numpy() for rows in self.rows]
-        return BatchEvaluator.build(self.terms, tuple(TermCoefficients(x, np.zeros_like(x)) for x in X))
+        none = TermCoefficients(np.zeros((0, 1)), np.zeros((0, 1)))
+        held = (
+            TermCoefficients((rows.centred + rows.shift).numpy(), np.zeros(rows.centred.shape))
+            if is_compiled(term)
+            else none
+            for term, rows in zip(self.terms, self.rows, strict=True)
+        )
+        return BatchEvaluator.build(self.terms, tuple(held))
+
+    def _small_sums(self, spans: list[range], coefficients) -> "list[tuple[Tensor, Tensor]]":
+        """At the structures of every span the energies (m,) and descriptor gradients (m, P) of compiled terms."""
+        sums = [(self.dx.new_zeros(len(span)), self.dx.new_zeros((len(span), len(self.pairs)))) for span in spans]
+        if self._small.flat is None or not spans:
+            return sums
+        loaded = self._small.with_coefficients([(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients])
+        structures = np.concatenate([np.arange(span.start, span.stop) for span in spans])
+        energies, gradients = np.zeros(len(structures)), np.zeros((len(structures), len(self.pairs)))
+        loaded.add(self.x.numpy()[structures], energies, gradients, torch.get_num_threads())
+        ends = np.cumsum([len(span) for span in spans])[:-1]
+        parts = zip(np.split(energies, ends), np.split(gradients, ends), strict=True)
+        return [(torch.from_numpy(e), torch.from_numpy(g)) for e, g in parts]
 
     def _shard_product(
-        self, span: range, cached: tuple[Profile | None, ...], coefficients, small: BatchEvaluator
+        self, span: range, cached: tuple[Profile | None, ...], coefficients, e: "Tensor", g: "Tensor"
     ) -> "Tensor":
-        """The rows of one shard of (K - noise I) v: the forces of its structures, then their energies."""
+        """The rows of one shard of (K - noise I) v, forces of its structures, then their energies, from what compiled
+        terms give, e (m,) and g (m, P), to which the others are added."""
         dx = self.dx[span.start : span.stop]
-        g = dx.new_zeros(dx.shape[:2])
-        e = dx.new_zeros(len(span))
-        if any(small.holds):
-            small.add(self.x[span.start : span.stop].numpy(), e.numpy(), g.numpy(), torch.get_num_threads())
         for done, term, rows, factors, (V, w) in zip(
-            small.holds, self.terms, self.rows, cached, coefficients, strict=True
+            self._small.holds, self.terms, self.rows, cached, coefficients, strict=True
         ):
             if done:
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gossamer.errors import MemoryBudgetError
 from gossamer.model.device import free_card_memory
-from gossamer.model.single import is_small
+from gossamer.model.single import is_compiled
 
 if TYPE_CHECKING:
     import torch
@@ -140,16 +140,16 @@ def plan(
 
 def plan_of(
     terms: "tuple[Term, ...]", n_pairs: int, n_structures: int, n_unknowns: int, budget: float, solver: str,
-    *, energies: bool = False, ranks: int = 1,
+    *, energies: bool = False, ranks: int = 1, on_card: bool = False,
 ) -> Plan:  # fmt: skip
     """`plan` for `terms` over a molecule of n_pairs pairs."""
-    sizes = term_sizes(terms, n_structures)
-    base = 8.0 * n_structures * n_pairs * 16 + 8.0 * 8 * sum(t.rows * t.pairs for t in sizes)
+    sizes = term_sizes(terms, n_structures, on_card)
+    base = 8.0 * n_structures * n_pairs * 16 + 8.0 * 14 * sum(t.rows * t.pairs for t in sizes)
     return plan(n_unknowns, sizes, base, budget, solver, energies=energies, ranks=ranks)
 
 
-def term_sizes(terms: "tuple[Term, ...]", n_structures: int) -> "list[TermSize]":
-    return [TermSize(n_structures * t.n_places, len(t.perms), t.n_pairs, is_small(t)) for t in terms]
+def term_sizes(terms: "tuple[Term, ...]", n_structures: int, on_card: bool = False) -> "list[TermSize]":
+    return [TermSize(n_structures * t.n_places, len(t.perms), t.n_pairs, is_compiled(t) and not on_card) for t in terms]
 
 
 def product_operations(sizes: "list[TermSize]") -> float:

@@ -22,7 +22,7 @@ from gossamer.fit.training import (
     pilot_part,
     pilot_search,
 )
-from gossamer.model.bonds import UNCONNECTED, bond_distances, bond_graph
+from gossamer.model.bonds import UNCONNECTED, bond_distances, bond_graph, molecules
 from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -99,11 +99,16 @@ def choose_terms(
         judge = train.take(np.arange(0, len(train), 5))
         part = part.take(~np.isin(part.frames, judge.frames))
     one = _global(part, judge, group, pairs, settings, run, progress)
-    makeups = [chosen] if keep_global else [chosen, chosen.without_global()]
-    tried = [_tried(m, part, judge, found, run, progress) for m in makeups]
-    trials = (*one.trials, *(trial for _, more in tried for trial in more))
-    errors = {"global": min((t.valid_force_rmse for t in one.trials), default=float("inf"))}
-    errors |= {m.name: min(t.valid_force_rmse for t in more) for m, (_, more) in zip(makeups, tried, strict=True)}
+    alone = chosen.without_global()
+    makeups = [chosen] if keep_global or not _joins(alone.pairs, train) else [chosen, alone]
+    given = not _noise_free(settings)
+    tried = [_tried(m, part, judge, found, given, run, progress) for m in makeups]
+    first = (
+        one.trials
+        or _tried(Makeup("global", one.pairs, one.terms, ()), part, judge, one.settings, True, run, progress)[1]
+    )
+    trials = (*first, *(trial for _, more in tried for trial in more))
+    errors = {"global": _least(first)} | {m.name: _least(more) for m, (_, more) in zip(makeups, tried, strict=True)}
     best = min(errors.values())
     if errors.get("local", float("inf")) <= (1 + WORTH) * best:
         kept, noise = makeups[1], tried[1][0]
@@ -113,6 +118,17 @@ def choose_terms(
         return replace(one, trials=trials, errors=errors)
     found = replace(settings, relative_noise=noise) if _noise_free(settings) else settings
     return Choice(kept.name, kept.pairs, kept.terms, found, False, trials, errors, learned)
+
+
+def _least(trials: Sequence[Trial]) -> float:
+    return min((trial.valid_force_rmse for trial in trials), default=float("inf"))
+
+
+def _joins(pairs: PairSet, train: Dataset) -> bool:
+    """Whether bonds and `pairs` together hold all atoms in one piece; parts that no pair joins would not feel each
+    other."""
+    bonds = bond_graph(train.positions, train.numbers)
+    return len(set(molecules(np.vstack([bonds.reshape(-1, 2), pairs.pairs]), train.n_atoms).tolist())) == 1
 
 
 def _noise_free(settings: Settings) -> bool:
@@ -168,27 +184,30 @@ def _learned(chosen: Makeup, train: Dataset, settings: Settings, run: Run, progr
 
 
 def _tried(
-    m: Makeup, part: Dataset, judge: Dataset, settings: Settings, run: Run, progress: Progress
+    m: Makeup, part: Dataset, judge: Dataset, settings: Settings, given: bool, run: Run, progress: Progress
 ) -> tuple[float, list[Trial]]:
-    """The best noise for a makeup near the learned one, and the trials."""
+    """The best noise for a makeup near the learned one, and the trials; one, at the user's noise, where it is given."""
     trials: list[Trial] = []
     system = None  # shared, since only the noise changes
 
-    def error(relative: float) -> float:
+    def error(at: Settings) -> float:
         nonlocal system
         try:
-            changed = replace(settings, noise=None, relative_noise=relative)
-            fitted = fit_terms(m.terms, m.pairs, part, judge, changed, system=system, run=run)
+            fitted = fit_terms(m.terms, m.pairs, part, judge, at, system=system, run=run)
         except FitError:  # too little noise
             return float("inf")
         system = fitted.system
+        relative = fitted.noise / fitted.mean_variance
         (rmse,) = run.ranks.agree(fitted.model.test(judge).force_rmse)
         trials.append(Trial(0.0, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
         return rmse
 
+    if given:
+        error(settings)
+        return settings.relative_noise or 0.0, trials
     start = min(NOISES, key=lambda noise: abs(np.log(noise / (settings.relative_noise or START_NOISE))))
-    return climb(NOISES, start, error), trials
+    return climb(NOISES, start, lambda noise: error(replace(settings, relative_noise=noise))), trials
 
 
 def makeup_of(terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet) -> Makeup:

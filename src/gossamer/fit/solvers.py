@@ -73,6 +73,7 @@ class StopRule:
     residual: rms residual of the labels in eV/Angstrom (in eV for energies) that counts as solved.  Where a validation
     error is watched, the search also ends once its best value has improved by less than `gain` (relative) over
     `patience` checks, one check every `every` iterations: the test error settles long before the residual does.
+    Checks at which the residual is higher than before by more than a tenth do not count, for a while (`_stalled`).
     """
 
     residual: float = 1e-3
@@ -185,16 +186,18 @@ def conjugate_gradients(
 
 def _stalled(history: list[Step], stop: StopRule) -> bool:
     """Whether the validation error has stopped improving.  The residual of conjugate gradients may rise for a long
-    time before it falls again (what falls steadily is the error in the norm of K), and the validation error with it:
-    checks on such a hill say nothing, but its end is not waited for longer than HILL times the patience."""
+    time before it falls again (what falls steadily is the error in the norm of K), and the validation error with it.
+    So checks on such a hill do not count, until it has gone on for HILL times the patience."""
     lowest = list(accumulate((s.residual for s in history), min))
     level = [s for s, low in zip(history, lowest, strict=True) if s.residual <= 1.1 * low]
     since = len(history) - 1 - max(k for k, s in enumerate(history) if s.residual == lowest[k])
-    if since > HILL * stop.patience:
-        return True
-    if len(level) <= stop.patience or history[-1] is not level[-1]:
+    waited = since > HILL * stop.patience
+    if not waited and history[-1] is not level[-1]:
         return False
-    errors = [float("inf") if s.valid is None else s.valid for s in level]
+    counted = history if waited else level
+    if len(counted) <= stop.patience:
+        return False
+    errors = [float("inf") if s.valid is None else s.valid for s in counted]
     return min(errors) > (1 - stop.gain) * min(errors[: -stop.patience])
 
 

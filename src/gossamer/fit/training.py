@@ -232,8 +232,9 @@ def _solve(
     ranks = run.ranks
     solver = "cg" if ranks.machines > 1 and settings.solver == "auto" else settings.solver  # Cholesky stays on one
     chosen = plan_of(
-        terms, len(pairs), len(train), len(labels.y), budget, solver, energies=settings.energies, ranks=ranks.size
-    )
+        terms, len(pairs), len(train), len(labels.y), budget, solver,
+        energies=settings.energies, ranks=ranks.size, on_card=device.type == "cuda",
+    )  # fmt: skip
     if system is None:
         positions = torch.from_numpy(train.positions).to(device)
         system = System(

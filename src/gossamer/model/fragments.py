@@ -12,6 +12,7 @@ from gossamer.errors import UsageError
 from gossamer.model.bonds import UNCONNECTED, bond_distances
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.model.symmetry import is_group
 from gossamer.model.terms import Term
 from gossamer.model.web import Cut, Web
 
@@ -37,7 +38,15 @@ class Fragment:
         if atoms.shape[1] < 2 or any(len(set(row)) < len(row) for row in atoms.tolist()):
             raise UsageError(f"fragment {self.name!r}: every place must name at least 2 atoms, none of them twice.")
         if perms.shape[1] != atoms.shape[1] or np.any(np.sort(perms, axis=1) != np.arange(atoms.shape[1])):
-            raise UsageError(f"fragment {self.name!r}: perms must be permutations of its {atoms.shape[1]} atoms.")
+            raise UsageError(
+                f"fragment {self.name!r}: perms {perms.tolist()} must be rows that name each of 0 to "
+                f"{atoms.shape[1] - 1} once; correct them."
+            )
+        if not is_group(perms):
+            raise UsageError(
+                f"fragment {self.name!r}: its {len(perms)} perms are no group; add the products that are missing, and "
+                "the identity."
+            )
         if (self.name == GLOBAL) != (self.kind == GLOBAL):
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
@@ -136,9 +145,10 @@ def _split(places: np.ndarray, looks: np.ndarray, heads: list[int], most: int) -
     size = len(places) / -(-len(places) // most)
     parts: list[list[int]] = [[]]
     for kind in range(kinds.max() + 1):
-        if len(parts[-1]) >= size:
+        members = np.flatnonzero(kinds == kind).tolist()
+        if parts[-1] and (len(parts[-1]) >= size or len(parts[-1]) + len(members) > most):
             parts.append([])
-        parts[-1] += np.flatnonzero(kinds == kind).tolist()
+        parts[-1] += members
     return [places[np.sort(part)] for part in parts]
 
 

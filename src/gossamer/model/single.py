@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
 COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
 LINE = 64  # bytes of a cache line
+BATCH_BYTES = 2**19  # the same for many queries at once: half of a core's second cache, which all queries read again
 SINGLE_LIMIT = 1e-4  # largest change of the forces by float32 storage, as a share of the spread of the training labels
 
 Precision = Literal["auto", "float64", "float32"]
@@ -42,24 +43,29 @@ class FlatTerms(NamedTuple):
 
     @classmethod
     def build(
-        cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]", precision: Precision = "auto"
+        cls,
+        terms: "tuple[Term, ...]",
+        coefficients: "tuple[TermCoefficients, ...]",
+        precision: Precision = "auto",
+        adapted: "tuple[AdaptedBasis, ...] | None" = None,
     ) -> "FlatTerms":
-        """precision: how the rows of large terms are stored; "auto" is float32 where `single_error` allows it."""
+        """precision: how the rows of large terms are stored; "auto" is float32 where `single_error` allows it.
+        adapted: the terms' bases, where they were made before."""
         if precision not in ("auto", "float64", "float32"):
             raise UsageError(f"precision: {precision!r} given; it is 'auto', 'float64' or 'float32'.")
         layout = np.zeros((len(terms), _step.COLUMNS_OF_LAYOUT), dtype=np.int64)
         ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
-        for row, term, c in zip(layout, terms, coefficients, strict=True):
-            adapted = AdaptedBasis.build(term.perms)
-            basis = adapted.basis
+        every = adapted or tuple(AdaptedBasis.build(term.perms) for term in terms)
+        for row, term, c, own in zip(layout, terms, coefficients, every, strict=True):
+            basis = own.basis
             shift = basis @ c.X.mean(0)[term.perms].mean(0)
             X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
             w = np.zeros(len(X)) if c.w is None else c.w
             row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
-            row[_step.DOTS] = len(adapted.dots)
-            row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], adapted.dots)
+            row[_step.DOTS] = len(own.dots)
+            row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
             row[_step.DOUBLES] = doubles.add(
-                [term.kernel.length, term.amplitude], basis.data * term.weights[basis.indices], shift, adapted.table
+                [term.kernel.length, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
             )
             if is_small(term):
                 row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
@@ -91,6 +97,11 @@ class FlatTerms(NamedTuple):
 def is_small(term: "Term") -> bool:
     """Whether compiled code reads a term's rows in blocks that stay in the nearest cache, or reuses them for images."""
     return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
+
+
+def is_compiled(term: "Term") -> bool:
+    """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
+    return is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
 
 
 class Pool:
@@ -140,10 +151,27 @@ def _scalars(X: np.ndarray, V: np.ndarray, w: np.ndarray, tile: int) -> np.ndarr
 
 def _blocks(X: np.ndarray, V: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Rows as `_step._columns` reads them: (blocks, X (P) V (P) scalars (3), BLOCK)."""
-    tile = _step.BLOCK
-    rows = -(-len(X) // tile) * tile
-    parts = [_filled(a, rows).reshape(-1, tile, a.shape[1]).transpose(0, 2, 1) for a in (X, V)]
-    return np.concatenate([*parts, _scalars(X, V, w, tile)], axis=1)
+    tile, P = _step.BLOCK, X.shape[1]
+    blocks = np.zeros((-(-len(X) // tile), 2 * P + 3, tile))
+    blocks[:, :P] = _side_by_side(X, len(blocks))
+    blocks[:, 2 * P] = (blocks[:, :P] ** 2).sum(1)
+    _load(blocks, V, w)
+    return blocks
+
+
+def _load(blocks: np.ndarray, V: np.ndarray, w: np.ndarray | None) -> None:
+    """Put coefficients V (M, P) and w (M,) into blocks of rows, with the scalars X_j . V_j that follow from them."""
+    P = V.shape[1]
+    X, kept = blocks[:, :P], blocks[:, P : 2 * P]
+    kept[:] = _side_by_side(V, len(blocks))
+    blocks[:, 2 * P + 1] = (X * kept).sum(1)
+    if w is not None:
+        blocks[:, 2 * P + 2] = _filled(w, len(blocks) * _step.BLOCK).reshape(len(blocks), _step.BLOCK)
+
+
+def _side_by_side(rows: np.ndarray, n_blocks: int) -> np.ndarray:
+    """Rows (M, P), filled up with zeros, as (blocks, P, BLOCK)."""
+    return _filled(rows, n_blocks * _step.BLOCK).reshape(n_blocks, _step.BLOCK, -1).transpose(0, 2, 1)
 
 
 def _tiles(X: np.ndarray, V: np.ndarray) -> np.ndarray:
@@ -224,7 +252,7 @@ class SingleEvaluator:
 
 @dataclass(frozen=True, eq=False)
 class BatchEvaluator:
-    """The small terms of a force field laid out for many queries; a query is one thread's."""
+    """The terms of a force field that compiled code sums at many queries at once; a query is one thread's."""
 
     holds: tuple[bool, ...]  # which of the force field's terms
     flat: FlatTerms | None
@@ -232,12 +260,12 @@ class BatchEvaluator:
 
     @classmethod
     def build(cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]") -> "BatchEvaluator":
-        holds = tuple(is_small(term) for term in terms)
+        holds = tuple(is_compiled(term) for term in terms)
         if not any(holds):
             return cls(holds, None)
         small = tuple(itertools.compress(terms, holds)), tuple(itertools.compress(coefficients, holds))
-        bases = tuple(AdaptedBasis.build(term.perms).basis for term in small[0])
-        return cls(holds, FlatTerms.build(*small), bases)
+        adapted = tuple(AdaptedBasis.build(term.perms) for term in small[0])
+        return cls(holds, FlatTerms.build(*small, adapted=adapted), tuple(a.basis for a in adapted))
 
     def with_coefficients(self, coefficients: "Sequence[tuple[np.ndarray, np.ndarray | None]]") -> "BatchEvaluator":
         """The same terms and rows with other coefficients V (M*L, P) and w (M*L,) or None, given for every term of the
@@ -249,12 +277,8 @@ class BatchEvaluator:
         mine = itertools.compress(coefficients, self.holds)
         for row, basis, (V, w) in zip(self.flat.layout, self.bases, mine, strict=True):
             P, tiles, start = int(row[_step.SLOTS]), int(row[_step.TILES]), int(row[_step.DATA])
-            blocks = doubles[start : start + tiles * (2 * P + 3) * _step.BLOCK].reshape(tiles, 2 * P + 3, _step.BLOCK)
-            rows = _filled((basis @ V.T).T, tiles * _step.BLOCK).reshape(tiles, _step.BLOCK, P)
-            blocks[:, P : 2 * P] = rows.transpose(0, 2, 1)
-            blocks[:, 2 * P + 1] = (blocks[:, :P] * blocks[:, P : 2 * P]).sum(1)
-            if w is not None:
-                blocks[:, 2 * P + 2] = _filled(w, tiles * _step.BLOCK).reshape(tiles, _step.BLOCK)
+            shape = tiles, 2 * P + 3, _step.BLOCK
+            _load(doubles[start : start + math.prod(shape)].reshape(shape), (basis @ V.T).T, w)
         return replace(self, flat=self.flat._replace(doubles=doubles))
 
     def add(self, x: np.ndarray, energies: np.ndarray, g: np.ndarray, threads: int) -> None:

@@ -151,6 +151,14 @@ def symmetry_from_perms(perms: np.ndarray, numbers: np.ndarray) -> Symmetry:
     return Symmetry(rows, len(rows), len(rows), note)
 
 
+def is_group(perms: np.ndarray) -> bool:
+    """Whether permutations (S, N) hold the identity and all their products."""
+    rows = np.ascontiguousarray(perms, dtype=np.int64)
+    known = {row.tobytes() for row in rows}
+    products = {product.tobytes() for row in rows for product in row[rows]}
+    return np.arange(rows.shape[1]).tobytes() in known and products <= known
+
+
 def close_group(generators: np.ndarray | Sequence[np.ndarray], limit: int) -> np.ndarray:
     """All products of the generators (G, N), as rows (S, N) int64 in ascending order, the identity first.
 
