@@ -19,8 +19,8 @@ from gossamer.fit.workflow import fit
 from gossamer.model.pairs import PairSet
 from gossamer.reduction.relevance import masking_scores
 
-CASES = (("md17_ethanol", 200), ("xtb_Ac-Ala1-NHMe", 150))
-SHARES = (0.7, 0.5, 0.3, 0.2)  # of the pairs
+CASES = (("md17_ethanol", 200), ("xtb_Ac-Ala1-NHMe", 80))
+SHARES = (0.7, 0.5, 0.3)  # of the pairs
 RANDOM_SEEDS = 3
 
 
