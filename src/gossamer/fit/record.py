@@ -20,7 +20,7 @@ from gossamer.model.terms import Term
 from gossamer.version import __version__
 
 FORMAT = "gossamer-record-1"
-LOCAL = 5.0  # Angstrom; pairs below count as local (Kabylda et al. 2023)
+FAR = 5.0  # Angstrom; longer pairs are called far (Kabylda et al. 2023)
 PARITY_COMPONENTS = 4000
 VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
 
@@ -86,8 +86,8 @@ def describe_model(
     return {
         "label": label,
         "pairs": len(pairs),
-        "pairs_below_5A": int((distances < LOCAL).sum()),
-        "pairs_above_5A": int((distances >= LOCAL).sum()),
+        "pairs_below_5A": int((distances < FAR).sum()),
+        "pairs_above_5A": int((distances >= FAR).sum()),
         "longest_A": float(distances.max()),
         "pairs_per_atom": len(pairs) / pairs.n_atoms,
         "tested_on": tested_on,
