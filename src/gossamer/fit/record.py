@@ -159,7 +159,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
         rows.append(
             {
                 "name": term.name,
-                "reach": reach_of(term),
+                "reach": reach_of(term, model.pairs),
                 "n_atoms": len(np.unique(model.pairs.pairs[term.places[0]])),
                 "atoms": None if atoms is None else atoms.tolist(),
                 "pairs": term.n_pairs,
