@@ -211,11 +211,12 @@ def _rounded(value: float) -> float:
 
 
 def settings_of(fit: Fit) -> dict[str, Any]:
-    """The settings a fit ended with, flat."""
+    """The settings a fit ended with, flat.  "length" is one of them where terms are "global"."""
     s = fit.settings
+    length = {"length": s.length} if fit.choice.name == "global" else {}
     return {
         "terms": fit.choice.name,
-        "length": s.length if fit.choice.name == "global" else None,
+        **length,
         "noise": s.noise,
         "relative_noise": s.relative_noise,
         "energies_as_labels": s.energies,
@@ -237,7 +238,7 @@ def train_record(
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
         "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds,
-        length=settings_of(fit)["length"], local_pairs=int(seen_locally(fit.model).sum()),
+        length=settings_of(fit).get("length"), local_pairs=int(seen_locally(fit.model).sum()),
     )  # fmt: skip
     return header("train", command) | {
         "data": describe_data(train, valid, test),
