@@ -79,6 +79,8 @@ def test_inspect_lists_fragments_and_train_takes_them(gossamer: Command, work: P
     record = json.loads(gossamer(f"train good.npz {options} --out x.gossamer --json").out)
     assert [term["name"] for term in record["terms"]] == [entries[0]["name"], "global"]
     assert record["settings"]["terms"] == "given"
+    assert "length" not in record["settings"]
+    assert record["full"]["length"] is None
     assert "unknowns" in gossamer(f"estimate good.npz {options}").out
 
 

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ import torch
 from cases import CASES, METHYL, NUMBERS, random_model, structures
 from distributed.support import assert_same_model
 
+from gossamer.cli.inputs import Fitting, Job, Parts, Reading, Sizes
+from gossamer.cli.ranks import journal
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, ModelFileError, UsageError
 from gossamer.fit.checkpoint import Journal, Run, key_of
 from gossamer.fit.operator import KernelOperator
+from gossamer.fit.parallel import ALONE
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.solvers import StopRule, conjugate_gradients
 from gossamer.fit.training import fit_terms, make_settings
@@ -195,6 +200,29 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(ModelFileError, match=r"--resume: .* is damaged; leave --resume out"):
         opened(path, seed=0)
+
+
+def test_fragments_are_compared_by_their_text_and_not_by_their_path(parts, tmp_path):
+    file, out = tmp_path / "f.json", tmp_path / "x"
+    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu")
+    job = Job(tmp_path, Reading(), Sizes(30, None, None, 0), fitting, "auto", True, "", fragments=file)
+    drawn = Parts(parts.train, None, None, None)
+
+    def kept(job, resume=True):
+        return journal(out, job, drawn, ALONE, resume=resume, every=0)
+
+    file.write_text('[{"global": true}]')
+    with suppress(Stop), kept(job, resume=False) as found:
+        found.put("a", {}, {})
+        raise Stop
+    moved = file.rename(tmp_path / "g.json")
+    with suppress(Stop), kept(replace(job, fragments=moved)) as found:
+        assert found.get("a") is not None
+        raise Stop
+    file.write_text('[{"global": true}, {"name": "a", "atoms": [0, 1]}]')
+    for other in (job, replace(job, fragments=None)):
+        with pytest.raises(UsageError, match=r"--resume: .* was made with the text of --fragments"), kept(other):
+            pass
 
 
 def test_states_are_written_as_often_as_asked(tmp_path):

@@ -10,12 +10,13 @@ import pytest
 from cases import CASES, NUMBERS, structures
 
 import gossamer as gs
-from gossamer.errors import MemoryBudgetError
+from gossamer.errors import MemoryBudgetError, UsageError
 from gossamer.fit import estimate as module
 from gossamer.fit import resources
 from gossamer.fit.estimate import Rates, estimate, estimate_terms
 from gossamer.fit.resources import GIB, plan_of
 from gossamer.fit.training import make_settings
+from gossamer.fit.workflow import fit
 from gossamer.model.kernels import Matern52
 
 RATES = Rates(
@@ -73,6 +74,13 @@ def test_rates_are_measured_on_the_structures(ethanol_file):
 def test_a_budget_that_is_too_small_is_refused_before_anything_runs(ethanol_file):
     with pytest.raises(MemoryBudgetError, match="--memory"):
         estimate(gs.read(ethanol_file), **FIXED, memory=0.3)
+
+
+@pytest.mark.parametrize("call", [estimate, fit])
+def test_terms_that_are_not_known_are_refused(ethanol_file, at_known_rates, call):
+    for train in (gs.read(ethanol_file), gs.read(ethanol_file, index="0:9")):
+        with pytest.raises(UsageError, match="terms: 'foo' is not known; use auto, global, local, both"):
+            call(train, terms="foo", symmetry="none")
 
 
 MEASURED = """

@@ -62,14 +62,22 @@ def test_a_term_tells_its_atoms_and_reach(name):
     for fragment in local_fragments(positions, numbers):
         term = fragment.term(pairs, Matern52(2.0))
         assert np.array_equal(fragment_atoms(term, pairs), fragment.atoms)
-        assert fragment.name == f"{fragment.atoms[0][0]} within {reach_of(term)} bond{'s' * (reach_of(term) > 1)}"
+        reach = reach_of(term, pairs)
+        assert fragment.name == f"{fragment.atoms[0][0]} within {reach} bond{'s' * (reach > 1)}"
+
+
+@pytest.mark.parametrize(("name", "reach"), [("3 within 2 bonds", 2), ("1 within 2 bonds", None), ("3 A", None)])
+def test_a_name_tells_the_reach_where_it_begins_with_the_first_atom(name, reach):
+    pairs = PairSet.full(5)
+    bent = Fragment(np.array([[3, 1, 4], [1, 3, 0]]), np.arange(3)[None], name)
+    assert reach_of(bent.term(pairs, Matern52(2.0)), pairs) == reach
 
 
 def test_atoms_of_other_terms():
     pairs = PairSet.full(5)
     two = Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two").term(pairs, Matern52(2.0))
     assert [set(row) for row in fragment_atoms(two, pairs).tolist()] == [{1, 3}, {0, 4}]
-    assert reach_of(two) is None
+    assert reach_of(two, pairs) is None
     for slots in ([0, 1, 9], [0, 9, 1], [0, 1], [0, 1, 2, 3]):  # no triangle, another order, no fragment's number
         assert fragment_atoms(Term(np.array(slots), np.arange(len(slots)), Matern52(2.0)), pairs) is None
 
@@ -266,11 +274,13 @@ def test_an_atom_that_is_not_there_is_named():
 def test_the_name_of_the_global_term_is_its_own():
     with pytest.raises(UsageError, match="give another name"):
         Fragment(np.array([0, 1]), np.arange(2)[None], "global")
+    with pytest.raises(UsageError, match="'ring': the kind 'global' is the molecule itself; leave kind out"):
+        Fragment(np.array([0, 1]), np.arange(2)[None], "ring", "global")
 
 
 def test_an_atom_named_twice_is_refused():
-    with pytest.raises(UsageError, match="none of them twice"):
-        Fragment(np.array([0, 0]), np.arange(2)[None], "odd")
+    with pytest.raises(UsageError, match=r"'odd': place \[2, 2\] must name at least 2 atoms, none of them twice"):
+        Fragment(np.array([[0, 1], [2, 2]]), np.arange(2)[None], "odd")
 
 
 def test_parts_of_unequal_kinds_stay_below_the_limit():

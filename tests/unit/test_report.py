@@ -159,6 +159,7 @@ def of_terms(record: Record) -> Record:
         },
     }  # fmt: skip
     record["full"] |= {"local_pairs": FIXED, "length": None}
+    record["settings"]["terms"] = "both"
     if record["kind"] == "train":
         return record
     for pair in record["pairs"]:
@@ -348,6 +349,42 @@ def test_terms_and_choice_are_told(pages: dict[str, str], kind: str) -> None:
     assert "the whole molecule|–|9|36|1|6|2.00|10.0|" in cells
     for name in ("kinds", "weights", "learning"):
         assert CAPTIONS[name][1] in pages[kind]
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize(
+    ("name", "atoms", "cells"),
+    [
+        ("2 within 3 A", [[2, 1, 8]], "HO–C within 3 Å|O2|"),
+        ("2 within 1.25 A", [[8, 2]], "H–O within 1.25 Å|H8/O2|"),
+        ("2 8 contact", [[2, 8, 1]], "HO–C contact|O2/H8|"),
+        ("2 8 contact", [[8, 2]], "H–O contact|H8/O2|"),
+        ("1 within 3 A", [[2, 1, 8]], "HO–C 1 within 3 A|–|"),  # of a file of fragments
+        ("2 1 contact", [[2, 8, 1]], "HO–C 2 1 contact|–|"),
+        ("C2", [[2, 1, 8]], "HO–C C2|–|"),
+        ("0 within 1 bond", None, "0 within 1 bond|–|"),  # the atoms are not known
+        ("2 within 3 A", None, "2 within 3 A|–|"),
+    ],
+)
+def test_a_term_is_told_by_its_atoms_and_reach(
+    name: str, atoms: list[list[int]] | None, cells: str, tmp_path: Path
+) -> None:
+    record = RECORDS["train terms"]()
+    record["terms"][0] |= {"name": name, "atoms": atoms, "reach": None}
+    row = re.search(r'what each looks at.*?<tr><th scope="row">(.*?)</tr>', page_of(record, tmp_path), re.DOTALL)
+    assert row is not None
+    assert re.sub("(<[^>]*>)+", "|", row[1]).startswith(cells)
+
+
+@pytest.mark.usefixtures("unrendered")
+@pytest.mark.parametrize("length", [None, 15.0])
+def test_a_length_is_a_setting_of_the_global_term_alone(length: float | None, tmp_path: Path) -> None:
+    record = RECORDS["train"]()
+    for terms in ("global", "given"):
+        record["settings"] |= {"terms": terms, "length": length}
+        table = re.search("<caption>Settings</caption>.*?</table>", page_of(record, tmp_path), re.DOTALL)
+        assert table is not None
+        assert ("length" in table[0]) == (terms == "global")
 
 
 @pytest.mark.usefixtures("unrendered")

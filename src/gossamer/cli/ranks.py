@@ -86,6 +86,7 @@ def journal(
     """The checkpoint of a command that writes `out`: OUT.checkpoint, removed when the block succeeds.
 
     settings: those that must agree besides the job's, for --resume.  Ctrl-C then says how to go on."""
+    import hashlib
     from dataclasses import asdict
 
     from gossamer.fit.checkpoint import Journal
@@ -95,7 +96,8 @@ def journal(
     header: dict[str, Any] = {"gossamer": __version__}
     header |= {f"--{name.replace('_', '-')}": value for name, value in (asdict(job.fitting) | settings).items()}
     header |= {"--symmetry": job.symmetry, "--terms": job.terms}
-    header["--fragments"] = None if job.fragments is None else str(job.fragments)
+    text = None if job.fragments is None else job.fragments.read_bytes()
+    header["the text of --fragments"] = None if text is None else hashlib.sha256(text).hexdigest()[:16]
     for name in ("train", "valid", "test", "pool"):
         part = getattr(parts, name)
         header[f"{name} data"] = None if part is None else part.fingerprint[:16]

@@ -14,7 +14,7 @@ import torch
 from gossamer.fit.learning import learning_structures
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
-from gossamer.fit.selection import ENOUGH, makeup_of
+from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
 from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures
 from gossamer.fit.workflow import resolve_symmetry
 from gossamer.model.kernels import Matern52
@@ -85,6 +85,7 @@ def estimate(
     Nothing is trained; symmetry is looked for and rates are measured, a few seconds.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
     settings = make_settings(options)
+    check_terms(terms)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
     one = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)

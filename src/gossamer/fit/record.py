@@ -20,7 +20,7 @@ from gossamer.model.terms import Term
 from gossamer.version import __version__
 
 FORMAT = "gossamer-record-1"
-LOCAL = 5.0  # Angstrom; pairs below count as local (Kabylda et al. 2023)
+FAR = 5.0  # Angstrom; longer pairs are called far (Kabylda et al. 2023)
 PARITY_COMPONENTS = 4000
 VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
 
@@ -86,8 +86,8 @@ def describe_model(
     return {
         "label": label,
         "pairs": len(pairs),
-        "pairs_below_5A": int((distances < LOCAL).sum()),
-        "pairs_above_5A": int((distances >= LOCAL).sum()),
+        "pairs_below_5A": int((distances < FAR).sum()),
+        "pairs_above_5A": int((distances >= FAR).sum()),
         "longest_A": float(distances.max()),
         "pairs_per_atom": len(pairs) / pairs.n_atoms,
         "tested_on": tested_on,
@@ -159,7 +159,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
         rows.append(
             {
                 "name": term.name,
-                "reach": reach_of(term),
+                "reach": reach_of(term, model.pairs),
                 "n_atoms": len(np.unique(model.pairs.pairs[term.places[0]])),
                 "atoms": None if atoms is None else atoms.tolist(),
                 "pairs": term.n_pairs,
@@ -211,11 +211,12 @@ def _rounded(value: float) -> float:
 
 
 def settings_of(fit: Fit) -> dict[str, Any]:
-    """The settings a fit ended with, flat."""
+    """The settings a fit ended with, flat.  "length" is one of them where terms are "global"."""
     s = fit.settings
+    length = {"length": s.length} if fit.choice.name == "global" else {}
     return {
         "terms": fit.choice.name,
-        "length": s.length if fit.choice.name == "global" else None,
+        **length,
         "noise": s.noise,
         "relative_noise": s.relative_noise,
         "energies_as_labels": s.energies,
@@ -237,7 +238,7 @@ def train_record(
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
         "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds,
-        length=settings_of(fit)["length"], local_pairs=int(seen_locally(fit.model).sum()),
+        length=settings_of(fit).get("length"), local_pairs=int(seen_locally(fit.model).sum()),
     )  # fmt: skip
     return header("train", command) | {
         "data": describe_data(train, valid, test),

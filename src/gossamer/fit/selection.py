@@ -82,8 +82,7 @@ def choose_terms(
 ) -> Choice:
     """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
     same part of `train` and judged on `valid`, or, without that, on structures of `train` left out of that part."""
-    if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
-        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
+    check_terms(terms)
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
@@ -118,6 +117,12 @@ def choose_terms(
         return replace(one, trials=trials, errors=errors)
     found = replace(settings, relative_noise=noise) if _noise_free(settings) else settings
     return Choice(kept.name, kept.pairs, kept.terms, found, False, trials, errors, learned)
+
+
+def check_terms(terms: str | Sequence[Fragment | str]) -> None:
+    """Raise UsageError for a name that is no choice of terms."""
+    if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
+        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
 
 
 def _least(trials: Sequence[Trial]) -> float:

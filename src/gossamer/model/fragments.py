@@ -35,8 +35,11 @@ class Fragment:
     def __post_init__(self) -> None:
         atoms = np.atleast_2d(np.asarray(self.atoms, dtype=np.int64))
         perms = np.atleast_2d(np.asarray(self.perms, dtype=np.int64))
-        if atoms.shape[1] < 2 or any(len(set(row)) < len(row) for row in atoms.tolist()):
-            raise UsageError(f"fragment {self.name!r}: every place must name at least 2 atoms, none of them twice.")
+        odd = next((row for row in atoms.tolist() if len(row) < 2 or len(set(row)) < len(row)), None)
+        if odd is not None or not len(atoms):
+            raise UsageError(
+                f"fragment {self.name!r}: place {odd or []} must name at least 2 atoms, none of them twice; correct it."
+            )
         if perms.shape[1] != atoms.shape[1] or np.any(np.sort(perms, axis=1) != np.arange(atoms.shape[1])):
             raise UsageError(
                 f"fragment {self.name!r}: perms {perms.tolist()} must be rows that name each of 0 to "
@@ -47,7 +50,12 @@ class Fragment:
                 f"fragment {self.name!r}: its {len(perms)} perms are no group; add the products that are missing, and "
                 "the identity."
             )
-        if (self.name == GLOBAL) != (self.kind == GLOBAL):
+        if self.kind == GLOBAL and self.name != GLOBAL:
+            raise UsageError(
+                f"fragment {self.name!r}: the kind {GLOBAL!r} is the molecule itself; leave kind out, or use "
+                "Fragment.whole."
+            )
+        if self.name == GLOBAL and self.kind != GLOBAL:
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
@@ -75,7 +83,9 @@ class Fragment:
 
 
 def fragment_atoms(term: Term, pairs: PairSet) -> np.ndarray | None:
-    """The atoms (L, n) of a term that `Fragment.term` made, as they stood in the fragment; None for another term."""
+    """The atoms (L, n) of a term that `Fragment.term` made; None for another term.
+
+    In the order of the fragment, which pairs tell from three atoms on; two stand as in their pair."""
     n = round((1 + (1 + 8 * term.n_pairs) ** 0.5) / 2)
     inner = PairSet.full(n).pairs
     ends = pairs.pairs[term.places]
@@ -94,10 +104,12 @@ def fragment_atoms(term: Term, pairs: PairSet) -> np.ndarray | None:
     return atoms
 
 
-def reach_of(term: Term) -> int | None:
-    """Within how many bonds of its first atom a term of `local_fragments` looks; None for another term."""
-    found = re.fullmatch(r"\d+ within (\d+) bonds?", term.name)
-    return None if found is None else int(found[1])
+def reach_of(term: Term, pairs: PairSet) -> int | None:
+    """Within how many bonds of its first atom a term of `local_fragments` looks; None for another term, which may be
+    called alike but does not begin with the atom in its name."""
+    found = re.fullmatch(r"(\d+) within (\d+) bonds?", term.name)
+    atoms = None if found is None else fragment_atoms(term, pairs)
+    return None if found is None or atoms is None or atoms[0, 0] != int(found[1]) else int(found[2])
 
 
 def local_fragments(

@@ -20,6 +20,7 @@ from gossamer.model.fragments import GLOBAL, Fragment
 from gossamer.model.symmetry import close_group
 
 KEYS = ("name", "atoms", "perms", "elements", "global")
+SHOWN = 60  # characters of a value in a message
 MAX_PERMS = 1000  # exchanges of a fragment's atoms; the cost of its term is proportional to them
 
 
@@ -96,7 +97,11 @@ def _fragment(entry: Any, name: Any, numbers: np.ndarray, where: str) -> Fragmen
         )
     atoms = _atoms(entry.get("atoms"), numbers, where)
     _check_elements(atoms, entry.get("elements"), numbers, where)
-    return Fragment(atoms, _perms(entry.get("perms"), numbers[atoms[0]], where), name)
+    perms = _perms(entry.get("perms"), numbers[atoms[0]], where)
+    try:
+        return Fragment(atoms, perms, name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {str(error).removeprefix(f'fragment {name!r}: ')}") from error
 
 
 def _rows(value: Any) -> np.ndarray | None:
@@ -109,15 +114,22 @@ def _rows(value: Any) -> np.ndarray | None:
     return np.array(rows, dtype=np.int64)
 
 
+def _shown(value: Any) -> str:
+    """What a file says, cut short for a message."""
+    text = json.dumps(value)
+    return "none are" if value is None else f"{text if len(text) <= SHOWN else text[:SHOWN] + ' ...'} is"
+
+
 def _atoms(value: Any, numbers: np.ndarray, where: str) -> np.ndarray:
     atoms = _rows(value)
     if atoms is None:
-        raise UsageError(f"{where}: atoms must be rows of whole numbers of one length, as in [[0, 1, 2], [5, 4, 3]].")
+        raise UsageError(
+            f"{where}: atoms must be rows of whole numbers of one length, as in [[0, 1, 2], [5, 4, 3]]; "
+            f"{_shown(value)} given."
+        )
     outside = atoms[(atoms < 0) | (atoms >= len(numbers))]
     if len(outside):
         raise UsageError(f"{where}: there is no atom {outside[0]}; atoms count from 0 to {len(numbers) - 1}.")
-    if atoms.shape[1] < 2 or any(len(set(row)) < len(row) for row in atoms.tolist()):
-        raise UsageError(f"{where}: every place must name at least 2 atoms, none of them twice; correct its atoms.")
     if len({frozenset(row) for row in atoms.tolist()}) < len(atoms):
         raise UsageError(f"{where}: two places are the same atoms; keep one, and give exchanges of atoms as perms.")
     return atoms
@@ -149,7 +161,10 @@ def _perms(value: Any, elements: np.ndarray, where: str) -> np.ndarray:
         return identity[None]
     rows = _rows(value)
     if rows is None or rows.shape[1] != len(identity) or np.any(np.sort(rows, axis=1) != identity):
-        raise UsageError(f"{where}: perms must be rows that name each of its columns 0 to {identity[-1]} once.")
+        raise UsageError(
+            f"{where}: perms must be rows that name each of its columns 0 to {identity[-1]} once; "
+            f"{_shown(value)} given."
+        )
     if np.any(elements[rows] != elements):
         raise UsageError(f"{where}: a row of perms exchanges atoms of different elements; correct it.")
     try:

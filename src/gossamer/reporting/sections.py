@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from gossamer.reporting import figures, term_figures, terms
 from gossamer.reporting.captions import CAPTIONS
-from gossamer.reporting.markup import Html, element, formula, join, prose, table
+from gossamer.reporting.markup import Html, element, join, prose, table
 from gossamer.reporting.molecule import View
 from gossamer.reporting.reading import (
     FAR,
+    GLOBAL,
     Record,
     as_list,
     fixed_pairs,
@@ -228,7 +229,7 @@ def _terms_table(record: Record) -> Html:
 
 def _term_row(term: Record, record: Record) -> list[object]:
     reach = terms.reach_text(term)
-    name = join([formula(terms.spelled_term(term, record)), f" {reach}" if reach else None])
+    name = join([terms.spelled_term(term, record), f" {reach}" if reach else None])
     share = term.get("prior_share")
     counts = [_plain(key)(term) for key in ("n_atoms", "pairs", "places", "permutations")]
     percent = f"{100 * share:.1f}" if is_number(share) else ""
@@ -236,10 +237,10 @@ def _term_row(term: Record, record: Record) -> list[object]:
 
 
 def _facts(record: Record, group: str) -> Record:
-    """The entries of a group; a sum of terms has no one length."""
+    """The entries of a group; other terms than the one global have lengths of their own, not a setting."""
     facts = dict(record.get(group) or {})
-    if group == "settings" and facts.get("length", 0) is None and terms.has_local_terms(record):
-        del facts["length"]
+    if group == "settings" and facts.get("terms", GLOBAL) != GLOBAL:
+        facts.pop("length", None)
     return facts
 
 

@@ -1,6 +1,9 @@
 """What a record says of the terms of its model, in sentences and rows of a table."""
 
+import re
+
 from gossamer.reporting.chemistry import spelled
+from gossamer.reporting.markup import Html, formula
 from gossamer.reporting.reading import GLOBAL, Record, fixed_pairs, get, get_number, is_number
 from gossamer.reporting.words import MEV, count_of, digits, listed
 
@@ -54,7 +57,7 @@ def has_local_terms(record: Record) -> bool:
     return any(term.get("name") != GLOBAL for term in record.get("terms") or ()) or fixed_pairs(record) > 0
 
 
-def spelled_term(term: Record, record: Record) -> str:
+def spelled_term(term: Record, record: Record) -> Html | str:
     """The atoms of a term in chemistry; its name where the record does not know them."""
     geometry = record.get("geometry") or {}
     symbols = [str(symbol)[:3] for symbol in geometry.get("symbols") or ()]
@@ -63,22 +66,40 @@ def spelled_term(term: Record, record: Record) -> str:
         return "the whole molecule"
     if not places or max(places[0]) >= len(symbols):
         return str(term.get("name") or "–")
-    return spelled(places[0], symbols, [(int(i), int(j)) for i, j in geometry.get("bonds") or ()])
+    return formula(spelled(places[0], symbols, [(int(i), int(j)) for i, j in geometry.get("bonds") or ()]))
 
 
 def reach_text(term: Record) -> str:
-    """ "within 1 bond"; the given name of another term."""
-    if is_number(term.get("reach")):
-        return f"within {count_of(term['reach'], 'bond')}"
+    """ "within 1 bond", "within 3 Å", "contact"; the given name of another term."""
+    found = _reach(term)
+    if found is not None:
+        return found[1]
     return "" if term.get("name") == GLOBAL or not term.get("atoms") else str(term.get("name") or "")
 
 
 def centres(term: Record, record: Record) -> str:
-    """ "C0, C4 and 3 more": the atoms around which the term stands."""
+    """ "C0, C4 and 3 more": the atoms around which the term stands; "O0/N7" where they are two."""
     symbols = (record.get("geometry") or {}).get("symbols") or ()
-    places = term.get("atoms") or []
-    if not is_number(term.get("reach")) or any(place[0] >= len(symbols) for place in places):
+    found = _reach(term)
+    heads = [] if found is None else [place[: found[0]] for place in term.get("atoms") or []]
+    if any(max(atoms) >= len(symbols) for atoms in heads):
         return ""
-    named = [f"{str(symbols[place[0]])[:3]}{place[0]}" for place in places[:CENTRES]]
-    more = len(places) - len(named)
+    named = ["/".join(f"{str(symbols[a])[:3]}{a}" for a in atoms) for atoms in heads[:CENTRES]]
+    more = len(heads) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
+
+
+def _reach(term: Record) -> tuple[int, str] | None:
+    """How many atoms of a place a term of `local_fragments` stands around, and how far it looks; None for another term.
+    Radii and contacts stand in its name alone, "0 within 3 A" or "0 7 contact", which must fit its first place."""
+    if is_number(term.get("reach")):
+        return 1, f"within {count_of(term['reach'], 'bond')}"
+    found = re.fullmatch(r"(\d+) (within \S+) A|(\d+) (\d+) (contact)", str(term.get("name")))
+    if found is None or not term.get("atoms"):
+        return None
+    first, radius, *two, contact = found.groups()
+    heads = {int(number) for number in (first, *two) if number}
+    count = 2 if contact or len(term["atoms"][0]) == 2 else 1  # which of two atoms is the centre is not recorded
+    if not heads <= set(term["atoms"][0][:count]):
+        return None
+    return count, contact or f"{radius} Å"
