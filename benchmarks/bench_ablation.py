@@ -2,8 +2,8 @@
 
     python benchmarks/bench_ablation.py
 
-Force MAE in kcal/mol/A on 300 test structures, one split; the noise of unlearned models is the best on the validation set
-among four decades, that of learned ones is learned."""
+Force MAE in kcal/mol/A on 300 test structures, one split; the noise of unlearned models is the best on the validation
+set among four decades, that of learned ones is learned."""
 
 import numpy as np
 from bench_accuracy import read

@@ -225,6 +225,22 @@ def test_fragments_are_compared_by_their_text_and_not_by_their_path(parts, tmp_p
             pass
 
 
+def test_a_symmetry_file_is_compared_by_its_text(parts, tmp_path):
+    file, out = tmp_path / "perms.json", tmp_path / "x"
+    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu")
+    job = Job(tmp_path, Reading(), Sizes(30, None, None, 0), fitting, str(file), True, "")
+    drawn = Parts(parts.train, None, None, None)
+    file.write_text("[[0, 1, 2]]")
+    with suppress(Stop), journal(out, job, drawn, ALONE, resume=False, every=0) as found:
+        found.put("a", {}, {})
+        raise Stop
+    file.write_text("[[0, 2, 1]]")
+    for other in (job, replace(job, symmetry="none")):
+        again = journal(out, other, drawn, ALONE, resume=True, every=0)
+        with pytest.raises(UsageError, match=r"--resume: .* was made with"), again:
+            pass
+
+
 def test_states_are_written_as_often_as_asked(tmp_path):
     from gossamer.fit.solvers import CGState
 

@@ -95,9 +95,12 @@ def journal(
     path = out.with_name(f"{out.name}.checkpoint")
     header: dict[str, Any] = {"gossamer": __version__}
     header |= {f"--{name.replace('_', '-')}": value for name, value in (asdict(job.fitting) | settings).items()}
-    header |= {"--symmetry": job.symmetry, "--terms": job.terms}
-    text = None if job.fragments is None else job.fragments.read_bytes()
-    header["the text of --fragments"] = None if text is None else hashlib.sha256(text).hexdigest()[:16]
+    header["--terms"] = job.terms
+    named = job.symmetry in ("auto", "none")
+    header["--symmetry"] = job.symmetry if named else None
+    for name, file in (("fragments", job.fragments), ("symmetry", None if named else Path(job.symmetry))):
+        text = None if file is None else file.read_bytes()
+        header[f"the text of --{name}"] = None if text is None else hashlib.sha256(text).hexdigest()[:16]
     for name in ("train", "valid", "test", "pool"):
         part = getattr(parts, name)
         header[f"{name} data"] = None if part is None else part.fingerprint[:16]
