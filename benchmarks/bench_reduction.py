@@ -71,6 +71,8 @@ def plot(rows: list[dict[str, object]]) -> None:
             ("global", "kept per atom", "one global kernel", "^--"),
         ):
             mine = [row for row in rows if str(row["molecule"]).startswith(series) and row["asked"] == asked]
+            if not mine:
+                continue
             mine.sort(key=lambda row: int(str(row["N"])))
             ax.plot([row["N"] for row in mine], [row[key] for row in mine], style, label=label)
         atoms = np.array(sorted({int(str(row["N"])) for row in rows if str(row["molecule"]).startswith(series)}))
