@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gossamer.fit.operator import KernelOperator
 
 
-HILL = 5  # times the patience: longer than the hills of the residual that were met (40 to 70 iterations)
+HILL = 4  # times the patience: longer than the hills of the residual that were met (40 to 70 iterations)
 
 
 class Status(Enum):
