@@ -73,7 +73,7 @@ def fit(
     (or over `pairs`), sgdml's model; "local", terms of atoms within one and two bonds, and around contacts between
     molecules, with learned weights; "both", the sum of them, contacts apart; "auto", the global term, "both", or its
     local terms alone, as the validation set says; or a list of Fragment, with "global" among them for the whole
-    molecule, such as [*gs.local_fragments(R, z, radii=(3.5,)), "global"].  keep_global: never let "auto" leave the
+    molecule, such as ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the
     global term out.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
     (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
