@@ -125,16 +125,14 @@ class KernelOperator:
 
     def _small_sums(self, spans: list[range], coefficients) -> "list[tuple[Tensor, Tensor]]":
         """At the structures of every span the energies (m,) and descriptor gradients (m, P) of compiled terms."""
-        sums = [(self.dx.new_zeros(len(span)), self.dx.new_zeros((len(span), len(self.pairs)))) for span in spans]
-        if self._small.flat is None or not spans:
-            return sums
-        loaded = self._small.with_coefficients([(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients])
-        structures = np.concatenate([np.arange(span.start, span.stop) for span in spans])
-        energies, gradients = np.zeros(len(structures)), np.zeros((len(structures), len(self.pairs)))
-        loaded.add(self.x.numpy()[structures], energies, gradients, torch.get_num_threads())
-        ends = np.cumsum([len(span) for span in spans])[:-1]
-        parts = zip(np.split(energies, ends), np.split(gradients, ends), strict=True)
-        return [(torch.from_numpy(e), torch.from_numpy(g)) for e, g in parts]
+        structures, sizes = [s for span in spans for s in span], [len(span) for span in spans]
+        e, g = self.dx.new_zeros(len(structures)), self.dx.new_zeros((len(structures), len(self.pairs)))
+        if self._small.flat is not None:
+            loaded = self._small.with_coefficients(
+                [(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients]
+            )
+            loaded.add(self.x[structures].numpy(), e.numpy(), g.numpy(), torch.get_num_threads())
+        return list(zip(e.split(sizes), g.split(sizes), strict=True))
 
     def _shard_product(
         self, span: range, cached: tuple[Profile | None, ...], coefficients, e: "Tensor", g: "Tensor"
