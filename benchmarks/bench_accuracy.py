@@ -1,6 +1,7 @@
 """Force and energy errors of the default sum of terms beside sgdml's model, on the same frames.
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
+    python benchmarks/bench_accuracy.py --sgdml [--seeds 0 1 2] [NAME:M ...]   # sgdml itself; needs .parity-venv
 
 sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, solved directly, its length among
 10 ... 90 by the validation error with as many of the structures as have SEARCHED force components.  That agrees with
@@ -8,13 +9,20 @@ sgdml itself to three digits where both were run (make parity); its permutations
 which is no fewer than sgdml uses.  Beyond DIRECT force components, which cannot be solved directly here, sgdml's model
 gets the noise that Gossamer finds for it instead: its error is then no larger than sgdml's.
 
-Rows of earlier runs stay in results/accuracy.json unless they are measured anew."""
+Rows of earlier runs stay in results/accuracy.json unless they are measured anew.
+Writes results/accuracy.json and the learning curves, results/accuracy.svg."""
 
 import argparse
 import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
-from common import KCAL, RESULTS, SHARED, save, table
+from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, save, saved, table
 
 import gossamer as gs
 from gossamer.data.dataset import Dataset
@@ -27,6 +35,19 @@ TESTS = {  # files of their own; the second one asks for extrapolation
     "acac_train_300K": ("acac_test_300K", "acac_test_600K"),
     "3bpa_train_300K": ("3bpa_test_300K", "3bpa_train_mixedT"),
 }
+TITLES = {
+    "md17_ethanol": "ethanol, MD17",
+    "rmd17_aspirin_test": "aspirin, rMD17",
+    "acac_test_300K": "acetylacetone, 300 K",
+    "acac_test_600K": "acetylacetone, 300 K to 600 K",
+    "3bpa_test_300K": "3BPA, 300 K",
+    "3bpa_train_mixedT": "3BPA, 300 K to 1200 K",
+    **{f"alkane_C{n}H{2 * n + 2}": f"C{n}H{2 * n + 2}, B3LYP" for n in (4, 6, 8, 10, 12, 15)},
+    "xtb_Ac-Ala3-NHMe": "Ac-Ala3-NHMe, GFN2-xTB",
+    "xtb_DHA": "DHA, GFN2-xTB",
+}
+LABELS = {"sgdml's model": "sgdml's model, by Gossamer", "auto": "Gossamer", "sgdml": "sgdml"}
+PUBLISHED = {"md17_ethanol": (1000, 0.34)}  # Chmiela et al. 2019
 SGDML_LENGTHS = (10.0, 20.0, 30.0, 50.0, 70.0, 90.0)
 SEARCHED, DIRECT = 12_600, 27_000
 TESTED = 600
@@ -55,16 +76,24 @@ def sgdml(train: Dataset, valid: Dataset, seed: int) -> Fit:
     return fit(train, valid, length=best.settings.length, **given)
 
 
-def one(name: str, M: int, seed: int) -> list[dict[str, object]]:
-    """A row for every test set."""
+def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dataset]]:
+    """Structures to train on, to validate with, and every test set by its name."""
     data = read(name)
     n_test = 0 if name in TESTS else 300
     train, valid, rest = data.split(M, min(100, M // 2, len(data) - n_test - M), n_test, seed=seed)
     tests = {other: read(other) for other in TESTS[name]} if name in TESTS else {name: rest}
+    return train, valid, {
+        other: test.take(np.linspace(0, len(test) - 1, min(len(test), TESTED)).astype(int))
+        for other, test in tests.items()
+    }  # fmt: skip
+
+
+def one(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set."""
+    train, valid, tests = parts(name, M, seed)
     theirs, ours = sgdml(train, valid, seed), fit(train, valid, seed=seed)
     rows = []
     for test_name, test in tests.items():
-        test = test.take(np.linspace(0, len(test) - 1, min(len(test), TESTED)).astype(int))
         a, b = errors(theirs.model, test), errors(ours.model, test)
         rows.append(
             {"data": name, "test": test_name, "M": M, "seed": seed, "terms": ours.choice.name}
@@ -76,13 +105,68 @@ def one(name: str, M: int, seed: int) -> list[dict[str, object]]:
     return rows
 
 
+def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set with the errors of sgdml itself, with its own permutations and search of the length."""
+    train, valid, tests = parts(name, M, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        split, model, record = (Path(folder) / file for file in ("split.json", "model.npz", "record.json"))
+        frames = {"train": train.frames.tolist(), "valid": valid.frames.tolist(), "test": valid.frames.tolist()}
+        split.write_text(json.dumps(frames))
+        command = [PARITY_PYTHON, HERE / "sgdml_peer" / "train.py", SHARED / f"{name}.npz", "--split", split,
+                   "--model", model, "--record", record, "--sigma", *map(int, SGDML_LENGTHS)]  # fmt: skip
+        began = time.perf_counter()
+        subprocess.run([str(part) for part in command], check=True, capture_output=True)
+        seconds = time.perf_counter() - began
+        trained, found = gs.load(model), json.loads(record.read_text())
+    return [
+        {"data": name, "test": test_name, "M": M, "seed": seed}
+        | {f"sgdml, {what}": value for what, value in errors(trained, test).items()}
+        | {"sgdml, permutations": found["n_perms"], "sgdml, length": found["sigma"], "sgdml, s": seconds}
+        for test_name, test in tests.items()
+    ]
+
+
 def errors(model: ForceField, test: Dataset) -> dict[str, float]:
     """In kcal/mol and Angstrom; the constant of the energy is that of the training structures."""
     found = model.test(test)
     return {"force MAE": found.force_mae / KCAL, "energy RMSE": found.energy_rmse / KCAL}
 
 
-def key(row: dict[str, object]) -> tuple[object, ...]:
+def plot(rows: list[dict[str, Any]]) -> None:
+    """Learning curves: force MAE against M, one panel for every test set, mean over the seeds."""
+    matplotlib.use("svg")
+    from matplotlib import pyplot as plt
+
+    tests = [test for test in TITLES if any(row["test"] == test for row in rows)]
+    figure, axes = plt.subplots(-(-len(tests) // 4), 4, figsize=(12, 3 * -(-len(tests) // 4)), squeeze=False)
+    for ax, test in zip(axes.flat, tests, strict=False):
+        for who, style in (("sgdml's model", "s--"), ("auto", "o-"), ("sgdml", "x")):
+            name = f"{who}, force MAE"
+            mine = [row for row in rows if row["test"] == test and name in row]
+            sizes = sorted({row["M"] for row in mine})
+            means = [np.mean([row[name] for row in mine if row["M"] == M]) for M in sizes]
+            ax.loglog(sizes, means, style, label=LABELS[who])
+        if test in PUBLISHED:
+            ax.loglog(*PUBLISHED[test], "k*", label="sgdml, published")
+        ax.set_title(TITLES[test], fontsize=9)
+        ax.grid(alpha=0.3, which="both")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
+        ax.set_xticks([50, 100, 200, 500, 1000])
+    for ax in axes.flat[len(tests) :]:
+        ax.axis("off")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("force MAE, kcal/mol/A")
+    for ax in axes[-1]:
+        ax.set_xlabel("training structures")
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(RESULTS / "accuracy.svg")
+    plt.close(figure)
+
+
+def key(row: dict[str, Any]) -> tuple[object, ...]:
     return tuple(row[name] for name in ("data", "test", "M", "seed"))
 
 
@@ -90,15 +174,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--sgdml", action="store_true", help="train sgdml itself, and nothing else")
     options = parser.parse_args()
+    measure = peer if options.sgdml else one
     for seed in options.seeds:
         for case in options.cases:
             name, M = case.split(":")
-            new = one(name, int(M), seed)
+            new = measure(name, int(M), seed)
             table(new)
-            path = RESULTS / "accuracy.json"
-            old = {key(row): row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
-            save("accuracy", sorted((old | {key(row): row for row in new}).values(), key=lambda row: str(key(row))))
+            merged = {key(row): row for row in saved("accuracy")}
+            merged |= {key(row): merged.get(key(row), {}) | row for row in new}
+            rows = sorted(merged.values(), key=lambda row: str(key(row)))
+            save("accuracy", rows)
+            plot(rows)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ with terms="global" (one kernel over all pairs, as in the paper).  Local pairs a
 of the global term alone are non-local.  Writes results/reduction.json, row by row, and results/reduction.svg."""
 
 import argparse
-import json
 
 import matplotlib
 import numpy as np
 from bench_accuracy import read
-from common import KCAL, RESULTS, median_seconds, save, table
+from common import KCAL, RESULTS, median_seconds, save, saved, table
 
 import gossamer as gs
 from gossamer.model.force_field import ForceField
@@ -91,8 +90,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--terms", nargs="+", default=KINDS)
     options = parser.parse_args()
-    path = RESULTS / "reduction.json"
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = saved("reduction")
     for case in options.cases:
         name, M = case.split(":")
         for terms in options.terms:

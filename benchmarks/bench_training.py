@@ -3,7 +3,7 @@
     python benchmarks/bench_training.py [M ...]
     python benchmarks/bench_training.py --sgdml ethanol 500    # beside sgdml, on the same frames; needs .parity-venv
 
-Each size runs in a process of its own, so that its peak memory can be read.
+Each size runs in a process of its own, so that its peak memory can be read.  Rows of sizes measured before stay.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import KCAL, PARITY_PYTHON, ROOT, SHARED, peak_gib, save, table
+from common import KCAL, PARITY_PYTHON, ROOT, SHARED, peak_gib, save, saved, table
 
 SIZES = (200, 500, 1000)
 
@@ -151,12 +151,13 @@ def main() -> None:
     if options.one:
         print(json.dumps(one(options.one)))
         return
-    rows = []
+    rows = saved("training")
     for size in options.sizes or SIZES:
         command = [sys.executable, __file__, "--one", str(size)]
-        rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-        table(rows[-1:])
-    save("training", rows)
+        row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        table([row])
+        rows = sorted([r for r in rows if r["M"] != size] + [row], key=lambda r: r["M"])
+        save("training", rows)
     table(rows)
 
 

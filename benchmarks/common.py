@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gossamer.fit.resources import machine
 from gossamer.units import energy_in_ev
@@ -45,6 +46,12 @@ def save(name: str, rows: object) -> None:
     RESULTS.mkdir(exist_ok=True)
     content = {"machine": machine(), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def saved(name: str) -> list[dict[str, Any]]:
+    """The rows of results/NAME.json, none where there is no such file."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
 
 
 def table(rows: list[dict[str, object]]) -> None:
