@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 demo: $(READY) ## reduce a 42-atom peptide: a table, and demo/report.html
-	$(BIN)/gossamer reduce $(DEMO_DATA) --train 200 --valid 100 --test 500 --terms global --out demo
+	$(BIN)/gossamer reduce $(DEMO_DATA) --train 200 --valid 100 --test 500 --out demo
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -m "not parity and not rank_loss"

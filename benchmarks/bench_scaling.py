@@ -4,7 +4,9 @@
 
 Geometries are ideal extended chains, training structures the same with every atom displaced at random, coefficients
 random: cost depends on none of these.  Full: all pairs, growing as N^2.  Reduced: 8 pairs per atom, about as many as
-reduction keeps of a peptide, half of them the shortest and half drawn from the rest.  One thread, M = 1000.
+reduction keeps of a peptide, half of them the shortest and half drawn from the rest; M = 1000.  Terms: the local terms
+of the default model, with their places and exchanges, beside a global term over 2 drawn pairs per atom; M = 200, since
+sums of terms need fewer structures (docs/accuracy.md).  One thread.
 Writes results/scaling.json and results/scaling.svg.
 """
 
@@ -15,13 +17,15 @@ import numpy as np
 from common import RESULTS, median_seconds, save, table
 
 from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.fragments import local_fragments
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term
 
-M = 1000
-PAIRS_PER_ATOM = 8
+M, M_TERMS = 1000, 200
+PAIRS_PER_ATOM, NON_LOCAL_PER_ATOM = 8, 2
+KINDS = {"full": f"all pairs, M = {M}", "reduced": f"reduced, M = {M}", "terms": f"sum of terms, M = {M_TERMS}"}
 REPEATS = 60
 
 # of the backbone N, CA, C: bond from the atom before (Angstrom), angle there and dihedral of the bond (degrees)
@@ -77,15 +81,37 @@ def polyalanine(n: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(numbers), np.array(atoms)
 
 
-def random_model(numbers: np.ndarray, positions: np.ndarray, pairs: PairSet, rng: np.random.Generator) -> ForceField:
-    """One plain term over `pairs` with random coefficients, row by row so that no (M, P, 3) array is made."""
+def random_model(
+    numbers: np.ndarray,
+    positions: np.ndarray,
+    pairs: PairSet,
+    terms: list[Term],
+    n_train: int,
+    rng: np.random.Generator,
+) -> ForceField:
+    """`terms` over `pairs` with random coefficients, row by row so that no (M, P, 3) array is made."""
     i, j = pairs.pairs.T
-    X = np.empty((M, len(pairs)))
+    X = np.empty((n_train, len(pairs)))
     for row in X:
         moved = positions + 0.1 * rng.normal(size=positions.shape)
         row[:] = 1 / np.linalg.norm(moved[i] - moved[j], axis=1)
-    term = Term.over_all(pairs, np.arange(len(numbers))[None], Matern52(20.0))
-    return ForceField(numbers, pairs, (term,), (TermCoefficients(X, 1e-3 * rng.normal(size=X.shape)),))
+    rows = [X[:, term.places].reshape(-1, term.n_pairs) for term in terms]
+    coefficients = tuple(TermCoefficients(x, 1e-3 * rng.normal(size=x.shape)) for x in rows)
+    return ForceField(numbers, pairs, tuple(terms), coefficients)
+
+
+def sum_of_terms(numbers: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> tuple[PairSet, list[Term]]:
+    """Local terms and a global one over NON_LOCAL_PER_ATOM pairs per atom that no local one sees, and their pairs."""
+    full = PairSet.full(len(numbers))
+    moved = positions + 0.1 * rng.normal(size=(20, *positions.shape))
+    local = [fragment.term(full, Matern52(5.0)) for fragment in local_fragments(moved, numbers)]
+    seen = np.unique(np.concatenate([term.places.ravel() for term in local]))
+    others = np.setdiff1d(np.arange(len(full)), seen)
+    drawn = np.sort(rng.permutation(others)[: NON_LOCAL_PER_ATOM * len(numbers)])
+    kept = full.keep(np.sort(np.concatenate([seen, drawn])))
+    whole = Term(drawn[None], np.arange(len(drawn))[None], Matern52(20.0))
+    terms = [term.over(full, kept) for term in (*local, whole)]
+    return kept, [term for term in terms if term is not None]
 
 
 def reduced(pairs: PairSet, positions: np.ndarray, rng: np.random.Generator) -> PairSet:
@@ -105,13 +131,13 @@ def plot(rows: list[dict[str, object]], exponents: dict[str, float]) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4))
-    for kind in ("full", "reduced"):
+    for kind, name in KINDS.items():
         mine = [row for row in rows if row["descriptor"] == kind]
-        label = f"{kind}: N^{exponents[kind]:.2f}"
+        label = f"{name}: N^{exponents[kind]:.2f}"
         axes.loglog([row["N"] for row in mine], [row["ms per structure"] for row in mine], "o-", label=label)
     axes.set_xlabel("atoms N of Ac-Ala$_n$-NHMe")
     axes.set_ylabel("energy and forces of one structure, ms")
-    axes.set_title(f"One core, M = {M}, random coefficients", fontsize=10)
+    axes.set_title("One core, random coefficients", fontsize=10)
     axes.set_xticks([22, 42, 82, 142, 212], ["22", "42", "82", "142", "212"])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
@@ -126,20 +152,28 @@ def main() -> None:
     for n in (1, 2, 3, 4, 5, 7, 10, 14, 20):
         numbers, positions = polyalanine(n)
         full = PairSet.full(len(numbers))
-        for kind, pairs in (("full", full), ("reduced", reduced(full, positions, rng))):
-            evaluate = SingleEvaluator.build(random_model(numbers, positions, pairs, rng), 1)
+        few = reduced(full, positions, rng)
+        makeups = {
+            "full": (full, [Term.over_all(full, np.arange(len(numbers))[None], Matern52(20.0))], M),
+            "reduced": (few, [Term.over_all(few, np.arange(len(numbers))[None], Matern52(20.0))], M),
+            "terms": (*sum_of_terms(numbers, positions, rng), M_TERMS),
+        }
+        for kind, (pairs, terms, n_train) in makeups.items():
+            model = random_model(numbers, positions, pairs, terms, n_train, rng)
+            evaluate = SingleEvaluator.build(model, 1)
             seconds = median_seconds(lambda e=evaluate, R=positions: e(R), REPEATS)
             rows.append(
                 {
-                    "n": n, "N": len(numbers), "descriptor": kind, "pairs": len(pairs),
+                    "n": n, "N": len(numbers), "descriptor": kind, "pairs": len(pairs), "terms": len(terms),
+                    "images": sum(term.n_images for term in terms), "M": n_train,
                     "float32 rows": bool(evaluate.flat.floats.size), "ms per structure": 1e3 * seconds,
                 }
             )  # fmt: skip
     exponents = {}
-    for kind in ("full", "reduced"):
+    for kind in KINDS:
         mine = [(int(str(r["N"])), float(str(r["ms per structure"]))) for r in rows if r["descriptor"] == kind]
         exponents[kind] = exponent(*map(list, zip(*mine, strict=True)))
-    save("scaling", {"load when done": os.getloadavg(), "M": M, "exponents": exponents, "cases": rows})
+    save("scaling", {"load when done": os.getloadavg(), "exponents": exponents, "cases": rows})
     plot(rows, exponents)
     table(rows)
     print(exponents)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.fit.learning import learning_structures
+from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
 from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
 from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures
-from gossamer.fit.workflow import resolve_symmetry
+from gossamer.fit.workflow import check_trainable, resolve_symmetry
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.single import is_compiled
@@ -86,6 +86,7 @@ def estimate(
     it solves anything, MemoryBudgetError among it."""
     settings = make_settings(options)
     check_terms(terms)
+    check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
     one = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)
@@ -93,16 +94,20 @@ def estimate(
         return estimate_terms(one, pairs, train, valid, settings)
     made = makeup_of(terms, train, group, pairs)
     found = estimate_terms(made.terms, made.pairs, train, None, settings)
-    size = learning_structures(len(train), train.n_atoms)
-    n = 3 * train.n_atoms * size
-    step = found.rates.block * size**2 / 2 + n**3 / 3 / found.rates.products
-    seconds = {"learning of weights": settings.learning_steps * LEARNING_OVERHEAD * step}
+    budget = memory_budget(settings.memory)
+    peak, seconds = found.plan.bytes, {}
+    if settings.learning_steps and len(train) >= ENOUGH:
+        size = learning_structures(made.terms, len(train), train.n_atoms, budget)
+        n = 3 * train.n_atoms * size
+        step = found.rates.block * size**2 / 2 + n**3 / 3 / found.rates.products
+        seconds["learning of weights"] = settings.learning_steps * LEARNING_OVERHEAD * step
+        peak = max(peak, learning_bytes(made.terms, train.n_atoms, size))
     if terms == "auto":
-        small = pilot_structures(len(train), train.n_atoms)
-        n = 3 * train.n_atoms * small
+        small, n, pilot = _pilot(made.terms, made.pairs, train, settings, budget)
+        peak = max(peak, pilot.bytes)
         matrix, fit = found.rates.block * small**2 / 2, n**3 / 3 / found.rates.products
         seconds["choice of terms"] = CHOICE_MATRICES * matrix + CHOICE_FITS * fit
-    return replace(found, seconds=seconds | found.seconds)
+    return replace(found, plan=replace(found.plan, bytes=peak), seconds=seconds | found.seconds)
 
 
 def estimate_terms(
@@ -112,21 +117,15 @@ def estimate_terms(
     rates = measure_rates(terms, pairs, train)
     budget = memory_budget(settings.memory)
 
-    def planned(n_structures: int, solver: str) -> tuple[int, Plan]:
-        n = n_structures * (3 * train.n_atoms + settings.energies)
-        return n, plan_of(terms, len(pairs), n_structures, n, budget, solver, energies=settings.energies)
-
-    n, chosen = planned(len(train), settings.solver)
+    n, chosen = _planned(terms, pairs, train, len(train), settings, budget)
     prepare, solve = _seconds(n, len(train), terms, chosen, rates)
     noise_given = settings.noise is not None or settings.relative_noise is not None
     fits = 1 if valid is None or noise_given else FULL_FITS
     seconds = {"start": rates.loading}
     peak = chosen.bytes
     if valid is not None and not (settings.length and noise_given):
-        small = pilot_structures(len(train), train.n_atoms)
-        n_small, pilot = planned(small, settings.solver)
-        kept = pilot.bytes + 8.0 * n_small**2 if pilot.solver == "cholesky" else pilot.bytes
-        peak = max(peak, kept if kept <= budget else pilot.bytes)
+        small, n_small, pilot = _pilot(terms, pairs, train, settings, budget)
+        peak = max(peak, pilot.bytes)
         made, solved = _seconds(n_small, small, terms, pilot, rates)
         again = PILOT_FITS * made if pilot.solver == "cg" else PILOT_LENGTHS * made
         seconds["search on a part"] = again + PILOT_FITS * solved
@@ -137,6 +136,25 @@ def estimate_terms(
     iterations = ITERATIONS if chosen.solver == "cg" else 1
     perms = max(len(term.perms) for term in terms)
     return Estimate(n, len(pairs), perms, replace(chosen, bytes=peak), iterations, seconds, rates)
+
+
+def _planned(
+    terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", n_structures: int, settings: Settings, budget: float
+) -> tuple[int, Plan]:
+    """Unknowns and plan of a fit to so many of the structures."""
+    n = n_structures * (3 * train.n_atoms + settings.energies)
+    return n, plan_of(terms, len(pairs), n_structures, n, budget, settings.solver, energies=settings.energies)
+
+
+def _pilot(
+    terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", settings: Settings, budget: float
+) -> tuple[int, int, Plan]:
+    """Structures, unknowns and plan of a fit to a part of the data; with the matrix, where that is kept beside the
+    factor."""
+    small = pilot_structures(len(train), train.n_atoms)
+    n, found = _planned(terms, pairs, train, small, settings, budget)
+    kept = found.bytes + 8.0 * n**2
+    return small, n, replace(found, bytes=kept) if found.solver == "cholesky" and kept <= budget else found
 
 
 def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, rates: Rates) -> tuple[float, float]:

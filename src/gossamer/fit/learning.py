@@ -15,8 +15,9 @@ import torch
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.dense import factorise, solve
+from gossamer.fit.dense import BLOCK, factorise, solve
 from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fit.resources import RESERVE
 from gossamer.model.force_field import TermCoefficients
 from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_distances
 from gossamer.model.pairs import PairSet
@@ -31,11 +32,12 @@ class LearningRule:
     """How long to learn, and on how much.
 
     steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine.  Every step draws its structures anew,
-    one half to fit to and one to judge by."""
+    one half to fit to and one to judge by.  budget: bytes of memory that the process may come to use."""
 
     steps: int = 30
     rate: float = 0.15
     seed: int = 0
+    budget: float = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ def learn_terms(
     relative_noise: to begin with, over the mean prior variance of a force component.  Raises FitError when no step
     can be solved."""
     rng = np.random.default_rng(rule.seed)
-    size = learning_structures(len(data), data.n_atoms)
+    size = learning_structures(terms, len(data), data.n_atoms, rule.budget)
     scale = float(data.labelled_forces().std())
     noise = relative_noise * mean_variance(terms, pairs, data.positions[:1])
     ends = np.cumsum([g.max() + 1 for g in groups])
@@ -109,11 +111,20 @@ def learn_terms(
     return Learned(learned, float(relative), tuple(history))
 
 
-def learning_structures(n_train: int, n_atoms: int) -> int:
+def learning_structures(terms: tuple[Term, ...], n_train: int, n_atoms: int, budget: float) -> int:
     """How many structures one step fits to, and judges by: FEW_UNKNOWNS force components, or more if those are fewer
-    than FEW_STRUCTURES, but never more than MOST_UNKNOWNS."""
+    than FEW_STRUCTURES, but never more than MOST_UNKNOWNS, nor than fit the budget (bytes)."""
     wanted = max(FEW_UNKNOWNS // (3 * n_atoms), FEW_STRUCTURES)
-    return max(1, min(wanted, MOST_UNKNOWNS // (3 * n_atoms), n_train // 2))
+    most = max(1, min(wanted, MOST_UNKNOWNS // (3 * n_atoms), n_train // 2))
+    return next((k for k in range(most, 1, -1) if learning_bytes(terms, n_atoms, k) <= budget), 1)
+
+
+def learning_bytes(terms: tuple[Term, ...], n_atoms: int, n_structures: int) -> float:
+    """Peak memory of a process in a step on so many structures: the matrix with the temporaries of its factorisation,
+    and nine arrays of radial factors of the largest term (`bilinear_gradient`)."""
+    n = 3 * n_atoms * n_structures
+    factors = max(len(term.perms) * (term.n_places * n_structures) ** 2 for term in terms)
+    return RESERVE + 8.0 * n * (n + 4 * BLOCK) + 8.0 * 9 * factors
 
 
 def held_out(

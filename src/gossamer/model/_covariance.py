@@ -41,15 +41,19 @@ def _compact(incident, signs):
 
 
 @njit(fastmath=True, cache=True)
-def _spread(place, size, slots, signs, weights, dx, out):
-    """out (n, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom of a place, zero where the list has
-    ended."""
-    for k in range(size):
-        for d in range(slots.shape[1]):
-            slot = slots[k, d]
-            f = signs[k, d] * weights[slot]
-            for c in range(3):
-                out[k, c, d] = f * dx[place[slot], c]
+def _spread(places, sizes, slots, signs, weights, dx):
+    """(L, n, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom of every place, zero where the list
+    has ended."""
+    L, n, D = slots.shape
+    out = np.empty((L, n, 3, D))
+    for place in range(L):
+        for k in range(sizes[place]):
+            for d in range(D):
+                slot = slots[place, k, d]
+                f = signs[place, k, d] * weights[slot]
+                for c in range(3):
+                    out[place, k, c, d] = f * dx[places[place, slot], c]
+    return out
 
 
 @njit(fastmath=True, cache=True)
@@ -145,9 +149,7 @@ def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, 
     for k in prange(forces.shape[0]):
         i = begin + k
         work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = np.empty((places.shape[0], n, 3, D))
-        for here in range(places.shape[0]):
-            _spread(places[here], sizes[here], slots[here], plus[here], weights, dx[i], spread[here])
+        spread = _spread(places, sizes, slots, plus, weights, dx[i])
         for g in range(structures.shape[0]):
             lo, hi = starts[g], starts[g + 1]
             part = np.zeros((hi - lo, n3 + 1))
@@ -172,9 +174,7 @@ def _diagonal(term, X, dx, pairs, out):
     n = slots.shape[1]
     for i in prange(out.shape[0]):
         work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = np.empty((places.shape[0], n, 3, D))
-        for here in range(places.shape[0]):
-            _spread(places[here], sizes[here], slots[here], plus[here], weights, dx[i], spread[here])
+        spread = _spread(places, sizes, slots, plus, weights, dx[i])
         part = np.zeros((n3 + 1, n3 + 1))
         _add_columns(
             i, np.arange(n3 + 1), term, tables, inverse, pairs, X[i], dx[i], spread, X, dx, work, delta, near, part
@@ -238,8 +238,7 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
     meetings, squares = _meetings(places, perms, weights, pairs, local, n)
     spread = np.empty((M, L, n, 3, D))
     for i in prange(M):
-        for place in range(L):
-            _spread(places[place], sizes[place], slots[place], plus[place], weights, dx[i], spread[i, place])
+        spread[i] = _spread(places, sizes, slots, plus, weights, dx[i])
     for k in prange(M):
         i = k // 2 if k % 2 == 0 else M - 1 - k // 2  # short rows beside long ones, so that threads end together
         delta, near = np.empty(places.shape[1]), np.empty(D)

@@ -24,6 +24,7 @@ QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BASELINES = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
 REFINEMENTS = 4  # bisection steps between two quantiles
+FEW_ITERATIONS, PATIENCE = 200, 2  # a baseline may take as many, or PATIENCE times those of the full model
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,8 @@ def reduce(
 
     tolerance: the chosen model's validation force RMSE may exceed the best model's by this fraction.  quantiles: the
     cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
-    for comparison, and once more at the chosen size; () for none.  pool: structures to score on, used neither in
+    for comparison, and once more at the chosen size; () for none; their iterations are limited, since hopeless
+    selections would take hundreds.  pool: structures to score on, used neither in
     training nor validation (None: the test set, else the validation set); at most score_structures (None: 3000
     divided by the number of images) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor
     is trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.
@@ -237,9 +239,13 @@ def _train_candidate(
     bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, **extra: Any
 ) -> tuple[Candidate, Fitted]:
     terms, pairs = bench.terms(rows)
-    provenance = make_provenance(bench.train, bench.fit.symmetry, bench.settings) | {"terms": bench.fit.choice.name}
+    settings = bench.settings
+    provenance = make_provenance(bench.train, bench.fit.symmetry, settings) | {"terms": bench.fit.choice.name}
+    if extra["selection"] in ("random", "shortest"):
+        most = min(settings.stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * bench.fit.solution.iterations))
+        settings = replace(settings, stop=replace(settings.stop, max_iterations=most))
     fitted: Fitted = fit_terms(
-        terms, pairs, bench.train, bench.valid, bench.settings,
+        terms, pairs, bench.train, bench.valid, settings,
         previous=nearest, provenance=provenance, run=bench.run, progress=progress,
     )  # fmt: skip
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
