@@ -132,6 +132,19 @@ def errors(model: ForceField, test: Dataset) -> dict[str, float]:
     return {"force MAE": found.force_mae / KCAL, "energy RMSE": found.energy_rmse / KCAL}
 
 
+def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for every test set and M that Gossamer was measured at: the means over the seeds."""
+    found = []
+    for test, M in sorted({(row["test"], row["M"]) for row in rows if "ratio" in row}):
+        mine = [row for row in rows if (row["test"], row["M"]) == (test, M) and "ratio" in row]
+        names = [f"{who}, {what}" for what in ("force MAE", "energy RMSE") for who in ("sgdml's model", "auto")]
+        mean = {name: float(np.mean([row[name] for row in mine])) for name in (*names, "auto, s")}
+        terms = " or ".join(sorted({row["terms"] for row in mine}))
+        ratio = mean["auto, force MAE"] / mean["sgdml's model, force MAE"]
+        found.append({"test": TITLES[test], "M": M, "seeds": len(mine)} | mean | {"ratio": ratio, "terms": terms})
+    return found
+
+
 def plot(rows: list[dict[str, Any]]) -> None:
     """Learning curves: force MAE against M, one panel for every test set, mean over the seeds."""
     matplotlib.use("svg")
@@ -187,6 +200,7 @@ def main() -> None:
             rows = sorted(merged.values(), key=lambda row: str(key(row)))
             save("accuracy", rows)
             plot(rows)
+    table(means(saved("accuracy")))
 
 
 if __name__ == "__main__":
