@@ -141,7 +141,9 @@ def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         mean = {name: float(np.mean([row[name] for row in mine])) for name in (*names, "auto, s")}
         terms = " or ".join(sorted({row["terms"] for row in mine}))
         ratio = mean["auto, force MAE"] / mean["sgdml's model, force MAE"]
-        found.append({"test": TITLES[test], "M": M, "seeds": len(mine)} | mean | {"ratio": ratio, "terms": terms})
+        found.append(
+            {"test": TITLES.get(test, test), "M": M, "seeds": len(mine)} | mean | {"ratio": ratio, "terms": terms}
+        )
     return found
 
 
