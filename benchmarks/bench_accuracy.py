@@ -16,7 +16,6 @@ import argparse
 import json
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +113,9 @@ def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
         split.write_text(json.dumps(frames))
         command = [PARITY_PYTHON, HERE / "sgdml_peer" / "train.py", SHARED / f"{name}.npz", "--split", split,
                    "--model", model, "--record", record, "--sigma", *map(int, SGDML_LENGTHS)]  # fmt: skip
-        began = time.perf_counter()
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
-        seconds = time.perf_counter() - began
         trained, found = gs.load(model), json.loads(record.read_text())
+    seconds = found["task"]["wall_s"] + sum(row["wall_s"] for row in found["grid"])
     return [
         {"data": name, "test": test_name, "M": M, "seed": seed}
         | {f"sgdml, {what}": value for what, value in errors(trained, test).items()}
@@ -160,7 +158,8 @@ def plot(rows: list[dict[str, Any]]) -> None:
             mine = [row for row in rows if row["test"] == test and name in row]
             sizes = sorted({row["M"] for row in mine})
             means = [np.mean([row[name] for row in mine if row["M"] == M]) for M in sizes]
-            ax.loglog(sizes, means, style, label=LABELS[who])
+            if mine:
+                ax.loglog(sizes, means, style, label=LABELS[who])
         if test in PUBLISHED:
             ax.loglog(*PUBLISHED[test], "k*", label="sgdml, published")
         ax.set_title(TITLES[test], fontsize=9)
@@ -198,7 +197,7 @@ def main() -> None:
             new = measure(name, int(M), seed)
             table(new)
             merged = {key(row): row for row in saved("accuracy")}
-            merged |= {key(row): merged.get(key(row), {}) | row for row in new}
+            merged |= {key(row): merged.get(key(row), {}) | row | {"commit": ""} for row in new}
             rows = sorted(merged.values(), key=lambda row: str(key(row)))
             save("accuracy", rows)
             plot(rows)

@@ -38,24 +38,32 @@ def peak_gib() -> float:
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 2**20  # type: ignore[index]
 
 
-def save(name: str, rows: object) -> None:
-    """Write results/NAME.json with the machine, the version and the commit."""
+def save(name: str, rows: Any) -> None:
+    """Write results/NAME.json with the machine, the version and the commit; rows of a list keep the commit that they
+    were measured at, and get this one where they have none."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     RESULTS.mkdir(exist_ok=True)
+    if isinstance(rows, list):
+        rows = [{**row, "commit": row.get("commit") or commit.stdout.strip()} for row in rows]
     content = {"machine": machine(), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def saved(name: str) -> list[dict[str, Any]]:
-    """The rows of results/NAME.json, none where there is no such file."""
+    """The rows of results/NAME.json with the commits they were measured at, none where there is no such file."""
     path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text())["rows"] if path.exists() else []
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    return [{"commit": found["commit"]} | row for row in found["rows"]]
 
 
 def table(rows: list[dict[str, object]]) -> None:
-    """Print rows as a Markdown table."""
+    """Print rows as a Markdown table, nothing where there are none."""
+    if not rows:
+        return
     print("| " + " | ".join(rows[0]) + " |")
     print("|" + "---|" * len(rows[0]))
     for row in rows:

@@ -12,8 +12,9 @@ from cases import CASES, NUMBERS, structures
 import gossamer as gs
 from gossamer.errors import DataError, MemoryBudgetError, UsageError
 from gossamer.fit import estimate as module
-from gossamer.fit import resources
+from gossamer.fit import resources, training
 from gossamer.fit.estimate import Rates, estimate, estimate_terms
+from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.resources import GIB, plan_of
 from gossamer.fit.training import make_settings
 from gossamer.fit.workflow import fit
@@ -53,6 +54,27 @@ def test_searches_are_part_of_the_time(ethanol_file, at_known_rates):
     assert searched.seconds["search on a part"] > fixed.total_seconds - fixed.seconds["start"]
     assert searched.plan.columns == fixed.plan.columns
     assert searched.bytes == fixed.bytes + 8 * (40 * 27) ** 2  # the pilot keeps its matrix beside the factor
+
+
+def test_a_matrix_that_is_too_large_to_keep_is_made_for_every_trial(ethanol_file, at_known_rates, monkeypatch):
+    data = gs.read(ethanol_file)
+    train, valid = data.take(np.arange(40)), data.take(np.arange(40, 60))
+    kept = estimate(train, valid, terms="global", symmetry="none")
+    monkeypatch.setattr(training, "PILOT_UNKNOWNS", 500)  # then a part of the data has 30 structures, 810 unknowns
+    anew = estimate(train, valid, terms="global", symmetry="none")
+    matrix, factor = 1e-3 * 30**2 / 2, (30 * 27) ** 3 / 3 / 1e9
+    assert anew.seconds["search on a part"] == pytest.approx(module.PILOT_FITS * (matrix + factor))
+    assert anew.bytes == kept.bytes - 8 * (40 * 27) ** 2
+
+
+def test_learning_draws_fewer_structures_where_memory_is_short():
+    _, terms = CASES["several"]()
+    most = learning_structures(terms, 1000, 6)
+    assert most == 222
+    budget = learning_bytes(terms, 6, 50)
+    assert learning_structures(terms, 1000, 6, budget) == 50
+    with pytest.raises(MemoryBudgetError, match=r"memory: learning pair weights needs .* give more"):
+        learning_structures(terms, 1000, 6, learning_bytes(terms, 6, 9))
 
 
 def test_several_terms_are_counted(at_known_rates, monkeypatch):

@@ -15,7 +15,7 @@ from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
 from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
-from gossamer.fit.training import START_LENGTH, Settings, make_settings, pilot_structures
+from gossamer.fit.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
 from gossamer.fit.workflow import check_trainable, resolve_symmetry
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -103,10 +103,11 @@ def estimate(
         seconds["learning of weights"] = settings.learning_steps * LEARNING_OVERHEAD * step
         peak = max(peak, learning_bytes(made.terms, train.n_atoms, size))
     if terms == "auto":
-        small, n, pilot = _pilot(made.terms, made.pairs, train, settings, budget)
+        small, n, pilot, kept = _pilot(made.terms, made.pairs, train, settings, budget)
         peak = max(peak, pilot.bytes)
         matrix, fit = found.rates.block * small**2 / 2, n**3 / 3 / found.rates.products
-        seconds["choice of terms"] = CHOICE_MATRICES * matrix + CHOICE_FITS * fit
+        matrices = CHOICE_MATRICES if kept else CHOICE_FITS
+        seconds["choice of terms"] = matrices * matrix + CHOICE_FITS * fit
     return replace(found, plan=replace(found.plan, bytes=peak), seconds=seconds | found.seconds)
 
 
@@ -124,11 +125,11 @@ def estimate_terms(
     seconds = {"start": rates.loading}
     peak = chosen.bytes
     if valid is not None and not (settings.length and noise_given):
-        small, n_small, pilot = _pilot(terms, pairs, train, settings, budget)
+        small, n_small, pilot, kept = _pilot(terms, pairs, train, settings, budget)
         peak = max(peak, pilot.bytes)
         made, solved = _seconds(n_small, small, terms, pilot, rates)
-        again = PILOT_FITS * made if pilot.solver == "cg" else PILOT_LENGTHS * made
-        seconds["search on a part"] = again + PILOT_FITS * solved
+        matrices = PILOT_LENGTHS if kept else PILOT_FITS
+        seconds["search on a part"] = matrices * made + PILOT_FITS * solved
     seconds["preconditioner" if chosen.solver == "cg" else "matrix"] = prepare
     seconds["iterations" if chosen.solver == "cg" else "factorisation"] = fits * solve
     if chosen.solver == "cholesky" and fits > 1:
@@ -148,13 +149,13 @@ def _planned(
 
 def _pilot(
     terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", settings: Settings, budget: float
-) -> tuple[int, int, Plan]:
-    """Structures, unknowns and plan of a fit to a part of the data; with the matrix, where that is kept beside the
-    factor."""
+) -> tuple[int, int, Plan, bool]:
+    """Structures, unknowns and plan of a fit to a part of the data, and whether its matrix is kept, which its memory
+    then holds."""
     small = pilot_structures(len(train), train.n_atoms)
     n, found = _planned(terms, pairs, train, small, settings, budget)
-    kept = found.bytes + 8.0 * n**2
-    return small, n, replace(found, bytes=kept) if found.solver == "cholesky" and kept <= budget else found
+    kept = keeps_matrix(n, found, budget)
+    return small, n, replace(found, bytes=found.bytes + kept * 8.0 * n**2), kept
 
 
 def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, rates: Rates) -> tuple[float, float]:

@@ -13,17 +13,18 @@ import numpy as np
 import torch
 
 from gossamer.data.dataset import Dataset
-from gossamer.errors import FitError
+from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.dense import BLOCK, factorise, solve
 from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.resources import RESERVE
+from gossamer.fit.resources import GIB, RESERVE
 from gossamer.model.force_field import TermCoefficients
 from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_distances
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 4000, 30, 5000
+LEAST_STRUCTURES = 10
 SMOOTH = 5  # steps over which the held-out error is averaged, since every step draws other structures
 
 
@@ -32,12 +33,12 @@ class LearningRule:
     """How long to learn, and on how much.
 
     steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine.  Every step draws its structures anew,
-    one half to fit to and one to judge by.  budget: bytes of memory that the process may come to use."""
+    one half to fit to and one to judge by, `structures` each; None: as many as without a limit of memory."""
 
     steps: int = 30
     rate: float = 0.15
     seed: int = 0
-    budget: float = float("inf")
+    structures: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ def learn_terms(
     relative_noise: to begin with, over the mean prior variance of a force component.  Raises FitError when no step
     can be solved."""
     rng = np.random.default_rng(rule.seed)
-    size = learning_structures(terms, len(data), data.n_atoms, rule.budget)
+    size = rule.structures or learning_structures(terms, len(data), data.n_atoms)
     scale = float(data.labelled_forces().std())
     noise = relative_noise * mean_variance(terms, pairs, data.positions[:1])
     ends = np.cumsum([g.max() + 1 for g in groups])
@@ -111,12 +112,21 @@ def learn_terms(
     return Learned(learned, float(relative), tuple(history))
 
 
-def learning_structures(terms: tuple[Term, ...], n_train: int, n_atoms: int, budget: float) -> int:
+def learning_structures(terms: tuple[Term, ...], n_train: int, n_atoms: int, budget: float = float("inf")) -> int:
     """How many structures one step fits to, and judges by: FEW_UNKNOWNS force components, or more if those are fewer
-    than FEW_STRUCTURES, but never more than MOST_UNKNOWNS, nor than fit the budget (bytes)."""
+    than FEW_STRUCTURES, but never more than MOST_UNKNOWNS, nor than fit the budget, bytes of the process.
+
+    Raises MemoryBudgetError where fewer than LEAST_STRUCTURES would fit."""
     wanted = max(FEW_UNKNOWNS // (3 * n_atoms), FEW_STRUCTURES)
     most = max(1, min(wanted, MOST_UNKNOWNS // (3 * n_atoms), n_train // 2))
-    return next((k for k in range(most, 1, -1) if learning_bytes(terms, n_atoms, k) <= budget), 1)
+    least = min(most, LEAST_STRUCTURES)
+    for size in range(most, least - 1, -1):
+        if learning_bytes(terms, n_atoms, size) <= budget:
+            return size
+    raise MemoryBudgetError(
+        f"memory: learning pair weights needs {learning_bytes(terms, n_atoms, least) / GIB:.3g} GiB in each process, "
+        f"but the budget is {budget / GIB:.3g} GiB; give more with --memory, or use --terms global."
+    )
 
 
 def learning_bytes(terms: tuple[Term, ...], n_atoms: int, n_structures: int) -> float:

@@ -10,7 +10,7 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.checkpoint import HERE, Run, key_of
-from gossamer.fit.learning import Learned, LearningRule, learn_terms, mean_variance
+from gossamer.fit.learning import Learned, LearningRule, learn_terms, learning_structures, mean_variance
 from gossamer.fit.resources import GIB
 from gossamer.fit.training import (
     NOISES,
@@ -174,11 +174,12 @@ def _learned(chosen: Makeup, train: Dataset, settings: Settings, run: Run, progr
     """Weights, amplitudes and noise learned on the training structures; amplitudes scaled to a prior variance of 1, so
     that a noise given by the user means the same in every model."""
     start = settings.relative_noise or START_NOISE
-    on_card = settings.device != "cpu"  # whose memory is another; weights are learned on the processor
-    budget = float("inf") if on_card or settings.memory is None else settings.memory * GIB
-    rule = LearningRule(steps=settings.learning_steps, seed=settings.seed, budget=budget)
     learned = Learned(chosen.terms, start, ())
     if settings.learning_steps and len(train) >= ENOUGH:
+        on_card = settings.device != "cpu"  # whose memory is another; every rank learns, on the processor
+        budget = float("inf") if on_card or settings.memory is None else settings.memory * GIB / run.ranks.size
+        size = learning_structures(chosen.terms, len(train), train.n_atoms, budget)
+        rule = LearningRule(steps=settings.learning_steps, seed=settings.seed, structures=size)
         key = key_of("learned", chosen.terms, chosen.groups, chosen.pairs, train, start, rule)
         found = run.arrays_once(
             key,

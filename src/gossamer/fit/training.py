@@ -252,12 +252,7 @@ def _solve(
 
     preconditioner = None
     if chosen.solver == "cholesky":
-        if (
-            ranks.first
-            and system.matrix is None
-            and K.size <= PILOT_UNKNOWNS
-            and chosen.bytes + 8 * K.size**2 <= budget
-        ):
+        if ranks.first and system.matrix is None and keeps_matrix(K.size, chosen, budget):
             system = replace(system, matrix=K.lower_triangle())
         solution = cholesky(K, y, scale=labels.scale, matrix=system.matrix, progress=progress)
     else:
@@ -360,6 +355,11 @@ def pilot_search(
     if settings.length is None and not any(t.length == length for t in trials):
         raise FitError("length: none of those tried can be solved with this noise; raise --noise tenfold.")
     return replace(settings, length=length, relative_noise=relative), trials
+
+
+def keeps_matrix(n: int, chosen: Plan, budget: float) -> bool:
+    """Whether a direct solver of n unknowns keeps the matrix beside its factor, for fits with other noise."""
+    return chosen.solver == "cholesky" and n <= PILOT_UNKNOWNS and chosen.bytes + 8 * n**2 <= budget
 
 
 def pilot_structures(n_train: int, n_atoms: int) -> int:

@@ -24,7 +24,7 @@ QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BASELINES = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
 REFINEMENTS = 4  # bisection steps between two quantiles
-FEW_ITERATIONS, PATIENCE = 200, 2  # a baseline may take as many, or PATIENCE times those of the full model
+FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PATIENCE times those of the full model
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +121,10 @@ def reduce(
 
     tolerance: the chosen model's validation force RMSE may exceed the best model's by this fraction.  quantiles: the
     cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
-    for comparison, and once more at the chosen size; () for none; their iterations are limited, since hopeless
-    selections would take hundreds.  pool: structures to score on, used neither in
-    training nor validation (None: the test set, else the validation set); at most score_structures (None: 3000
-    divided by the number of images) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor
+    for comparison, and once more at the chosen size; () for none.  Iterations of random ones are limited, since some
+    would take many hundreds.  pool: structures to score on, used neither in training nor validation (None: the test
+    set, else the validation set); at most score_structures (None: 3000 divided by the number of images) are drawn from
+    it.  terms, symmetry and options: as for `train`; every descriptor
     is trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.
     Where the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
     run: the ranks that call this together, and the journal to go on from.
@@ -236,12 +236,12 @@ def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
 
 
 def _train_candidate(
-    bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, **extra: Any
+    bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, selection: str, **extra: Any
 ) -> tuple[Candidate, Fitted]:
     terms, pairs = bench.terms(rows)
     settings = bench.settings
     provenance = make_provenance(bench.train, bench.fit.symmetry, settings) | {"terms": bench.fit.choice.name}
-    if extra["selection"] in ("random", "shortest"):
+    if selection == "random":
         most = min(settings.stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * bench.fit.solution.iterations))
         settings = replace(settings, stop=replace(settings.stop, max_iterations=most))
     fitted: Fitted = fit_terms(
@@ -249,7 +249,8 @@ def _train_candidate(
         previous=nearest, provenance=provenance, run=bench.run, progress=progress,
     )  # fmt: skip
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
-    return _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, **extra), fitted.light()
+    found = _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, selection=selection, **extra)
+    return found, fitted.light()
 
 
 def _candidate(
