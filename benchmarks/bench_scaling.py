@@ -7,7 +7,7 @@ random: cost depends on none of these.  Full: all pairs, growing as N^2.  Reduce
 reduction keeps of a peptide, half of them the shortest and half drawn from the rest; M = 1000.  Terms: the local terms
 of the default model, with their places and exchanges, beside a global term of one permutation over 3 drawn pairs per
 atom, as many as the reduction of Ac-Ala3 leaves it (`make demo`); M = 200, since sums of terms need fewer structures
-(docs/accuracy.md).  One thread.
+(docs/accuracy.md); residues share their terms up to 12 places, as by default, or up to 4.  One thread.
 Writes results/scaling.json and results/scaling.svg.
 """
 
@@ -26,7 +26,12 @@ from gossamer.model.terms import Term
 
 M, M_TERMS = 1000, 200
 PAIRS_PER_ATOM, GLOBAL_PER_ATOM = 8, 3
-KINDS = {"full": f"all pairs, M = {M}", "reduced": f"reduced, M = {M}", "terms": f"sum of terms, M = {M_TERMS}"}
+KINDS = {
+    "full": f"all pairs, M = {M}",
+    "reduced": f"reduced, M = {M}",
+    "terms": f"sum of terms, M = {M_TERMS}",
+    "terms, 4 places": "the same, at most 4 places a term",
+}
 REPEATS = 60
 
 # of the backbone N, CA, C: bond from the atom before (Angstrom), angle there and dihedral of the bond (degrees)
@@ -101,11 +106,13 @@ def random_model(
     return ForceField(numbers, pairs, tuple(terms), coefficients)
 
 
-def sum_of_terms(numbers: np.ndarray, positions: np.ndarray, rng: np.random.Generator) -> tuple[PairSet, list[Term]]:
+def sum_of_terms(
+    numbers: np.ndarray, positions: np.ndarray, max_places: int, rng: np.random.Generator
+) -> tuple[PairSet, list[Term]]:
     """Local terms and a global one over GLOBAL_PER_ATOM drawn pairs per atom, and the pairs that they see."""
     full = PairSet.full(len(numbers))
     moved = positions + 0.1 * rng.normal(size=(20, *positions.shape))
-    local = [fragment.term(full, Matern52(5.0)) for fragment in local_fragments(moved, numbers)]
+    local = [fragment.term(full, Matern52(5.0)) for fragment in local_fragments(moved, numbers, max_places=max_places)]
     seen = np.unique(np.concatenate([term.places.ravel() for term in local]))
     drawn = np.sort(rng.permutation(len(full))[: GLOBAL_PER_ATOM * len(numbers)])
     kept = full.keep(np.union1d(seen, drawn))
@@ -156,7 +163,8 @@ def main() -> None:
         makeups = {
             "full": (full, [Term.over_all(full, np.arange(len(numbers))[None], Matern52(20.0))], M),
             "reduced": (few, [Term.over_all(few, np.arange(len(numbers))[None], Matern52(20.0))], M),
-            "terms": (*sum_of_terms(numbers, positions, rng), M_TERMS),
+            "terms": (*sum_of_terms(numbers, positions, 12, rng), M_TERMS),
+            "terms, 4 places": (*sum_of_terms(numbers, positions, 4, rng), M_TERMS),
         }
         for kind, (pairs, terms, n_train) in makeups.items():
             model = random_model(numbers, positions, pairs, terms, n_train, rng)
