@@ -130,7 +130,7 @@ def plan(
     else:
         chosen = iterative
     if chosen.bytes > budget or (chosen.solver == "cg" and columns < 10):
-        wanted = max(chosen.bytes, base + block + 1.1 * 8 * n * 50) / GIB
+        wanted = max(chosen.bytes, base + (block + 1.1 * 8 * n * 11) / 0.6) / GIB
         raise MemoryBudgetError(
             f"memory: {wanted:.3g} GiB are needed for {n:,} unknowns with the {chosen.solver} solver, but the budget "
             f"is {budget / GIB:.3g} GiB; give more with --memory, or train on fewer structures."
