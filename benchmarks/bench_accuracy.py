@@ -21,7 +21,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, save, saved, table
+from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, evenly, save, saved, table
 
 import gossamer as gs
 from gossamer.data.dataset import Dataset
@@ -67,7 +67,7 @@ def sgdml(train: Dataset, valid: Dataset, seed: int) -> Fit:
     if 3 * train.n_atoms * len(train) > DIRECT:
         return fit(train, valid, terms="global", seed=seed)
     given = {"terms": "global", "noise": 1e-10, "solver": "cholesky", "seed": seed}
-    part = train.take(np.linspace(0, len(train) - 1, min(len(train), SEARCHED // (3 * train.n_atoms))).astype(int))
+    part = evenly(train, SEARCHED // (3 * train.n_atoms))
     tried = [fit(part, valid, length=length, **given) for length in SGDML_LENGTHS]
     best = min(tried, key=lambda found: found.model.test(valid).force_rmse)
     if len(part) == len(train):
@@ -81,10 +81,7 @@ def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dat
     n_test = 0 if name in TESTS else 300
     train, valid, rest = data.split(M, min(100, M // 2, len(data) - n_test - M), n_test, seed=seed)
     tests = {other: read(other) for other in TESTS[name]} if name in TESTS else {name: rest}
-    return train, valid, {
-        other: test.take(np.linspace(0, len(test) - 1, min(len(test), TESTED)).astype(int))
-        for other, test in tests.items()
-    }  # fmt: skip
+    return train, valid, {other: evenly(test, TESTED) for other, test in tests.items()}
 
 
 def one(name: str, M: int, seed: int) -> list[dict[str, Any]]:
@@ -157,9 +154,9 @@ def plot(rows: list[dict[str, Any]]) -> None:
             name = f"{who}, force MAE"
             mine = [row for row in rows if row["test"] == test and name in row]
             sizes = sorted({row["M"] for row in mine})
-            means = [np.mean([row[name] for row in mine if row["M"] == M]) for M in sizes]
+            heights = [np.mean([row[name] for row in mine if row["M"] == M]) for M in sizes]
             if mine:
-                ax.loglog(sizes, means, style, label=LABELS[who])
+                ax.loglog(sizes, heights, style, label=LABELS[who])
         if test in PUBLISHED:
             ax.loglog(*PUBLISHED[test], "k*", label="sgdml, published")
         ax.set_title(TITLES[test], fontsize=9)

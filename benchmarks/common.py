@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gossamer.data.dataset import Dataset
 from gossamer.fit.resources import machine
 from gossamer.units import energy_in_ev
 from gossamer.version import __version__
@@ -30,6 +33,11 @@ def median_seconds(call: Callable[[], object], repeats: int = 7) -> float:
         call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def evenly(data: Dataset, n: int) -> Dataset:
+    """n structures, evenly spaced; all where there are no more."""
+    return data.take(np.linspace(0, len(data) - 1, min(n, len(data))).astype(int))
 
 
 def peak_gib() -> float:

@@ -1,6 +1,6 @@
 """Which permutations does sgdml find in a data set, and in how long?  Runs inside .parity-venv.
 
-    .parity-venv/bin/python benchmarks/sgdml_peer/perms.py DATA.npz --frames 200 --record /tmp/perms.json
+    .parity-venv/bin/python benchmarks/sgdml_peer/perms.py DATA.npz --frames 200 --record perms.json
 
 The frames are a seeded draw of the unique ones; sgdml itself looks at the training set, at most 1000 frames of it.
 """

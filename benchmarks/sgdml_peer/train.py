@@ -1,7 +1,7 @@
 """Train an sgdml model on named frames and report its errors, time and memory.  Runs inside .parity-venv.
 
     .parity-venv/bin/python benchmarks/sgdml_peer/train.py DATA.npz --train 200 --valid 100 --sigma 20 \
-        --model /tmp/model.npz --record /tmp/record.json
+        --model model.npz --record record.json
 
 Frames come from --split FILE (a JSON file with lists train, valid, test) or are drawn with --seed.  Several sigmas are
 all trained, and the one with the smallest validation force RMSE is kept, as sgdml's own command line does.

@@ -111,8 +111,15 @@ def test_terms_that_are_not_known_are_refused(ethanol_file, at_known_rates, call
             call(train, terms="foo", symmetry="none")
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "ac-ala3" / "ac-ala3.npz"
+PEAK = """
+import re
+def peak():
+    status = open("/proc/self/status").read()  # getrusage would count what the parent process held at the fork
+    return int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) * 1024
+"""
 MEASURED = """
-import re, sys
+import sys
 import numpy as np
 import gossamer as gs
 from gossamer.fit.training import fit_terms, make_settings
@@ -127,10 +134,14 @@ settings = make_settings({"relative_noise": 1e-4, "solver": solver})
 group = resolve_symmetry("none", many, settings)
 made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms))
 fitted = fit_terms(made.terms, made.pairs, many, None, settings)
-status = open("/proc/self/status").read()  # getrusage would count what the parent process held at the fork
-print(int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) * 1024, fitted.plan.bytes, fitted.plan.solver)
+print(peak(), fitted.plan.bytes, fitted.plan.solver)
 """
-EXAMPLE = Path(__file__).parents[2] / "examples" / "ac-ala3" / "ac-ala3.npz"
+
+
+def in_a_process(script: str, *arguments) -> list[str]:
+    """The words that a script prints which may ask for its `peak()`, bytes."""
+    command = [sys.executable, "-c", PEAK + script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of a process's memory")
@@ -148,35 +159,27 @@ def test_peak_memory_stays_within_the_plan(ethanol_file, molecule, terms, solver
     """6300 to 7560 unknowns in a process of its own; the plan may not be exceeded, nor be more than twice of what is
     used."""
     path = str(ethanol_file if molecule == "ethanol" else EXAMPLE)
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURED, path, terms, solver, str(n)], capture_output=True, text=True, check=True
-    )
-    peak, planned, used = run.stdout.split()
+    peak, planned, used = in_a_process(MEASURED, path, terms, solver, n)
     assert used == solver
     assert float(peak) <= float(planned) <= 2 * float(peak)
 
 
 LEARNED = """
-import re, sys
+import sys
 import gossamer as gs
 from gossamer.fit.estimate import estimate
 from gossamer.fit.workflow import fit
 train, valid, _ = gs.read(sys.argv[1]).split(50, 20, 0, seed=0)
 options = {"symmetry": "none", "learning_steps": 1, "memory": float(sys.argv[2])}
 fit(train, valid, **options)
-status = open("/proc/self/status").read()
-peak = int(re.search(r"VmHWM:\\s+(\\d+)", status).group(1)) * 1024
-print(peak, estimate(train, valid, **options).bytes)
+print(peak(), estimate(train, valid, **options).bytes)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of a process's memory")
 @pytest.mark.parametrize("budget", [8.0, 0.8])
 def test_peak_memory_of_learning_and_choosing_is_predicted_and_within_the_budget(budget):
-    run = subprocess.run(
-        [sys.executable, "-c", LEARNED, str(EXAMPLE), str(budget)], capture_output=True, text=True, check=True
-    )
-    peak, predicted = map(float, run.stdout.split())
+    peak, predicted = map(float, in_a_process(LEARNED, EXAMPLE, budget))
     assert peak <= predicted <= 2 * peak
     assert peak <= budget * GIB
 

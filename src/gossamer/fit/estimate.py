@@ -98,14 +98,13 @@ def estimate(
     peak, seconds = found.plan.bytes, {}
     if settings.learning_steps and len(train) >= ENOUGH:
         size = learning_structures(made.terms, len(train), train.n_atoms, budget)
-        n = 3 * train.n_atoms * size
-        step = found.rates.block * size**2 / 2 + n**3 / 3 / found.rates.products
+        step = sum(_direct_seconds(3 * train.n_atoms * size, size, found.rates))
         seconds["learning of weights"] = settings.learning_steps * LEARNING_OVERHEAD * step
         peak = max(peak, learning_bytes(made.terms, train.n_atoms, size))
     if terms == "auto":
         small, n, pilot, kept = _pilot(made.terms, made.pairs, train, settings, budget)
         peak = max(peak, pilot.bytes)
-        matrix, fit = found.rates.block * small**2 / 2, n**3 / 3 / found.rates.products
+        matrix, fit = _direct_seconds(n, small, found.rates)
         matrices = CHOICE_MATRICES if kept else CHOICE_FITS
         seconds["choice of terms"] = matrices * matrix + CHOICE_FITS * fit
     return replace(found, plan=replace(found.plan, bytes=peak), seconds=seconds | found.seconds)
@@ -158,10 +157,15 @@ def _pilot(
     return small, n, replace(found, bytes=found.bytes + kept * 8.0 * n**2), kept
 
 
+def _direct_seconds(n: int, n_structures: int, rates: Rates) -> tuple[float, float]:
+    """Seconds to make a matrix of n unknowns, and to factorise it."""
+    return rates.block * n_structures**2 / 2, n**3 / 3 / rates.products
+
+
 def _seconds(n: int, n_structures: int, terms: tuple[Term, ...], chosen: Plan, rates: Rates) -> tuple[float, float]:
     """Seconds to prepare one system, and to solve it once that is done."""
     if chosen.solver == "cholesky":
-        return rates.block * n_structures**2 / 2, n**3 / 3 / rates.products
+        return _direct_seconds(n, n_structures, rates)
     m, groups = chosen.columns, chosen.columns / COLUMNS_TOGETHER
     sizes = [t for t in term_sizes(terms, n_structures) if not t.compiled]
     factors = float(sum(t.factors for t in sizes))
