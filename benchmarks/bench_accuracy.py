@@ -1,7 +1,8 @@
 """Force and energy errors of the default sum of terms beside sgdml's model, on the same frames.
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
-    python benchmarks/bench_accuracy.py --sgdml [--seeds 0 1 2] [NAME:M ...]   # sgdml itself; needs .parity-venv
+    python benchmarks/bench_accuracy.py --only sgdml [...]     # sgdml itself; needs .parity-venv
+    python benchmarks/bench_accuracy.py --only reduced [...]   # the model that `gossamer reduce` keeps
 
 sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, solved directly, its length among
 10 ... 90 by the validation error with as many of the structures as have SEARCHED force components.  That agrees with
@@ -45,7 +46,12 @@ TITLES = {
     "xtb_Ac-Ala3-NHMe": "Ac-Ala3-NHMe, GFN2-xTB",
     "xtb_DHA": "DHA, GFN2-xTB",
 }
-LABELS = {"sgdml's model": "sgdml's model, by Gossamer", "auto": "Gossamer", "sgdml": "sgdml"}
+STYLES = {  # who: label and style
+    "sgdml's model": ("sgdml's model, by Gossamer", "s--"),
+    "auto": ("Gossamer", "o-"),
+    "reduced": ("Gossamer, reduced", "."),
+    "sgdml": ("sgdml", "x"),
+}
 PUBLISHED = {"md17_ethanol": (1000, 0.34)}  # Chmiela et al. 2019
 SGDML_LENGTHS = (10.0, 20.0, 30.0, 50.0, 70.0, 90.0)
 SEARCHED, DIRECT = 12_600, 27_000
@@ -121,6 +127,20 @@ def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
     ]
 
 
+def reduced(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set with the errors of the model that `reduce` keeps at its default tolerance."""
+    train, valid, tests = parts(name, M, seed)
+    found = gs.reduce(train, valid, seed=seed, baselines=())
+    kept = found.record["chosen"]
+    return [
+        {"data": name, "test": test_name, "M": M, "seed": seed}
+        | {f"reduced, {what}": value for what, value in errors(found.model, test).items()}
+        | {"reduced, global pairs": kept["global_pairs"], "all pairs": found.record["full"]["pairs"]}
+        | {"reduced, s": found.record["seconds"]}
+        for test_name, test in tests.items()
+    ]
+
+
 def errors(model: ForceField, test: Dataset) -> dict[str, float]:
     """In kcal/mol and Angstrom; the constant of the energy is that of the training structures."""
     found = model.test(test)
@@ -150,13 +170,13 @@ def plot(rows: list[dict[str, Any]]) -> None:
     tests = [test for test in TITLES if any(row["test"] == test for row in rows)]
     figure, axes = plt.subplots(-(-len(tests) // 4), 4, figsize=(12, 3 * -(-len(tests) // 4)), squeeze=False)
     for ax, test in zip(axes.flat, tests, strict=False):
-        for who, style in (("sgdml's model", "s--"), ("auto", "o-"), ("sgdml", "x")):
+        for who, (label, style) in STYLES.items():
             name = f"{who}, force MAE"
             mine = [row for row in rows if row["test"] == test and name in row]
             sizes = sorted({row["M"] for row in mine})
             heights = [np.mean([row[name] for row in mine if row["M"] == M]) for M in sizes]
             if mine:
-                ax.loglog(sizes, heights, style, label=LABELS[who])
+                ax.loglog(sizes, heights, style, label=label)
         if test in PUBLISHED:
             ax.loglog(*PUBLISHED[test], "k*", label="sgdml, published")
         ax.set_title(TITLES[test], fontsize=9)
@@ -185,9 +205,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--sgdml", action="store_true", help="train sgdml itself, and nothing else")
+    parser.add_argument("--only", choices=("sgdml", "reduced"), help="measure this beside what rows hold already")
     options = parser.parse_args()
-    measure = peer if options.sgdml else one
+    measure = {"sgdml": peer, "reduced": reduced, None: one}[options.only]
     for seed in options.seeds:
         for case in options.cases:
             name, M = case.split(":")

@@ -15,7 +15,7 @@ from gossamer.fit import estimate as module
 from gossamer.fit import resources, training
 from gossamer.fit.estimate import Rates, estimate, estimate_terms
 from gossamer.fit.learning import learning_bytes, learning_structures
-from gossamer.fit.resources import GIB, plan_of
+from gossamer.fit.resources import GIB, memory_budget, plan_of
 from gossamer.fit.training import make_settings
 from gossamer.fit.workflow import fit
 from gossamer.model.kernels import Matern52
@@ -45,6 +45,16 @@ def test_time_is_operations_over_rates(ethanol_file, at_known_rates, monkeypatch
     product = 6 * factors * 36 / 1e9 + factors / 1e9 + 16 * n * m / 1e9 + 1e-5 * 40**2
     assert found.seconds["preconditioner"] == pytest.approx(columns)
     assert found.seconds["iterations"] == pytest.approx(120 * product)
+
+
+def test_the_budget_does_not_follow_every_byte_that_comes_free(monkeypatch):
+    def budget(free):
+        monkeypatch.setattr(resources, "memory_here", lambda: (free * GIB, 20 * GIB))
+        return memory_budget(None) / GIB
+
+    assert [budget(free) for free in (19.0, 16.0, 15.0, 8.0, 7.0)] == pytest.approx([14.0, 14.0, 7.0, 7.0, 3.5])
+    assert 0 < budget(0.0) * GIB < 2
+    assert memory_budget(2.5) == 2.5 * GIB
 
 
 def test_searches_are_part_of_the_time(ethanol_file, at_known_rates):

@@ -107,7 +107,11 @@ Solver = Annotated[
 ]
 Memory = Annotated[
     float | None,
-    typer.Option(metavar="GIB", help="Memory budget in GiB; by default 70 % of what is free.", rich_help_panel=_MODEL),
+    typer.Option(
+        metavar="GIB",
+        help="Memory budget in GiB; by default 70 % of the machine's, halved until it is free.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 
 _RUNNING = "Running"

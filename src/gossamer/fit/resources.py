@@ -1,5 +1,6 @@
 """What the machine offers, and what a fit will ask of it."""
 
+import math
 import os
 import platform
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gossamer.errors import MemoryBudgetError
-from gossamer.model.device import free_card_memory
+from gossamer.model.device import card_memory
 from gossamer.model.single import is_compiled
 
 if TYPE_CHECKING:
@@ -19,25 +20,36 @@ GIB = 2**30
 RESERVE = 0.45 * GIB  # Python, torch and compiled code, before any data (measured, benchmarks/bench_estimate.py)
 
 
-def available_memory() -> float:
-    """Bytes that can be taken now without swapping, within the control group (container, batch job) if there is one."""
+SHARE, SPARED = 0.7, 0.9  # of all memory, planned with; of what is free, at most
+
+
+def memory_here() -> tuple[float, float]:
+    """Bytes that can be taken now without swapping, and bytes in all, within the control group (container, batch job)
+    if there is one."""
     import psutil
 
-    free = float(psutil.virtual_memory().available)
+    memory = psutil.virtual_memory()
+    free, total = float(memory.available), float(memory.total)
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
         used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
-        return free if limit == "max" else min(free, float(limit) - float(used))
+        return (free, total) if limit == "max" else (min(free, float(limit) - float(used)), min(total, float(limit)))
     except (OSError, ValueError):
-        return free
+        return free, total
 
 
 def memory_budget(gib: float | None, device: "torch.device | None" = None) -> float:
-    """Bytes the process may come to use: what the user gave, else 70 % of what is free on the device (None: CPU)."""
+    """Bytes the process may come to use: what the user gave, else 70 % of the memory of the device (None: CPU), halved
+    until it is free.
+
+    Steps of two, so that what else runs on the machine seldom changes the plan, and with it the last digits of a
+    model."""
     if gib is not None:
         return gib * GIB
     on_card = device is not None and device.type == "cuda"
-    return 0.7 * (free_card_memory(device) if on_card and device is not None else available_memory())
+    free, total = card_memory(device) if on_card and device is not None else memory_here()
+    wanted = SHARE * total
+    return wanted * 0.5 ** max(0, math.ceil(math.log2(wanted / (SPARED * max(free, 1.0)))))
 
 
 def machine() -> dict[str, object]:

@@ -84,8 +84,8 @@ def fit(
     device = resolve_device(settings.device)
     settings = replace(settings, device=str(device))
     if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike
-        free = run.once("free memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
-        settings = replace(settings, memory=free)
+        budget = run.once("memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
+        settings = replace(settings, memory=budget)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)

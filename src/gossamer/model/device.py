@@ -41,12 +41,12 @@ def on_host(tensor: "torch.Tensor") -> bool:
     return tensor.device.type == "cpu"
 
 
-def free_card_memory(device: "torch.device") -> float:
-    """Bytes of a CUDA device that nobody uses, those that torch keeps in reserve included."""
+def card_memory(device: "torch.device") -> tuple[float, float]:
+    """Bytes of a CUDA device that nobody uses, those that torch keeps in reserve included, and its bytes in all."""
     import torch
 
-    free, _ = torch.cuda.mem_get_info(device)
-    return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    free, total = torch.cuda.mem_get_info(device)
+    return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)), float(total)
 
 
 def block_bytes(device: "torch.device") -> float:
@@ -54,4 +54,4 @@ def block_bytes(device: "torch.device") -> float:
     matrix products to run at full speed, and a small part of what is free."""
     if device.type != "cuda":
         return BLOCK_BYTES
-    return min(CARD_BLOCK_BYTES, CARD_SHARE * free_card_memory(device))
+    return min(CARD_BLOCK_BYTES, CARD_SHARE * card_memory(device)[0])
