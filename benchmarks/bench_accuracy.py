@@ -84,8 +84,10 @@ def sgdml(train: Dataset, valid: Dataset, seed: int) -> Fit:
 def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dataset]]:
     """Structures to train on, to validate with, and every test set by its name."""
     data = read(name)
-    n_test = 0 if name in TESTS else 300
-    train, valid, rest = data.split(M, min(100, M // 2, len(data) - n_test - M), n_test, seed=seed)
+    left = len(data) - M
+    n_valid = min(100, M // 2, left if name in TESTS else left // 3)
+    n_test = 0 if name in TESTS else min(300, left - n_valid)
+    train, valid, rest = data.split(M, n_valid, n_test, seed=seed)
     tests = {other: read(other) for other in TESTS[name]} if name in TESTS else {name: rest}
     return train, valid, {other: evenly(test, TESTED) for other, test in tests.items()}
 
