@@ -72,7 +72,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How to fit: the options of `gossamer.fit.training.fit` that stand on the command line."""
+    """How to fit: the options of `gossamer.fit.workflow.fit` that stand on the command line."""
 
     length: float | None
     noise: float | None

@@ -60,8 +60,8 @@ Terms = Annotated[
     typer.Option(
         rich_help_panel="Model",
         help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
-        "kernels of atoms within one and two bonds and around contacts of molecules, both is their sum (contacts "
-        "apart), auto takes the best on the validation set.",
+        "kernels of atoms within one and two bonds and around contacts of molecules, both adds the global kernel to "
+        "local ones (without those of contacts), auto takes the best on the validation set. reduce needs a global one.",
     ),
 ]
 Fragments = Annotated[
@@ -74,13 +74,18 @@ Fragments = Annotated[
 ]  # fmt: skip
 Length = Annotated[
     float | None,
-    typer.Option(metavar="L", help="Kernel length in 1/Angstrom; by default searched.", rich_help_panel=_MODEL),
+    typer.Option(
+        metavar="L",
+        rich_help_panel=_MODEL,
+        help="Kernel length in 1/Angstrom of the one global kernel; by default searched. Sums of terms set their own.",
+    ),
 ]
 Noise = Annotated[
     float | None,
     typer.Option(
         metavar="VARIANCE", rich_help_panel=_MODEL,
-        help="Of labels with unit spread (1e-10 is sgdml's); by default searched.",
+        help="Variance of the noise in the labels, after division by their standard deviation (sgdml has 1e-10); by "
+        "default searched for the global kernel and learned for sums of terms.",
     ),
 ]  # fmt: skip
 Energies = Annotated[
@@ -103,13 +108,15 @@ MaxImages = Annotated[
 ]  # fmt: skip
 Solver = Annotated[
     Literal["auto", "cholesky", "cg"],
-    typer.Option(help="Direct, iterative, or what fits and is quicker.", rich_help_panel=_MODEL),
+    typer.Option(
+        help="Direct, iterative, or auto: direct where it fits and is at most twice as slow.", rich_help_panel=_MODEL
+    ),
 ]
 Memory = Annotated[
     float | None,
     typer.Option(
         metavar="GIB",
-        help="Memory budget in GiB; by default 70 % of the machine's, halved until it is free.",
+        help="Memory budget in GiB; by default 70 % of the machine's, or 35 %, 17.5 %, ... where so much is not free.",
         rich_help_panel=_MODEL,
     ),
 ]

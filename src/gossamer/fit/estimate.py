@@ -85,7 +85,7 @@ def estimate(
     Nothing is trained; symmetry is looked for and rates are measured, a few seconds.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
     settings = make_settings(options)
-    check_terms(terms)
+    check_terms(terms, settings)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)

@@ -83,7 +83,7 @@ def choose_terms(
 ) -> Choice:
     """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
     same part of `train` and judged on `valid`, or, without that, on structures of `train` left out of that part."""
-    check_terms(terms)
+    check_terms(terms, settings)
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
@@ -120,10 +120,15 @@ def choose_terms(
     return Choice(kept.name, kept.pairs, kept.terms, found, False, trials, errors, learned)
 
 
-def check_terms(terms: str | Sequence[Fragment | str]) -> None:
-    """Raise UsageError for a name that is no choice of terms."""
+def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:
+    """Raise UsageError for a name that is no choice of terms, and for a length that no term would take."""
     if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
         raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
+    if settings.length is not None and terms not in ("auto", "global"):
+        raise UsageError(
+            f"length: {settings.length:g} given, but the terms of a sum take their lengths from the data; leave it "
+            "out, or use terms 'global'."
+        )
 
 
 def _least(trials: Sequence[Trial]) -> float:

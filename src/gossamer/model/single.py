@@ -28,7 +28,7 @@ PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the firs
 COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
 LINE = 64  # bytes of a cache line
 BATCH_BYTES = 2**19  # the same for many queries at once: half of a core's second cache, which all queries read again
-SINGLE_LIMIT = 1e-4  # largest change of the forces by float32 storage, as a share of the spread of the training labels
+SINGLE_LIMIT = 1e-4  # of forces by float32 storage: largest root mean square change, over the spread of the labels
 
 Precision = Literal["auto", "float64", "float32"]
 
