@@ -1,14 +1,15 @@
 """Force and energy errors of the default sum of terms beside sgdml's model, on the same frames.
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
-    python benchmarks/bench_accuracy.py --only sgdml [...]     # sgdml itself; needs .parity-venv
-    python benchmarks/bench_accuracy.py --only reduced [...]   # the model that `gossamer reduce` keeps
+    python benchmarks/bench_accuracy.py --only model|auto [...]   # one of the two
+    python benchmarks/bench_accuracy.py --only sgdml [...]        # sgdml itself; needs .parity-venv
+    python benchmarks/bench_accuracy.py --only reduced [...]      # the model that `gossamer reduce` keeps
 
 sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, solved directly, its length among
 10 ... 90 by the validation error with as many of the structures as have SEARCHED force components.  That agrees with
-sgdml itself to three digits where both were run (make parity); its permutations are those that `find_symmetry` finds,
-which is no fewer than sgdml uses.  Beyond DIRECT force components, which cannot be solved directly here, sgdml's model
-gets the noise that Gossamer finds for it instead: its error is then no larger than sgdml's.
+sgdml itself to three digits where both were run (make parity); its permutations are those that Gossamer uses.  Beyond
+DIRECT force components, which cannot be solved directly here, sgdml's model gets the noise that Gossamer finds for it
+instead: its error is then no larger than sgdml's.
 
 Rows of earlier runs stay in results/accuracy.json unless they are measured anew.
 Writes results/accuracy.json and the learning curves, results/accuracy.svg."""
@@ -92,21 +93,32 @@ def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dat
     return train, valid, {other: evenly(test, TESTED) for other, test in tests.items()}
 
 
-def one(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    """A row for every test set."""
+def model(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set with the errors of sgdml's model."""
     train, valid, tests = parts(name, M, seed)
-    theirs, ours = sgdml(train, valid, seed), fit(train, valid, seed=seed)
-    rows = []
-    for test_name, test in tests.items():
-        a, b = errors(theirs.model, test), errors(ours.model, test)
-        rows.append(
-            {"data": name, "test": test_name, "M": M, "seed": seed, "terms": ours.choice.name}
-            | {f"sgdml's model, {what}": value for what, value in a.items()}
-            | {f"auto, {what}": value for what, value in b.items()}
-            | {"ratio": b["force MAE"] / a["force MAE"]}
-            | {"sgdml's model, s": theirs.seconds, "auto, s": ours.seconds}
-        )
-    return rows
+    found = sgdml(train, valid, seed)
+    return [
+        {"data": name, "test": test_name, "M": M, "seed": seed}
+        | {f"sgdml's model, {what}": value for what, value in errors(found.model, test).items()}
+        | {"sgdml's model, permutations": len(found.symmetry.perms), "sgdml's model, s": found.seconds}
+        for test_name, test in tests.items()
+    ]
+
+
+def auto(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set with the errors of the default."""
+    train, valid, tests = parts(name, M, seed)
+    found = fit(train, valid, seed=seed)
+    return [
+        {"data": name, "test": test_name, "M": M, "seed": seed, "terms": found.choice.name}
+        | {f"auto, {what}": value for what, value in errors(found.model, test).items()}
+        | {"auto, s": found.seconds}
+        for test_name, test in tests.items()
+    ]
+
+
+def both(name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    return [a | b for a, b in zip(model(name, M, seed), auto(name, M, seed), strict=True)]
 
 
 def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
@@ -152,8 +164,9 @@ def errors(model: ForceField, test: Dataset) -> dict[str, float]:
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for every test set and M that Gossamer was measured at: the means over the seeds."""
     found = []
-    for test, M in sorted({(row["test"], row["M"]) for row in rows if "ratio" in row}):
-        mine = [row for row in rows if (row["test"], row["M"]) == (test, M) and "ratio" in row]
+    rows = [row for row in rows if "auto, force MAE" in row and "sgdml's model, force MAE" in row]
+    for test, M in sorted({(row["test"], row["M"]) for row in rows}):
+        mine = [row for row in rows if (row["test"], row["M"]) == (test, M)]
         names = [f"{who}, {what}" for what in ("force MAE", "energy RMSE") for who in ("sgdml's model", "auto")]
         mean = {name: float(np.mean([row[name] for row in mine])) for name in (*names, "auto, s")}
         terms = " or ".join(sorted({row["terms"] for row in mine}))
@@ -199,6 +212,9 @@ def plot(rows: list[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
+MEASURES = {"model": model, "auto": auto, "sgdml": peer, "reduced": reduced}
+
+
 def key(row: dict[str, Any]) -> tuple[object, ...]:
     return tuple(row[name] for name in ("data", "test", "M", "seed"))
 
@@ -207,9 +223,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--only", choices=("sgdml", "reduced"), help="measure this beside what rows hold already")
+    parser.add_argument("--only", choices=tuple(MEASURES), help="measure this beside what rows hold already")
     options = parser.parse_args()
-    measure = {"sgdml": peer, "reduced": reduced, None: one}[options.only]
+    measure = MEASURES.get(options.only, both)
     for seed in options.seeds:
         for case in options.cases:
             name, M = case.split(":")

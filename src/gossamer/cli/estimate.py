@@ -20,7 +20,7 @@ def estimate(
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
-    max_images: o.MaxImages = 12,
+    max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
     memory: o.Memory = None,
     energy_unit: o.EnergyUnit = None,

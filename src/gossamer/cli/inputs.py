@@ -80,7 +80,7 @@ class Fitting:
     solver: str
     memory: float | None
     seed: int
-    max_images: int
+    max_images: int | None
     device: str
 
     def options(self) -> dict[str, Any]:

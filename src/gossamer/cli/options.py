@@ -100,10 +100,11 @@ SymmetryOption = Annotated[
     ),
 ]  # fmt: skip
 MaxImages = Annotated[
-    int,
+    int | None,
     typer.Option(
         metavar="N", min=1, rich_help_panel=_MODEL,
-        help="Permutations used with --symmetry auto at most; cost grows with them, 36 is thorough.",
+        help="Permutations used with --symmetry auto at most; by default 12, more where there are less than 26 atoms "
+        "(15 atoms: 38). Cost grows with them.",
     ),
 ]  # fmt: skip
 Solver = Annotated[

@@ -41,7 +41,7 @@ def reduce(
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
-    max_images: o.MaxImages = 12,
+    max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
     memory: o.Memory = None,
     device: o.Device = "auto",

@@ -33,7 +33,7 @@ def train(
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
-    max_images: o.MaxImages = 12,
+    max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
     memory: o.Memory = None,
     device: o.Device = "auto",

@@ -228,11 +228,15 @@ def _unpacked(content: bytes, path: Path, header: dict[str, Any]) -> dict[str, E
     for name in theirs | header:
         if theirs.get(name) != header.get(name):
             raise UsageError(
-                f"--resume: {path} was made with {name} {theirs.get(name)}, and here it is {header.get(name)}; repeat "
-                "the first command, or leave --resume out to start anew."
+                f"--resume: {path} was made with {name} {_said(theirs.get(name))}, and here it is "
+                f"{_said(header.get(name))}; repeat the first command, or leave --resume out to start anew."
             )
     entries = {key: Entry({}, found) for key, found in values.items()}
     for name, array in arrays.items():
         key, _, part = name.rpartition(":")
         entries[key].arrays[part] = array.copy()
     return entries
+
+
+def _said(value: Any) -> Any:
+    return "left out" if value is None else value

@@ -35,7 +35,7 @@ class LearningRule:
     steps of Adam (Kingma & Ba 2015), the rate falling to zero along a cosine.  Every step draws its structures anew,
     one half to fit to and one to judge by, `structures` each; None: as many as without a limit of memory."""
 
-    steps: int = 30
+    steps: int = 60
     rate: float = 0.15
     seed: int = 0
     structures: int | None = None

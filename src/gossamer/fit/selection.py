@@ -23,7 +23,7 @@ from gossamer.fit.training import (
     pilot_part,
     pilot_search,
 )
-from gossamer.model.bonds import UNCONNECTED, bond_distances, bond_graph, molecules
+from gossamer.model.bonds import bond_graph, molecules
 from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -32,7 +32,6 @@ from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
 GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local one, before learning
-FAR = 5  # bonds; pairs further apart share their weights
 WORTH = 0.01  # by how much, relatively, a global term must lower the validation error to be kept beside local ones
 ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
 
@@ -260,9 +259,7 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
         share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=Matern52(length), amplitude=share * length**2))
     used, compact = compressed(tuple(terms), pairs)
-    classes = _classes(compact, train)
-    groups = tuple(_groups(term, f, classes) for term, f in zip(used, fragments, strict=True))
-    return Makeup(name, compact, used, groups)
+    return Makeup(name, compact, used, tuple(_orbits(term) for term in used))
 
 
 def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...], PairSet]:
@@ -273,23 +270,12 @@ def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...
     return tuple(replace(term, places=position[term.places]) for term in terms), pairs.keep(used)
 
 
+def _orbits(term: Term) -> np.ndarray:
+    """Slots that share a weight: those that the term's permutations exchange."""
+    return np.unique(term.perms.min(axis=0), return_inverse=True)[1]
+
+
 def _spread(term: Term, pairs: PairSet, positions: np.ndarray) -> float:
     """Root mean square distance between the term's descriptors of two structures, 1/Angstrom."""
     x = term.gather(pairs.forward(torch.from_numpy(positions[:200]))[0])
     return float(x.var(0, correction=0).sum().mul(2).sqrt().clamp_min(1e-6))
-
-
-def _groups(term: Term, fragment: Fragment, classes: np.ndarray) -> np.ndarray:
-    """Slots that share a weight: orbits in a local term, classes of pairs in the global one."""
-    orbits = term.perms.min(axis=0)
-    followed = classes[term.places[0]][orbits] if fragment.kind == "global" else orbits
-    return np.unique(followed, return_inverse=True)[1]
-
-
-def _classes(pairs: PairSet, train: Dataset) -> np.ndarray:
-    """Class (P,) of every pair: bonds between its atoms, up to FAR, and how many hydrogens it has."""
-    bonds = bond_distances(bond_graph(train.positions, train.numbers), train.n_atoms)
-    i, j = pairs.pairs.T
-    steps = np.where(bonds[i, j] == UNCONNECTED, FAR + 1, np.minimum(bonds[i, j], FAR))
-    hydrogens = (train.numbers[i] == 1).astype(int) + (train.numbers[j] == 1)
-    return 3 * steps + hydrogens

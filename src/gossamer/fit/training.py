@@ -59,14 +59,14 @@ class Settings:
     memory: float | None = None  # GiB, of the device's memory
     seed: int = 0
     stop: StopRule = field(default_factory=StopRule)
-    learning_steps: int = 30  # of pair weights; 0 leaves them at one
+    learning_steps: int = 60  # of pair weights; 0 leaves them at one
     device: str = "auto"  # cpu, cuda, or cuda where there is a card
-    max_images: int = 12  # permutations of the global term, to which its cost is proportional; 36 is thorough
+    max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
 
     def __post_init__(self) -> None:
         if self.learning_steps < 0:
-            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 30 is usual.")
-        if self.max_images < 1:
+            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 60 is usual.")
+        if self.max_images is not None and self.max_images < 1:
             raise UsageError(f"max_images: {self.max_images} given; at least 1 permutation, the identity, is needed.")
         if self.solver not in ("auto", "cholesky", "cg"):
             raise UsageError(f"solver: {self.solver!r} is not known; use auto, cholesky or cg.")

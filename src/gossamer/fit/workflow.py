@@ -31,6 +31,8 @@ from gossamer.model.fragments import Fragment
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms
 
+IMAGES, IMAGE_PAIRS = 12, 4000  # permutations of the global term by default, and those times pairs where that is more
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -113,8 +115,8 @@ def fit(
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:
-    """ "auto": found in the training structures, at most `max_images` permutations; "none"; an array (S, N); or a
-    Symmetry made before."""
+    """ "auto": found in the training structures, at most `max_images` permutations (None: IMAGES, or as many as make
+    IMAGE_PAIRS numbers of a descriptor); "none"; an array (S, N); or a Symmetry made before."""
     if isinstance(symmetry, Symmetry):
         return symmetry
     if isinstance(symmetry, np.ndarray):
@@ -122,7 +124,9 @@ def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, se
     if symmetry == "none":
         return Symmetry.trivial(train.n_atoms)
     if symmetry == "auto":
-        return find_symmetry(train.positions, train.numbers, limit=settings.max_images, seed=settings.seed)
+        n_pairs = train.n_atoms * (train.n_atoms - 1) // 2
+        limit = settings.max_images or max(IMAGES, IMAGE_PAIRS // n_pairs)
+        return find_symmetry(train.positions, train.numbers, limit=limit, seed=settings.seed)
     raise UsageError(f"symmetry: {symmetry!r} is not known; use auto, none, or an array of permutations.")
 
 
