@@ -1,9 +1,9 @@
 """Force and energy errors of the default sum of terms beside sgdml's model, on the same frames.
 
     python benchmarks/bench_accuracy.py [--seeds 0 1 2] [NAME:M ...]
-    python benchmarks/bench_accuracy.py --only model|auto [...]   # one of the two
-    python benchmarks/bench_accuracy.py --only sgdml [...]        # sgdml itself; needs .parity-venv
-    python benchmarks/bench_accuracy.py --only reduced [...]      # the model that `gossamer reduce` keeps
+    python benchmarks/bench_accuracy.py --only auto [...]      # one of the two; the other: "sgdml's model"
+    python benchmarks/bench_accuracy.py --only sgdml [...]     # sgdml itself; needs .parity-venv
+    python benchmarks/bench_accuracy.py --only reduced [...]   # the model that `gossamer reduce` keeps
 
 sgdml's model is trained here through Gossamer: terms="global", absolute noise 1e-10, solved directly, its length among
 10 ... 90 by the validation error with as many of the structures as have SEARCHED force components.  That agrees with
@@ -18,6 +18,7 @@ import argparse
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ SGDML_LENGTHS = (10.0, 20.0, 30.0, 50.0, 70.0, 90.0)
 SEARCHED, DIRECT = 12_600, 27_000
 TESTED = 600
 
+Measured = tuple[ForceField, dict[str, Any]]  # a model, and what its row says beside errors
+
 
 def read(name: str) -> Dataset:
     """A data set of ../shared/data; of the alkanes the thermal frames alone (README there)."""
@@ -93,37 +96,20 @@ def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dat
     return train, valid, {other: evenly(test, TESTED) for other, test in tests.items()}
 
 
-def model(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    """A row for every test set with the errors of sgdml's model."""
-    train, valid, tests = parts(name, M, seed)
+def model(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
+    """sgdml's model."""
     found = sgdml(train, valid, seed)
-    return [
-        {"data": name, "test": test_name, "M": M, "seed": seed}
-        | {f"sgdml's model, {what}": value for what, value in errors(found.model, test).items()}
-        | {"sgdml's model, permutations": len(found.symmetry.perms), "sgdml's model, s": found.seconds}
-        for test_name, test in tests.items()
-    ]
+    return found.model, {"permutations": len(found.symmetry.perms), "s": found.seconds}
 
 
-def auto(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    """A row for every test set with the errors of the default."""
-    train, valid, tests = parts(name, M, seed)
+def auto(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
+    """The default."""
     found = fit(train, valid, seed=seed)
-    return [
-        {"data": name, "test": test_name, "M": M, "seed": seed, "terms": found.choice.name}
-        | {f"auto, {what}": value for what, value in errors(found.model, test).items()}
-        | {"auto, s": found.seconds}
-        for test_name, test in tests.items()
-    ]
+    return found.model, {"terms": found.choice.name, "s": found.seconds}
 
 
-def both(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    return [a | b for a, b in zip(model(name, M, seed), auto(name, M, seed), strict=True)]
-
-
-def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    """A row for every test set with the errors of sgdml itself, with its own permutations and search of the length."""
-    train, valid, tests = parts(name, M, seed)
+def peer(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
+    """sgdml itself, with its own permutations and search of the length."""
     with tempfile.TemporaryDirectory() as folder:
         split, model, record = (Path(folder) / file for file in ("split.json", "model.npz", "record.json"))
         frames = {"train": train.frames.tolist(), "valid": valid.frames.tolist(), "test": valid.frames.tolist()}
@@ -133,26 +119,28 @@ def peer(name: str, M: int, seed: int) -> list[dict[str, Any]]:
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
         trained, found = gs.load(model), json.loads(record.read_text())
     seconds = found["task"]["wall_s"] + sum(row["wall_s"] for row in found["grid"])
-    return [
-        {"data": name, "test": test_name, "M": M, "seed": seed}
-        | {f"sgdml, {what}": value for what, value in errors(trained, test).items()}
-        | {"sgdml, permutations": found["n_perms"], "sgdml, length": found["sigma"], "sgdml, s": seconds}
-        for test_name, test in tests.items()
-    ]
+    return trained, {"permutations": found["n_perms"], "length": found["sigma"], "s": seconds}
 
 
-def reduced(name: str, M: int, seed: int) -> list[dict[str, Any]]:
-    """A row for every test set with the errors of the model that `reduce` keeps at its default tolerance."""
-    train, valid, tests = parts(name, M, seed)
+def reduced(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
+    """The model that `reduce` keeps at its default tolerance."""
     found = gs.reduce(train, valid, seed=seed, baselines=())
-    kept = found.record["chosen"]
-    return [
-        {"data": name, "test": test_name, "M": M, "seed": seed}
-        | {f"reduced, {what}": value for what, value in errors(found.model, test).items()}
-        | {"reduced, global pairs": kept["global_pairs"], "all pairs": found.record["full"]["pairs"]}
-        | {"reduced, s": found.record["seconds"]}
-        for test_name, test in tests.items()
-    ]
+    pairs = {"global pairs": found.record["chosen"]["global_pairs"], "all pairs": found.record["full"]["pairs"]}
+    return found.model, pairs | {"s": found.record["seconds"]}
+
+
+MEASURES = {"sgdml's model": model, "auto": auto, "sgdml": peer, "reduced": reduced}
+
+
+def measure(who: Sequence[str], name: str, M: int, seed: int) -> list[dict[str, Any]]:
+    """A row for every test set, with the errors of each model of MEASURES named in `who`."""
+    train, valid, tests = parts(name, M, seed)
+    rows = [{"data": name, "test": test, "M": M, "seed": seed} for test in tests]
+    for each in who:
+        found, more = MEASURES[each](name, train, valid, seed)
+        for row, test in zip(rows, tests.values(), strict=True):
+            row |= {f"{each}, {what}": value for what, value in (errors(found, test) | more).items()}
+    return rows
 
 
 def errors(model: ForceField, test: Dataset) -> dict[str, float]:
@@ -169,7 +157,7 @@ def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         mine = [row for row in rows if (row["test"], row["M"]) == (test, M)]
         names = [f"{who}, {what}" for what in ("force MAE", "energy RMSE") for who in ("sgdml's model", "auto")]
         mean = {name: float(np.mean([row[name] for row in mine])) for name in (*names, "auto, s")}
-        terms = " or ".join(sorted({row["terms"] for row in mine}))
+        terms = " or ".join(sorted({row["auto, terms"] for row in mine}))
         ratio = mean["auto, force MAE"] / mean["sgdml's model, force MAE"]
         found.append(
             {"test": TITLES.get(test, test), "M": M, "seeds": len(mine)} | mean | {"ratio": ratio, "terms": terms}
@@ -212,9 +200,6 @@ def plot(rows: list[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
-MEASURES = {"model": model, "auto": auto, "sgdml": peer, "reduced": reduced}
-
-
 def key(row: dict[str, Any]) -> tuple[object, ...]:
     return tuple(row[name] for name in ("data", "test", "M", "seed"))
 
@@ -225,11 +210,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--only", choices=tuple(MEASURES), help="measure this beside what rows hold already")
     options = parser.parse_args()
-    measure = MEASURES.get(options.only, both)
+    who = [options.only] if options.only else ["sgdml's model", "auto"]
     for seed in options.seeds:
         for case in options.cases:
             name, M = case.split(":")
-            new = measure(name, int(M), seed)
+            new = measure(who, name, int(M), seed)
             table(new)
             merged = {key(row): row for row in saved("accuracy")}
             merged |= {key(row): merged.get(key(row), {}) | row | {"commit": ""} for row in new}

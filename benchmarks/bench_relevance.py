@@ -16,7 +16,7 @@ import gossamer as gs
 from gossamer.fit.learning import LearningRule, learn_terms
 from gossamer.fit.training import fit_terms
 from gossamer.fit.workflow import fit
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.reduction.relevance import masking_scores
 
 CASES = (("md17_ethanol", 200), ("xtb_Ac-Ala1-NHMe", 80))
@@ -38,7 +38,7 @@ def one(name: str, M: int) -> list[dict[str, object]]:
     full = fit(train, valid, terms="global")
     (term,), pairs = full.model.terms, full.model.pairs
     orbits = pairs.orbits(full.symmetry.perms)
-    groups = (np.unique(term.perms.min(axis=0), return_inverse=True)[1],)
+    groups = (orbit_numbers(term.perms),)
     noise = full.settings.relative_noise or 0.0
     learned = learn_terms((term,), groups, pairs, train, noise, LearningRule()).terms[0]
     i, j = pairs.pairs.T

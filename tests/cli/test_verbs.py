@@ -16,7 +16,6 @@ from gossamer.cli import text
 from gossamer.cli.inputs import Sizes
 from gossamer.cli.main import run
 from gossamer.cli.outputs import console
-from gossamer.fit.training import Settings
 from gossamer.reporting.words import digits
 
 
@@ -149,7 +148,7 @@ def test_train_says_which_terms_and_why(gossamer: Command, work: Path) -> None:
     choice = json.loads(Path("x.json").read_text())["choice"]
     errors = choice["valid_force_rmse"]
     assert set(errors) == {"global", "both", "local"}
-    assert len(choice["learning"]) == Settings().learning_steps
+    assert len(choice["learning"]) == 60
     (line,) = [line for line in found.out.splitlines() if line.startswith("Taken: ")]
     assert all(f"{digits(1000 * error)} " in line for error in errors.values())
     assert "What the model is made of" in Path("x.html").read_text()

@@ -7,6 +7,7 @@ from cases import CASES, NUMBERS, structures
 
 from gossamer.data.dataset import Dataset
 from gossamer.fit.learning import LearningRule, held_out, learn_terms, with_factors
+from gossamer.model.pairs import orbit_numbers
 
 
 def labelled(n, seed):
@@ -16,7 +17,7 @@ def labelled(n, seed):
 
 
 def groups_of(terms):
-    return tuple(np.unique(term.perms.min(axis=0), return_inverse=True)[1] for term in terms)
+    return tuple(orbit_numbers(term.perms) for term in terms)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 RESERVE = 0.45 * GIB  # Python, torch and compiled code, before any data (measured, benchmarks/bench_estimate.py)
-
-
 SHARE, SPARED = 0.7, 0.9  # of all memory, planned with; of what is free, at most
 
 

@@ -26,7 +26,7 @@ from gossamer.fit.training import (
 from gossamer.model.bonds import bond_graph, molecules
 from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.model.kernels import Matern52
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
@@ -82,7 +82,6 @@ def choose_terms(
 ) -> Choice:
     """The terms that `fit` was asked for; arguments as there.  Where "auto" has the choice, every kind is fitted to the
     same part of `train` and judged on `valid`, or, without that, on structures of `train` left out of that part."""
-    check_terms(terms, settings)
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
@@ -259,7 +258,7 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
         share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=Matern52(length), amplitude=share * length**2))
     used, compact = compressed(tuple(terms), pairs)
-    return Makeup(name, compact, used, tuple(_orbits(term) for term in used))
+    return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used))
 
 
 def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...], PairSet]:
@@ -268,11 +267,6 @@ def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...
     position = np.full(len(pairs), -1)
     position[used] = np.arange(len(used))
     return tuple(replace(term, places=position[term.places]) for term in terms), pairs.keep(used)
-
-
-def _orbits(term: Term) -> np.ndarray:
-    """Slots that share a weight: those that the term's permutations exchange."""
-    return np.unique(term.perms.min(axis=0), return_inverse=True)[1]
 
 
 def _spread(term: Term, pairs: PairSet, positions: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.checkpoint import HERE, Entry, Run, history_of, key_of
+from gossamer.fit.learning import LearningRule
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.resources import Plan, memory_budget, plan_of
@@ -59,13 +60,15 @@ class Settings:
     memory: float | None = None  # GiB, of the device's memory
     seed: int = 0
     stop: StopRule = field(default_factory=StopRule)
-    learning_steps: int = 60  # of pair weights; 0 leaves them at one
+    learning_steps: int = LearningRule.steps  # of pair weights; 0 leaves them at one
     device: str = "auto"  # cpu, cuda, or cuda where there is a card
     max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
 
     def __post_init__(self) -> None:
         if self.learning_steps < 0:
-            raise UsageError(f"learning_steps: {self.learning_steps} given; use 0 for none, 60 is usual.")
+            raise UsageError(
+                f"learning_steps: {self.learning_steps} given; use 0 for none, {LearningRule.steps} is usual."
+            )
         if self.max_images is not None and self.max_images < 1:
             raise UsageError(f"max_images: {self.max_images} given; at least 1 permutation, the identity, is needed.")
         if self.solver not in ("auto", "cholesky", "cg"):

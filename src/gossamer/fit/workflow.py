@@ -12,7 +12,7 @@ from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.checkpoint import HERE, Run
 from gossamer.fit.resources import GIB, memory_budget
-from gossamer.fit.selection import Choice, choose_terms
+from gossamer.fit.selection import Choice, check_terms, choose_terms
 from gossamer.fit.solvers import Solution
 from gossamer.fit.training import (
     NOISES,
@@ -88,6 +88,7 @@ def fit(
     if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike
         budget = run.once("memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
         settings = replace(settings, memory=budget)
+    check_terms(terms, settings)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)

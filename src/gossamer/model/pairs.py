@@ -22,6 +22,11 @@ def refuse_infinite(positions: np.ndarray) -> None:
         raise DataError("positions: some are NaN or infinite; remove those structures.")
 
 
+def orbit_numbers(perms: np.ndarray) -> np.ndarray:
+    """Orbit number (P,) of every one of P things under a closed group perms (S, P); numbered by first appearance."""
+    return np.unique(perms.min(axis=0), return_inverse=True)[1]
+
+
 @dataclass(frozen=True, eq=False)
 class PairSet:
     """P atom pairs of a molecule of N atoms.  pairs (P, 2) int64, first index above second, no pair twice.
@@ -84,8 +89,7 @@ class PairSet:
 
     def orbits(self, perms: np.ndarray) -> np.ndarray:
         """Orbit number (P,) of every pair under the group `perms` (S, N); numbered by first appearance."""
-        _, labels = np.unique(self.permuted(perms).min(axis=0), return_inverse=True)
-        return labels
+        return orbit_numbers(self.permuted(perms))
 
     @cached_property
     def incidence(self) -> tuple[np.ndarray, np.ndarray]:
