@@ -14,13 +14,12 @@ from gossamer.cli.convert import convert
 from gossamer.cli.estimate import estimate
 from gossamer.cli.inspect import inspect
 from gossamer.cli.predict import predict
-from gossamer.cli.problems import explain
+from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
 from gossamer.cli.reduce import reduce
 from gossamer.cli.report import report
 from gossamer.cli.test import test
 from gossamer.cli.train import train
-from gossamer.errors import RankLostError
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -68,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, BrokenPipeError):  # the reader has gone; what is still buffered has no place to go
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sentence, code = explain(error)
-        if sentence and (is_first() or isinstance(error, RankLostError)):
+        if sentence and (is_first() or isinstance(error, RanksEnded)):
             print(f"gossamer: {sentence}", file=sys.stderr)
         return code
 

@@ -17,8 +17,18 @@ class Problem(NamedTuple):
     exit_code: int
 
 
+class RanksEnded(Exception):
+    """All ranks of a run end together; the sentence is told by one of them, whichever that is."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.sentence)
+        self.problem = problem
+
+
 def explain(error: BaseException) -> Problem:
     """What to tell of any exception that ends a command."""
+    if isinstance(error, RanksEnded):
+        return error.problem
     if isinstance(error, GossamerError):
         return Problem(str(error), error.exit_code)
     if isinstance(error, _UsageError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.cli.outputs import console
+from gossamer.cli.problems import RanksEnded, explain
 from gossamer.errors import RankLostError, UsageError
 
 if TYPE_CHECKING:
@@ -58,19 +59,20 @@ def joined(threads: int | None) -> Iterator["Ranks"]:
     ranks = Ranks(distributed.get_rank(), size, here)
     try:
         yield ranks
-    except RankLostError as error:
-        raise RankLostError("" if _was_said(str(error)) else str(error)) from error
+    except (RankLostError, KeyboardInterrupt) as error:  # torchrun interrupts the ranks that are left when one dies
+        problem = explain(error)
+        raise RanksEnded(problem._replace(sentence="") if _was_said() else problem) from error
     else:
         distributed.destroy_process_group()
 
 
-def _was_said(sentence: str) -> bool:
-    """Whether another rank says so already.  Asked of torchrun's store, which outlives the ranks."""
+def _was_said() -> bool:
+    """Whether another rank says already why the ranks end.  Asked of torchrun's store, which outlives the ranks."""
     from torch import distributed
 
     try:
         store = distributed.distributed_c10d._get_default_store()
-        return int(store.add("gossamer: a rank was lost", 1)) > 1
+        return int(store.add("gossamer: the ranks end", 1)) > 1
     except Exception:  # the store is gone as well
         return False
 
