@@ -54,7 +54,7 @@ def main() -> None:
         train, valid, test = gs.read(path).split(n_train, 50, 50, seed=0)
         for noise in NOISES:
             model = gs.train(
-                train, valid, symmetry="none", length=20.0, relative_noise=noise, solver="cholesky"
+                train, valid, terms="global", symmetry="none", length=20.0, relative_noise=noise, solver="cholesky"
             )  # fmt: skip
             exact, rounded = (single.SingleEvaluator.build(model, precision=p) for p in ("float64", "float32"))
             change = np.array([exact(R)[1] - rounded(R)[1] for R in test.positions])

@@ -6,8 +6,8 @@ Geometries are ideal extended chains, training structures the same with every at
 random: cost depends on none of these.  Full: all pairs, growing as N^2.  Reduced: 8 pairs per atom, about as many as
 reduction keeps of a peptide, half of them the shortest and half drawn from the rest; M = 1000.  Terms: the local terms
 of the default model, with their places and exchanges, beside a global term of one permutation over 3 drawn pairs per
-atom, as many as the reduction of Ac-Ala3 leaves it (`make demo`); M = 200, since sums of terms need fewer structures
-(docs/accuracy.md); residues share their terms up to 12 places, as by default, or up to 4.  One thread.
+atom, half as many again as the reduction of Ac-Ala3 leaves it (`make demo`); M = 200, since sums of terms need fewer
+structures (docs/accuracy.md); residues share their terms up to 12 places, as by default, or up to 4.  One thread.
 Writes results/scaling.json and results/scaling.svg.
 """
 

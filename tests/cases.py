@@ -48,6 +48,12 @@ CASES = {
 }
 
 
+def dense(K):
+    """The whole matrix (n, n) of an operator, noise included, as an array."""
+    lower = np.tril(K.lower_triangle().cpu().numpy())
+    return lower + np.tril(lower, -1).T + K.noise * np.eye(K.size)
+
+
 def random_model(case, *, n_train=5, energies=False, seed=0):
     """A force field of the case's terms with random coefficients, and the operator it came from."""
     pairs, terms = CASES[case]()

@@ -188,6 +188,7 @@ def test_train_with_given_permutations(gossamer: Command, work: Path) -> None:
         ("--train 60", (60, 0, 0)),
         ("--train 20 --valid 0", (20, 0, 40)),
         ("--train 20 --test 5", (20, 10, 5)),
+        ("--train 40 --test 15", (40, 5, 15)),
     ],
 )
 def test_sizes_not_given(sizes: str, expected: tuple[int, int, int], gossamer: Command, work: Path) -> None:

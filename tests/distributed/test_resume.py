@@ -66,6 +66,9 @@ def test_conjugate_gradients_resume_to_the_same_bits(tmp_path, stop_at):
         conjugate_gradients(K, y, P, scale=1.0, stop=rule, monitor=monitor, keep=keep)
     state = opened(tmp_path / "c").state("k")
     assert state.iteration == stop_at
+    moved = state.on(torch.device("meta"))
+    assert {v.device.type for v in (moved.x, moved.r, moved.p, moved.best_x)} == {"meta"}
+    assert (moved.best_x is moved.x) == (state.best_x is state.x)
     again = conjugate_gradients(K, y, P, scale=1.0, stop=rule, monitor=monitor, resume=state)
     assert torch.equal(again.coefficients, whole.coefficients)
     assert again.history == whole.history

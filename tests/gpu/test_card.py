@@ -5,16 +5,21 @@ import numpy as np
 import pytest
 import reference
 import torch
-from cases import CASES, random_model, structures
+from cases import CASES, NUMBERS, dense, random_model, structures
 
+from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError
+from gossamer.fit.checkpoint import Journal, Run
 from gossamer.fit.operator import KernelOperator
+from gossamer.fit.solvers import StopRule
+from gossamer.fit.workflow import fit
 from gossamer.model import kernel_sum as sums
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA card"),
 ]
+CARD = "cuda"
 EVERY = pytest.mark.parametrize("case", CASES)
 BOTH = pytest.mark.parametrize("energies", [False, True])
 
@@ -36,7 +41,7 @@ def test_operator_is_the_dense_covariance(case, energies, cache_bytes):
     product = K @ torch.from_numpy(v).cuda()
     assert product.is_cuda
     close(product.cpu().numpy(), expected @ v, 1e-11)
-    close(K.dense().cpu().numpy(), expected, 1e-12)
+    close(dense(K), expected, 1e-12)
     close(K.diagonal().cpu().numpy() + 1e-3, np.diag(expected), 1e-12)
 
 
@@ -93,4 +98,35 @@ def test_coincident_atoms_are_refused_by_the_graph():
     broken = structures(1)[0]
     broken[2] = broken[1]
     with pytest.raises(DataError, match="coincide"):
+        model.predict(broken)
+
+
+def test_an_interrupted_training_goes_on_on_the_card(tmp_path):
+    """From the middle of conjugate gradients, and from a finished solution."""
+    R = structures(40, seed=11, spread=0.08)
+    p = random_model("methyl", n_train=8)[0].predict(R)
+    train, valid, _ = Dataset(NUMBERS, R, p.forces, p.energies).split(30, 10, 0, seed=1)
+    options = {"terms": "global", "length": 3.0, "relative_noise": 1e-8, "symmetry": "none", "solver": "cg",
+               "device": CARD, "stop": StopRule(residual=1e-9, every=1, patience=50)}  # fmt: skip
+    whole = fit(train, valid, **options)
+
+    def interrupt(event):
+        if event.stage == "solve" and event.done >= 2:
+            raise KeyboardInterrupt
+
+    journal = lambda resume: Journal.open(tmp_path / "c", {}, resume=resume, every=0)  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        fit(train, valid, run=Run(journal=journal(False)), progress=interrupt, **options)
+    for _ in range(2):
+        again = fit(train, valid, run=Run(journal=journal(True)), **options)
+        assert again.model.device == whole.model.device
+        close(again.model.coefficients[0].V, whole.model.coefficients[0].V, 1e-9)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_positions_that_are_not_finite_are_refused_by_the_graph(value):
+    model = random_model("methyl")[0].on("cuda")
+    broken = structures(1)[0]
+    broken[2, 0] = value
+    with pytest.raises(DataError, match="infinite"):
         model.predict(broken)

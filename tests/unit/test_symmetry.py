@@ -20,7 +20,7 @@ from gossamer.model.symmetry import (
     cycles,
     find_symmetry,
     group_order,
-    is_closed,
+    is_group,
     parse_permutations,
     symmetry_from_perms,
 )
@@ -199,14 +199,14 @@ permutations = st.integers(1, 5).flatmap(
 
 @settings(max_examples=60, deadline=None)
 @given(permutations)
-def test_closed_group_is_closed_and_misses_nothing(generators):
+def test_closed_group_is_group_and_misses_nothing(generators):
     n = len(generators[0])
     group = close_group(generators, factorial(n))
     products = {tuple(p[q]) for p in group for q in group}
     assert products == as_set(group)
     assert as_set(generators) <= as_set(group)
     assert group[0].tolist() == list(range(n))
-    assert is_closed(group)
+    assert is_group(group)
     assert group_order(generators) == len(group)
     assert factorial(n) % len(group) == 0
 
@@ -218,7 +218,7 @@ def test_a_group_with_one_element_missing_is_not_closed(generators, random):
     if len(group) > 2:
         missing = random.randrange(len(group))
         rest = np.delete(group, missing, axis=0)
-        assert not is_closed(rest)
+        assert not is_group(rest)
         with pytest.raises(UsageError, match=r"followed by .* gives .* which is not among"):
             symmetry_from_perms(rest, np.ones(len(group[0])))
 
@@ -334,7 +334,7 @@ def test_small_vibrations_show_the_symmetry_of_the_shape(name, order):
     positions, numbers = noisy(name)
     group = find_symmetry(positions, numbers)
     assert group.order == group.supported == order
-    assert is_closed(group.perms)
+    assert is_group(group.perms)
     assert group.perms.dtype == np.int64
     assert group.perms[0].tolist() == list(range(len(numbers)))
     assert (numbers[group.perms] == numbers).all()
@@ -409,7 +409,7 @@ def test_the_limit_keeps_the_group_closed(limit, order):
     positions, numbers = many_methyls(5)
     group = find_symmetry(positions, numbers, limit=limit)
     assert (group.found, group.supported, group.order) == (6**5, 3**5, order)
-    assert is_closed(group.perms)
+    assert is_group(group.perms)
     assert f"{order}" in group.note
     assert (f"limit {limit:,}" in group.note) == (order < 243)
 

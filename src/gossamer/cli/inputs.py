@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEFAULT_VALID = 100
 DEFAULT_TEST = 500
+NAMED_SYMMETRIES = ("auto", "none")  # of --symmetry; anything else is the name of a file
 MAX_GROUP = 10_000  # permutations a user's generators may make
 ENOUGH_TO_SCORE = 100  # unused structures from which on pairs are scored on them and not on the test set
 
@@ -61,7 +62,8 @@ class Sizes:
 
         data = data.deduplicated()
         left = max(0, len(data) - self.train)
-        valid = min(DEFAULT_VALID, max(1, self.train // 2), left) if self.valid is None else self.valid
+        spare = max(0, left - (self.test or 0))
+        valid = min(DEFAULT_VALID, max(1, self.train // 2), spare) if self.valid is None else self.valid
         test = min(DEFAULT_TEST, max(0, left - valid)) if self.test is None else self.test
         parts = data.split(self.train, valid, test, seed=self.seed)
         used = np.concatenate([part.frames for part in parts])
@@ -106,6 +108,12 @@ class Job:
     terms: str = "auto"
     fragments: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it reads."""
+        symmetry = None if self.symmetry in NAMED_SYMMETRIES else Path(self.symmetry)
+        return tuple(path for path in (self.data, self.fragments, symmetry) if path is not None)
+
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
         options = self.fitting.options()
@@ -135,7 +143,7 @@ class Job:
 
 def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
     """ "auto" and "none" as they are, else the permutations (S, N) in the text file of that name."""
-    if choice in ("auto", "none"):
+    if choice in NAMED_SYMMETRIES:
         return choice
     from gossamer.model.symmetry import close_group, parse_permutations
 
@@ -146,6 +154,8 @@ def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
         raise UsageError(
             f"--symmetry: {choice!r} is neither auto nor none, and no file ({reason}); check it."
         ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--symmetry: {choice!r} is no text; write one permutation on a line.") from error
 
 
 def require_same_atoms(model: "ForceField", data: "Dataset") -> None:

@@ -44,9 +44,11 @@ def results_folder(path: Path) -> Iterator[Path]:
     if foreign:
         raise UsageError(f"--out: {path} holds other files ({foreign[0]!r}); give a new or an empty folder.")
     try:
+        if path.exists():
+            tempfile.TemporaryFile(dir=path).close()
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"--out: {path} cannot be made ({error.strerror}); choose another place.") from error
+        raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
     try:
         yield staging
         try:

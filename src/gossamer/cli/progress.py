@@ -12,11 +12,11 @@ INNER = ("search", "search noise", "precondition", "solve")  # the stages of one
 LINE_EVERY = 10.0  # seconds between lines within a stage
 
 _NAMES = {
-    "symmetry": "symmetry", "search": "search for length and noise", "search noise": "noise search",
-    "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs", "reduce": "reducing",
-    "test": "testing", "report": "writing report",
+    "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
+    "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
+    "reduce": "reducing", "test": "testing", "report": "writing report",
 }  # fmt: skip
-_VALUES = {"residual": "residual", "valid": "validation"}  # eV/Angstrom
+_VALUES = {"residual": "residual", "valid": "validation", "held out": "held out"}  # eV/Angstrom
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gossamer.cli.inputs import NAMED_SYMMETRIES
 from gossamer.cli.outputs import console
 from gossamer.cli.problems import RanksEnded, explain
 from gossamer.errors import RankLostError, UsageError
@@ -98,7 +99,7 @@ def journal(
     header: dict[str, Any] = {"gossamer": __version__}
     header |= {f"--{name.replace('_', '-')}": value for name, value in (asdict(job.fitting) | settings).items()}
     header["--terms"] = job.terms
-    named = job.symmetry in ("auto", "none")
+    named = job.symmetry in NAMED_SYMMETRIES
     header["--symmetry"] = job.symmetry if named else None
     for name, file in (("fragments", job.fragments), ("symmetry", None if named else Path(job.symmetry))):
         text = None if file is None else file.read_bytes()

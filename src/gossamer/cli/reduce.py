@@ -76,8 +76,8 @@ def reduce(
         terms,
         fragments,
     )
-    with joined(threads) as ranks, results_folder(out) if ranks.first else nullcontext(out) as folder:
-        record = _reduce(job, tolerance, folder, out.resolve(), ranks, resume, every)
+    with joined(threads) as ranks:
+        record = _reduce(job, tolerance, out.resolve(), ranks, resume, every)
     if not ranks.first:
         return
     if as_json:
@@ -87,11 +87,8 @@ def reduce(
         _show(record, out)
 
 
-def _reduce(
-    job: Job, tolerance: float, folder: Path, out: Path, ranks: "Ranks", resume: bool, every: float
-) -> dict[str, Any]:
-    """Reduce, write the results into the folder, which will be `out`, and return the record; of several ranks only
-    the first writes."""
+def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool, every: float) -> dict[str, Any]:
+    """Reduce, write the results into the folder `out`, and return the record; of several ranks the first writes."""
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fit.checkpoint import Run
@@ -101,7 +98,8 @@ def _reduce(
     if parts.valid is None:
         raise UsageError("--valid: no structures are left to choose the pairs by; lower --train or --test.")
     kept = journal(out, job, parts, ranks, resume=resume, every=every, tolerance=tolerance)
-    with kept as entries, showing(job.quiet) as progress:
+    results = results_folder(out) if ranks.first else nullcontext(out)  # the checkpoint stays until they have arrived
+    with kept as entries, results as folder, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
         found = reduce_pairs(
             parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,

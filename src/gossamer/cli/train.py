@@ -86,7 +86,7 @@ def train(
 def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dict[str, Path]:
     """What to write where, known to be writable."""
     files = {"out": out, "record": record or out.with_suffix(".json")} | ({"report": report} if report else {})
-    taken = [job.data]
+    taken = list(job.files)
     for option, path in files.items():
         taken.append(writable(path, *taken, option=f"--{option}"))
     return files

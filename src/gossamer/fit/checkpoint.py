@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path
 from gossamer.fit.parallel import ALONE, Ranks
 from gossamer.fit.solvers import CGState, Step
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT, VERSION = "gossamer-checkpoint", 1
 KEY = "gossamer"

@@ -1,6 +1,6 @@
 """Memory and time of a training run, said before anything runs.
 
-The plan of fit.resources counts operations; what the machine does per second is measured here, in about a second, on a
+The plan of fit.resources counts operations; what the machine does per second is measured here, in a few seconds, on a
 few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
 
 import time

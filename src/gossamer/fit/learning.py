@@ -44,7 +44,7 @@ class LearningRule:
 @dataclass(frozen=True, eq=False)
 class Learned:
     """terms with learned weights and amplitudes; noise over the mean prior variance of a force component; history of
-    the held-out force RMSE, eV/Angstrom, one entry a step."""
+    the held-out force RMSE, eV/Angstrom, one entry for every step that could be solved."""
 
     terms: tuple[Term, ...]
     relative_noise: float

@@ -226,17 +226,6 @@ class KernelOperator:
         forces = out[:, :-1].reshape(-1)
         return torch.cat([forces, out[:, -1]]) if self.energies else forces
 
-    def dense(self) -> "Tensor":
-        """The whole matrix (n, n), noise included."""
-        out = self.lower_triangle()
-        out.diagonal().add_(self.noise)
-        for start in range(0, self.size, 512):
-            stop = min(start + 512, self.size)
-            corner = out[start:stop, start:stop]
-            out[start:stop, stop:] = out[stop:, start:stop].T
-            corner.copy_(corner.tril() + corner.tril(-1).T)
-        return out
-
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the matrix (n, n) without the noise; what stands above it has no meaning."""
         if not on_host(self.dx):

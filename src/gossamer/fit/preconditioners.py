@@ -39,12 +39,10 @@ class Nystrom:
     chosen_for: float  # the noise when the columns were chosen, on which their precision may depend
 
     @classmethod
-    def build(
-        cls, K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent, stage: str = "precondition"
-    ) -> "Nystrom":
+    def build(cls, K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent) -> "Nystrom":
         """Choose `n_columns` columns of K and factorise.  Cost: 2 n m^2 operations and n m numbers of memory, both
         divided by the number of ranks."""
-        factor, remaining = pivoted_cholesky(K, n_columns, seed=seed, progress=progress, stage=stage)
+        factor, remaining = pivoted_cholesky(K, n_columns, seed=seed, progress=progress)
         return cls.from_factor(factor, K.shards, remaining, K.noise)
 
     @classmethod
@@ -95,7 +93,7 @@ def _gram(factor: "tuple[Tensor, ...]", shards: Shards, block: int = 512) -> "Te
 
 
 def pivoted_cholesky(
-    K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent, stage: str = "precondition"
+    K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent
 ) -> "tuple[tuple[Tensor, ...], float]":
     """Partial Cholesky factor F (m, n), K ~ F^T F, as the columns of the own shards, and the mean of the diagonal it
     leaves.
@@ -135,7 +133,7 @@ def pivoted_cholesky(
                 factor[k] = F.new_empty(F.shape, dtype=torch.float32)
                 factor[k][: done + len(turn)] = F[: done + len(turn)]
         done += len(turn)
-        progress(Event(stage, done, n_columns, "choosing columns"))
+        progress(Event("precondition", done, n_columns, "choosing columns"))
     return tuple(F[:done] for F in factor), max(float(left.clamp_min(0).sum()), 0.0) / K.size
 
 

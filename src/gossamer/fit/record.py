@@ -213,7 +213,7 @@ def _rounded(value: float) -> float:
 def settings_of(fit: Fit) -> dict[str, Any]:
     """The settings a fit ended with, flat.  "length" is one of them where terms are "global"."""
     s = fit.settings
-    length = {"length": s.length} if fit.choice.name == "global" else {}
+    length = {} if s.length is None else {"length": s.length}
     return {
         "terms": fit.choice.name,
         **length,
@@ -238,7 +238,7 @@ def train_record(
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
         "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds,
-        length=settings_of(fit).get("length"), local_pairs=int(seen_locally(fit.model).sum()),
+        length=fit.settings.length, local_pairs=int(seen_locally(fit.model).sum()),
     )  # fmt: skip
     return header("train", command) | {
         "data": describe_data(train, valid, test),

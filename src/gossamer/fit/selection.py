@@ -89,7 +89,8 @@ def choose_terms(
     chosen = makeup_of(terms, train, group, pairs)
     learned = _learned(chosen, train, settings, run, progress)
     chosen = replace(chosen, terms=learned.terms)
-    found = replace(settings, relative_noise=learned.relative_noise) if _noise_free(settings) else settings
+    summed = replace(settings, length=None)  # the terms of a sum have lengths of their own
+    found = replace(summed, relative_noise=learned.relative_noise) if _noise_free(settings) else summed
     if terms != "auto":
         return Choice(chosen.name, chosen.pairs, chosen.terms, found, False, learned=learned)
     part, judge = pilot_part(train), valid
@@ -114,7 +115,7 @@ def choose_terms(
         kept, noise = makeups[0], tried[0][0]
     else:
         return replace(one, trials=trials, errors=errors)
-    found = replace(settings, relative_noise=noise) if _noise_free(settings) else settings
+    found = replace(summed, relative_noise=noise) if _noise_free(settings) else summed
     return Choice(kept.name, kept.pairs, kept.terms, found, False, trials, errors, learned)
 
 
@@ -200,6 +201,7 @@ def _tried(
 ) -> tuple[float, list[Trial]]:
     """The best noise for a makeup near the learned one, and the trials; one, at the user's noise, where it is given."""
     trials: list[Trial] = []
+    length = m.terms[0].kernel.length if m.name == "global" else 0.0
     system = None  # shared, since only the noise changes
 
     def error(at: Settings) -> float:
@@ -211,7 +213,7 @@ def _tried(
         system = fitted.system
         relative = fitted.noise / fitted.mean_variance
         (rmse,) = run.ranks.agree(fitted.model.test(judge).force_rmse)
-        trials.append(Trial(0.0, relative, rmse, len(part), m.name))
+        trials.append(Trial(length, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
         return rmse
 

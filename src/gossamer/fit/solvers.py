@@ -61,6 +61,12 @@ class CGState(NamedTuple):
     best_x: "Tensor"
     history: tuple[Step, ...]
 
+    def on(self, device: "torch.device") -> "CGState":
+        """The same state with its vectors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in ("x", "r", "p")}
+        best_x = moved["x"] if self.best_x is self.x else self.best_x.to(device)
+        return self._replace(**moved, best_x=best_x)
+
 
 def forget(state: CGState) -> None:
     """A keeper of states that keeps none."""

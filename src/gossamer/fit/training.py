@@ -40,7 +40,7 @@ NOISES = (
     1e-2,
 )  # relative to the mean prior variance of a force component
 START_LENGTH, START_NOISE = 20.0, 1e-5
-PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # sizes that a pilot fit does not exceed
+PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # a pilot fit has no more, but 30 structures if there are so many
 WORTH_A_STEP = 5e-3  # relative gain of the validation error without which a search does not go on
 WATCHED = 60  # validation structures looked at while iterating
 
@@ -193,12 +193,12 @@ def _restored(
     provenance: dict[str, Any],
 ) -> Fitted:
     """The fit that `_entry_of` was made from, without its preconditioner."""
-    v = found.values
+    v, device = found.values, resolve_device(settings.device)
     solution = Solution(
-        torch.from_numpy(found.arrays["coefficients"]), Status[v["status"]], v["iterations"], v["residual"],
+        torch.from_numpy(found.arrays["coefficients"]).to(device), Status[v["status"]], v["iterations"], v["residual"],
         history_of(v["history"]),
     )  # fmt: skip
-    R = torch.from_numpy(train.positions)
+    R = torch.from_numpy(train.positions).to(device)
     K = KernelOperator.build(terms, pairs, R, v["noise"], energies=settings.energies, cache_bytes=0)
     model = _model(K, solution, Labels.of(train, settings.energies), train, settings, provenance)
     plan = Plan(**v["plan"])
@@ -263,15 +263,16 @@ def _solve(
             chosen_for = replace(K, noise=noise if columns_of is None else columns_of)
             columns_of = Nystrom.build(chosen_for, chosen.columns, seed=settings.seed, progress=progress)
         preconditioner = columns_of if columns_of.noise == noise else columns_of.with_noise(noise)
+        left = run.journal.state(key)
         solution = conjugate_gradients(
             K,
             y,
             preconditioner,
             scale=labels.scale,
             stop=settings.stop,
-            start=start,
+            start=None if start is None else start.to(device),
             monitor=None if valid is None else _monitor(build, valid, settings.seed),
-            resume=run.journal.state(key),
+            resume=None if left is None else left.on(device),
             keep=run.journal.keeper(key),
             progress=progress,
         )

@@ -168,7 +168,7 @@ def root(typing, value):
 
 @intrinsic
 def exp(typing, value):
-    """exp of numbers up to 700, to 1 unit in the last place: 2^n exp(r), r = x - n log 2 (Cody & Waite)."""
+    """exp of numbers up to 700, to 2 units in the last place: 2^n exp(r), r = x - n log 2 (Cody & Waite)."""
 
     def code(context, builder, signature, args):
         x = _call(builder, f"llvm.maxnum.v{WIDTH}f64", DOUBLES, args[0], _constant(SMALLEST))

@@ -62,18 +62,27 @@ def contract(
     import torch
 
     a = torch.addmm(-(rows.centred * V).sum(1), x, V.T)
-    e = None
-    if energies:
-        e = torch.einsum("qm,qm->q", factors.k1, a)
-        if w is not None:
-            e += factors.k0 @ w
-    a *= factors.k2
-    if w is not None:
-        a.addcmul_(factors.k1, w)
+    e = _energies(factors, a, w) if energies else None
+    _turn_along(factors, a, w)
     g = a @ rows.centred
     g.addmm_(factors.k1, V)
     g.addcmul_(x, a.sum(1)[:, None], value=-1)
     return e, g
+
+
+def _energies(factors: Profile, a: "Tensor", w: "Tensor | None") -> "Tensor":
+    """sum_j k1 a + k0 w_j (Q,) of a = delta . V_j (Q, M)."""
+    import torch
+
+    e = torch.einsum("qm,qm->q", factors.k1, a)
+    return e if w is None else e.add_(factors.k0 @ w)
+
+
+def _turn_along(factors: Profile, a: "Tensor", w: "Tensor | None") -> None:
+    """a = delta . V_j (Q, M) becomes k2 a + k1 w_j, the weight of delta in the gradient, in place."""
+    a *= factors.k2
+    if w is not None:
+        a.addcmul_(factors.k1, w)
 
 
 def rows_per_block(n_columns: int, n_images: int, budget: float = BLOCK_BYTES) -> int:
@@ -116,11 +125,8 @@ def weigh(
         return energies, sums
     factors = kernel.profile(products.mul_(-2).add_(squares[:, None]).add_(rows.squares))
     a -= XV
-    energies = torch.einsum("qm,qm->q", factors.k1, a)
-    a *= factors.k2
-    if w is not None:
-        energies += factors.k0 @ w
-        a.addcmul_(factors.k1, w)
+    energies = _energies(factors, a, w)
+    _turn_along(factors, a, w)
     products.copy_(factors.k1)
     return energies, a.sum(1)
 

@@ -14,7 +14,7 @@ import torch
 from gossamer.model.device import resolve_device
 from gossamer.model.kernel_sum import TrainingRows, centred_sum
 from gossamer.model.kernels import Matern52
-from gossamer.model.pairs import COINCIDENT, PairSet
+from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +139,10 @@ class GraphedEvaluator:
         return cls(model.pairs, graph, positions, packed, inbox, outbox)
 
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of positions (Q, N, 3), Q as captured."""
+        """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of positions (Q, N, 3), Q as captured.
+
+        Raises DataError for positions that are not finite or coincide."""
+        refuse_infinite(positions)
         with self.lock, torch.cuda.device(self.positions.device):
             self.inbox.copy_(torch.from_numpy(positions))
             self.positions.copy_(self.inbox, non_blocking=True)

@@ -151,14 +151,6 @@ def symmetry_from_perms(perms: np.ndarray, numbers: np.ndarray) -> Symmetry:
     return Symmetry(rows, len(rows), len(rows), note)
 
 
-def is_group(perms: np.ndarray) -> bool:
-    """Whether permutations (S, N) hold the identity and all their products."""
-    rows = np.ascontiguousarray(perms, dtype=np.int64)
-    known = {row.tobytes() for row in rows}
-    products = {product.tobytes() for row in rows for product in row[rows]}
-    return np.arange(rows.shape[1]).tobytes() in known and products <= known
-
-
 def close_group(generators: np.ndarray | Sequence[np.ndarray], limit: int) -> np.ndarray:
     """All products of the generators (G, N), as rows (S, N) int64 in ascending order, the identity first.
 
@@ -180,7 +172,7 @@ def close_group(generators: np.ndarray | Sequence[np.ndarray], limit: int) -> np
     return np.array(sorted(map(tuple, elements)), dtype=np.int64)
 
 
-def is_closed(perms: np.ndarray) -> bool:
+def is_group(perms: np.ndarray) -> bool:
     """Whether the rows perms (S, N) are a group: they contain the identity and every product of two of them."""
     return _missing_product(_checked(perms)) is None
 

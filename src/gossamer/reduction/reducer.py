@@ -123,10 +123,10 @@ def reduce(
     cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
     for comparison, and once more at the chosen size; () for none.  Iterations of random ones are limited, since some
     would take many hundreds.  pool: structures to score on, used neither in training nor validation (None: the test
-    set, else the validation set); at most score_structures (None: 3000 divided by the number of images) are drawn from
-    it.  terms, symmetry and options: as for `train`; every descriptor
-    is trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.
-    Where the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
+    set, else the validation set); at most score_structures (None: 3000 divided by the number of images, at
+    least 100) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor is trained with the
+    lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where the model has
+    local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
