@@ -126,6 +126,8 @@ def test_atoms_on_one_place_are_refused(distance):
     R[4] = R[1] + [distance, 0, 0]
     with pytest.raises(DataError, match="atoms 1 and 4 of frame 0 coincide"):
         single.SingleEvaluator.build(model)(R)
+    with pytest.raises(DataError, match="atoms 1 and 4 of frame 1 coincide"):
+        model.predict(np.stack([structures(1, seed=3)[0], R]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -51,6 +51,12 @@ def test_permuting_the_atoms_permutes_the_descriptor():
         torch.testing.assert_close(pairs.forward(R[:, perm])[0], x[:, images], rtol=1e-14, atol=0)
 
 
+def test_compiled_and_array_descriptors_agree():
+    pairs, R = PairSet.full(6).keep([0, 2, 5, 9]), torch.from_numpy(structures(3))
+    for compiled, arrays in zip(pairs.forward(R), pairs.forward_on_device(R), strict=True):
+        torch.testing.assert_close(compiled, arrays, rtol=1e-14, atol=0)
+
+
 def test_push_and_pull_are_transposes_and_derivatives():
     pairs, R = PairSet.full(6).keep([0, 2, 5, 9]), torch.from_numpy(structures(3))
     rng = np.random.default_rng(0)

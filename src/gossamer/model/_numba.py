@@ -6,6 +6,20 @@ import numpy as np
 from numba import njit, prange
 
 
+@njit(parallel=True, cache=True)  # without fastmath, so that no digit depends on it, and as fast
+def _forward(pairs, positions, x, dx):
+    for q in prange(positions.shape[0]):
+        for p in range(pairs.shape[0]):
+            i, j = pairs[p]
+            a = positions[q, i, 0] - positions[q, j, 0]
+            b = positions[q, i, 1] - positions[q, j, 1]
+            c = positions[q, i, 2] - positions[q, j, 2]
+            inverse = 1.0 / np.sqrt(a * a + b * b + c * c)
+            cube = -inverse * inverse * inverse
+            x[q, p] = inverse
+            dx[q, p, 0], dx[q, p, 1], dx[q, p, 2] = a * cube, b * cube, c * cube
+
+
 @njit(parallel=True, fastmath=True, cache=True)
 def _push(pairs, dx, a, out):
     for q in prange(dx.shape[0]):
@@ -31,6 +45,12 @@ def _pull(pairs, dx, g, out):
 def _use(threads: int) -> None:
     """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
     numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
+
+
+def forward(pairs: np.ndarray, positions: np.ndarray, x: np.ndarray, dx: np.ndarray, threads: int) -> None:
+    """x (Q, P) = 1/r and dx (Q, P, 3) = dx/dr_i; see PairSet.forward."""
+    _use(threads)
+    _forward(pairs, positions, x, dx)
 
 
 def push(pairs: np.ndarray, dx: np.ndarray, a: np.ndarray, out: np.ndarray, threads: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gossamer.errors import UsageError
 from gossamer.model.device import block_bytes, on_host, resolve_device
-from gossamer.model.pairs import PairSet, refuse_infinite
+from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ class ForceField:
             energy, force = self._single(structures[0])
             return Prediction(np.array([energy]), force[None])
         refuse_infinite(structures)
-        self.pairs.refuse_coincident(structures, "positions")
         import torch
 
         energies = np.empty(len(structures))
@@ -118,6 +117,8 @@ class ForceField:
         for start in range(0, len(structures), step):
             part = torch.from_numpy(structures[start : start + step]).to(device)
             x, dx = self.pairs.forward(part)
+            if not float(x.max()) < 1 / COINCIDENT:
+                self.pairs.refuse_coincident(part.cpu().numpy(), "positions", np.arange(start, start + len(part)))
             e, g = self.descriptor_sums(x)
             energies[start : start + step] = e.cpu().numpy()
             forces[start : start + step] = -self.pairs.pull(dx, g).cpu().numpy()

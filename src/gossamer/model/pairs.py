@@ -127,6 +127,20 @@ class PairSet:
         """Inverse distances and their gradients.   x = 1/r,   dx/dr_i = -(r_i - r_j) / r^3 = -dx/dr_j
 
         positions (Q, N, 3) Angstrom -> x (Q, P) 1/Angstrom, dx (Q, P, 3) 1/Angstrom^2."""
+        if on_host(positions):
+            import torch
+
+            from gossamer.model import _numba
+
+            x = positions.new_empty((len(positions), len(self)))
+            dx = positions.new_empty((*x.shape, 3))
+            R = positions.contiguous().numpy()
+            _numba.forward(self.pairs, R, x.numpy(), dx.numpy(), torch.get_num_threads())
+            return x, dx
+        return self.forward_on_device(positions)
+
+    def forward_on_device(self, positions: "Tensor") -> "tuple[Tensor, Tensor]":
+        """`forward` in array operations, on any device."""
         i, j = self.pairs.T
         d = positions[:, i] - positions[:, j]
         x = (d * d).sum(-1).rsqrt()
