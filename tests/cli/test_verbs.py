@@ -1,7 +1,9 @@
 """Every verb on good input: text for people, JSON for programs, files that hold what was promised."""
 
+import errno
 import io
 import json
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +239,27 @@ def test_reduce_writes_its_results_and_nothing_else(reduced: Reduced) -> None:
     assert record["chosen"]["pairs"] == len(gs.load(folder / "model.gossamer").pairs) < 36
     assert record["settings"]["tolerance"] == 0.3
     assert record["command"].startswith("gossamer reduce ")
+
+
+def test_a_reduction_whose_results_find_no_place_is_not_lost(gossamer: Command, work: Path, monkeypatch) -> None:
+    sizes = "--train 12 --valid 8 --length 20 --symmetry none --terms global --tolerance 0.3"
+    line = f"reduce good.npz {sizes} --quiet --checkpoint-every 0 --out r"
+    move = os.replace
+
+    def full(source: str, target: str) -> None:
+        if Path(target).parent == (work / "r").resolve():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gossamer.cli.outputs.os.replace", full)
+        found = gossamer(line)
+    assert (found.code, found.err.count("\n")) == (1, 1)
+    assert "no space left" in found.err.lower()
+    assert (work / "r.checkpoint").exists()
+    assert gossamer(f"{line} --resume").code == 0
+    assert (work / "r" / "model.gossamer").exists()
+    assert not (work / "r.checkpoint").exists()
 
 
 def test_reduce_json_is_the_record_without_its_bulk(reduced: Reduced) -> None:

@@ -199,7 +199,7 @@ permutations = st.integers(1, 5).flatmap(
 
 @settings(max_examples=60, deadline=None)
 @given(permutations)
-def test_closed_group_is_group_and_misses_nothing(generators):
+def test_a_closed_group_is_a_group_and_misses_nothing(generators):
     n = len(generators[0])
     group = close_group(generators, factorial(n))
     products = {tuple(p[q]) for p in group for q in group}

@@ -31,12 +31,9 @@ def writable(path: Path, *taken: Path, option: str = "--out") -> Path:
         raise OutputError(f"{option}: {path} cannot be written ({error.strerror}); choose another place.") from error
 
 
-@contextmanager
-def results_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`.  When the block succeeds its files move to `path`, over results of an earlier
-    run; when it fails nothing is left of them.
-
-    Raises UsageError when `path` holds anything else than such results, OutputError when it cannot be written."""
+def writable_folder(path: Path) -> Path:
+    """`path`, made absolute, once it is clear that results can be written there.  Raises UsageError when it holds
+    anything else than results of an earlier run, OutputError when it cannot be written."""
     path = path.resolve()
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out: {path} is a file; give the name of a folder.")
@@ -44,8 +41,18 @@ def results_folder(path: Path) -> Iterator[Path]:
     if foreign:
         raise UsageError(f"--out: {path} holds other files ({foreign[0]!r}); give a new or an empty folder.")
     try:
-        if path.exists():
-            tempfile.TemporaryFile(dir=path).close()
+        with tempfile.TemporaryFile(dir=path if path.exists() else path.parent):
+            return path
+    except OSError as error:
+        raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
+
+
+@contextmanager
+def results_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, a `writable_folder`.  When the block succeeds its files move to `path`, over
+    results of an earlier run; when it fails nothing is left of them.  Raises OutputError when they cannot be written.
+    """
+    try:
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     except OSError as error:
         raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error

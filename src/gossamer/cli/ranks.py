@@ -63,6 +63,10 @@ def joined(threads: int | None) -> Iterator["Ranks"]:
     except (RankLostError, KeyboardInterrupt) as error:  # torchrun interrupts the ranks that are left when one dies
         problem = explain(error)
         raise RanksEnded(problem._replace(sentence="") if _was_said() else problem) from error
+    except Exception:  # of the first rank alone: it says so itself
+        if ranks.first:
+            _was_said()
+        raise
     else:
         distributed.destroy_process_group()
 

@@ -9,7 +9,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
-from gossamer.cli.outputs import RESULTS, console, print_json, results_folder
+from gossamer.cli.outputs import RESULTS, console, print_json, results_folder, writable_folder
 from gossamer.cli.progress import showing
 from gossamer.cli.ranks import is_first, joined, journal
 from gossamer.errors import UsageError
@@ -76,8 +76,9 @@ def reduce(
         terms,
         fragments,
     )
+    folder = writable_folder(out)
     with joined(threads) as ranks:
-        record = _reduce(job, tolerance, out.resolve(), ranks, resume, every)
+        record = _reduce(job, tolerance, folder, ranks, resume, every)
     if not ranks.first:
         return
     if as_json:
