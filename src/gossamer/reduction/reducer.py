@@ -332,7 +332,8 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tup
 
 
 def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt):
-    """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep."""
+    """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep, as many of them
+    non-local."""
     random: list[Candidate] = []
     shortest: list[Candidate] = []
     if not at:
@@ -345,17 +346,22 @@ def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen
     targets = [c for c in targets if len(c.rows)]
     for target in targets:
         for kind, found in (("random", random), ("shortest", shortest)):
-            rows = _first_orbits(bench.orbits, orders[kind], len(target.rows))
+            rows = _first_rows(bench.orbits, bench.fixed, orders[kind], target.rows)
             quantile = target.entry["quantile"]
             found.append(attempt(f"{kind} {target.label}", rows, quantile=quantile, selection=kind))
     return random, shortest
 
 
-def _first_orbits(orbits: np.ndarray, order: np.ndarray, n_pairs: int) -> np.ndarray:
-    """Rows of the first orbits in `order` that together hold `n_pairs` pairs (the nearest count to it)."""
-    sizes = np.cumsum(np.bincount(orbits)[order])
-    count = int(np.argmin(np.abs(sizes - n_pairs))) + 1
-    return np.flatnonzero(np.isin(orbits, order[:count]))
+def _first_rows(orbits: np.ndarray, fixed: np.ndarray, order: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows of the first orbits in `order` that together hold as many `fixed` pairs (P,) as `rows`, which local terms
+    see in any case, and as many others; the nearest counts to them."""
+    sizes, local = np.bincount(orbits), np.bincount(orbits, fixed) > 0
+    chosen = []
+    for part in (False, True):
+        mine, wanted = order[local[order] == part], int((local[orbits[rows]] == part).sum())
+        if wanted:
+            chosen.append(mine[: int(np.argmin(np.abs(np.cumsum(sizes[mine]) - wanted))) + 1])
+    return np.flatnonzero(np.isin(orbits, np.concatenate(chosen)))
 
 
 def _record(
