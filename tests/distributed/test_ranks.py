@@ -76,6 +76,17 @@ def test_under_torchrun_one_rank_speaks_and_the_model_is_that_of_one_process(tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.gossamer", "one.json", "two.gossamer", "two.json"]
 
 
+@pytest.mark.slow
+def test_under_torchrun_what_all_ranks_refuse_is_said_once(tmp_path, ethanol_file):
+    run = torchrun(2, f"train {ethanol_file} --train 10000 --threads 1 --out m.gossamer", cwd=tmp_path)
+    _, err = run.communicate(timeout=300)
+    said = [text for text in err.splitlines() if text.startswith("gossamer: ")]
+    assert run.returncode == 1
+    assert len(said) == 1, err
+    assert "10000" in said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.rank_loss
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_lost_rank_ends_in_one_sentence_and_a_checkpoint_to_resume_from(tmp_path, ethanol_file, victim):

@@ -19,7 +19,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA card"),
 ]
-CARD = "cuda"
 EVERY = pytest.mark.parametrize("case", CASES)
 BOTH = pytest.mark.parametrize("energies", [False, True])
 
@@ -107,7 +106,7 @@ def test_an_interrupted_training_goes_on_on_the_card(tmp_path):
     p = random_model("methyl", n_train=8)[0].predict(R)
     train, valid, _ = Dataset(NUMBERS, R, p.forces, p.energies).split(30, 10, 0, seed=1)
     options = {"terms": "global", "length": 3.0, "relative_noise": 1e-8, "symmetry": "none", "solver": "cg",
-               "device": CARD, "stop": StopRule(residual=1e-9, every=1, patience=50)}  # fmt: skip
+               "device": "cuda", "stop": StopRule(residual=1e-9, every=1, patience=50)}  # fmt: skip
     whole = fit(train, valid, **options)
 
     def interrupt(event):

@@ -109,10 +109,14 @@ class Job:
     fragments: Path | None = None
 
     @property
+    def symmetry_file(self) -> Path | None:
+        """The file of permutations, None where the symmetry is named."""
+        return None if self.symmetry in NAMED_SYMMETRIES else Path(self.symmetry)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """What it reads."""
-        symmetry = None if self.symmetry in NAMED_SYMMETRIES else Path(self.symmetry)
-        return tuple(path for path in (self.data, self.fragments, symmetry) if path is not None)
+        return tuple(path for path in (self.data, self.fragments, self.symmetry_file) if path is not None)
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""

@@ -24,9 +24,15 @@ def writable(path: Path, *taken: Path, option: str = "--out") -> Path:
         raise OutputError(f"{option}: {path} is a folder; give the name of a file.")
     if path.resolve() in [other.resolve() for other in taken]:
         raise UsageError(f"{option}: {path} is used by this command already, and would be lost; give another name.")
+    with _writing(path, option), tempfile.TemporaryFile(dir=path.parent):
+        return path
+
+
+@contextmanager
+def _writing(path: Path, option: str) -> Iterator[None]:
+    """An OutputError that names the option and the path where the system lets nothing be written."""
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            return path
+        yield
     except OSError as error:
         raise OutputError(f"{option}: {path} cannot be written ({error.strerror}); choose another place.") from error
 
@@ -40,11 +46,8 @@ def writable_folder(path: Path) -> Path:
     foreign = sorted(set(os.listdir(path)) - set(RESULTS)) if path.exists() else []
     if foreign:
         raise UsageError(f"--out: {path} holds other files ({foreign[0]!r}); give a new or an empty folder.")
-    try:
-        with tempfile.TemporaryFile(dir=path if path.exists() else path.parent):
-            return path
-    except OSError as error:
-        raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
+    with _writing(path, "--out"), tempfile.TemporaryFile(dir=path if path.exists() else path.parent):
+        return path
 
 
 @contextmanager
@@ -52,18 +55,14 @@ def results_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path`, a `writable_folder`.  When the block succeeds its files move to `path`, over
     results of an earlier run; when it fails nothing is left of them.  Raises OutputError when they cannot be written.
     """
-    try:
+    with _writing(path, "--out"):
         staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
     try:
         yield staging
-        try:
+        with _writing(path, "--out"):
             path.mkdir(exist_ok=True)
             for file in sorted(staging.iterdir()):
                 os.replace(file, path / file.name)
-        except OSError as error:
-            raise OutputError(f"--out: {path} cannot be written ({error.strerror}); choose another place.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

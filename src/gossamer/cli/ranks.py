@@ -6,10 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.cli.inputs import NAMED_SYMMETRIES
 from gossamer.cli.outputs import console
 from gossamer.cli.problems import RanksEnded, explain
-from gossamer.errors import RankLostError, UsageError
+from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
     from gossamer.cli.inputs import Job, Parts
@@ -60,13 +59,9 @@ def joined(threads: int | None) -> Iterator["Ranks"]:
     ranks = Ranks(distributed.get_rank(), size, here)
     try:
         yield ranks
-    except (RankLostError, KeyboardInterrupt) as error:  # torchrun interrupts the ranks that are left when one dies
+    except (Exception, KeyboardInterrupt) as error:  # torchrun interrupts the ranks that are left when one ends
         problem = explain(error)
         raise RanksEnded(problem._replace(sentence="") if _was_said() else problem) from error
-    except Exception:  # of the first rank alone: it says so itself
-        if ranks.first:
-            _was_said()
-        raise
     else:
         distributed.destroy_process_group()
 
@@ -103,9 +98,8 @@ def journal(
     header: dict[str, Any] = {"gossamer": __version__}
     header |= {f"--{name.replace('_', '-')}": value for name, value in (asdict(job.fitting) | settings).items()}
     header["--terms"] = job.terms
-    named = job.symmetry in NAMED_SYMMETRIES
-    header["--symmetry"] = job.symmetry if named else None
-    for name, file in (("fragments", job.fragments), ("symmetry", None if named else Path(job.symmetry))):
+    header["--symmetry"] = None if job.symmetry_file else job.symmetry
+    for name, file in (("fragments", job.fragments), ("symmetry", job.symmetry_file)):
         text = None if file is None else file.read_bytes()
         header[f"the text of --{name}"] = None if text is None else hashlib.sha256(text).hexdigest()[:16]
     for name in ("train", "valid", "test", "pool"):

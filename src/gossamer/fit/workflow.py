@@ -73,11 +73,10 @@ def fit(
     valid: structures on which terms, length and noise are chosen, where they are not given, and iterations are stopped.
     Without them the terms are chosen on a fifth of `train` left out of the trials, and one global term has length 20
     and relative noise 1e-5 unless given.  terms: "global", one term over all pairs (or over `pairs`), sgdml's model;
-    "local", terms of atoms within one and two bonds, and around contacts between
-    molecules, with learned weights; "both", the sum of them, contacts apart; "auto", the global term, "both", or its
-    local terms alone, as the validation set says; or a list of Fragment, with "global" among them for the whole
-    molecule, such as ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the
-    global term out.
+    "local", terms of atoms within one and two bonds, and around contacts between molecules, with learned weights;
+    "both", the sum of them, contacts apart; "auto", the global term, "both", or its local terms alone, as the
+    validation set says; or a list of Fragment, with "global" among them for the whole molecule, such as
+    ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the global term out.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
     (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
     run: the ranks that call this together, and the journal to go on from.

@@ -6,18 +6,26 @@ import numpy as np
 from numba import njit, prange
 
 
+@njit(inline="always")
+def _inverse_distance(p, a, b, c, r2, x, dx):
+    """x[p] = 1/r and dx[p], its gradient, of the displacement (a, b, c) with square r2; returns 1/r."""
+    inverse = 1.0 / np.sqrt(r2)
+    cube = -inverse * inverse * inverse
+    x[p] = inverse
+    dx[p, 0], dx[p, 1], dx[p, 2] = a * cube, b * cube, c * cube
+    return inverse
+
+
 @njit(parallel=True, cache=True)  # without fastmath, so that no digit depends on it, and as fast
 def _forward(pairs, positions, x, dx):
     for q in prange(positions.shape[0]):
+        own_x, own_dx = x[q], dx[q]
         for p in range(pairs.shape[0]):
             i, j = pairs[p]
             a = positions[q, i, 0] - positions[q, j, 0]
             b = positions[q, i, 1] - positions[q, j, 1]
             c = positions[q, i, 2] - positions[q, j, 2]
-            inverse = 1.0 / np.sqrt(a * a + b * b + c * c)
-            cube = -inverse * inverse * inverse
-            x[q, p] = inverse
-            dx[q, p, 0], dx[q, p, 1], dx[q, p, 2] = a * cube, b * cube, c * cube
+            _inverse_distance(p, a, b, c, a * a + b * b + c * c, own_x, own_dx)
 
 
 @njit(parallel=True, fastmath=True, cache=True)

@@ -11,7 +11,7 @@ ones in tiles of WIDTH rows, pairs side by side (`_rows`), in float64 or float32
 import numpy as np
 from numba import njit, prange
 
-from gossamer.model._numba import _use
+from gossamer.model._numba import _inverse_distance, _use
 from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
 
 BLOCK = 4 * WIDTH  # rows of a block of `_columns`
@@ -282,11 +282,7 @@ def _descriptors(positions, pairs, x, dx):
         r2 = a * a + b * b + c * c
         if r2 < 1e-12:
             return HUGE
-        inverse = 1.0 / np.sqrt(r2)
-        cube = -inverse * inverse * inverse
-        x[p] = inverse
-        largest = max(largest, inverse)
-        dx[p, 0], dx[p, 1], dx[p, 2] = a * cube, b * cube, c * cube
+        largest = max(largest, _inverse_distance(p, a, b, c, r2, x, dx))
     return largest
 
 
