@@ -19,9 +19,9 @@ import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.workflow import fit
+from gossamer.kernels import Matern52
 from gossamer.model import kernel_sum as sums
 from gossamer.model.force_field import ForceField
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

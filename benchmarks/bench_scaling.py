@@ -17,9 +17,9 @@ import matplotlib
 import numpy as np
 from common import RESULTS, median_seconds, save, table
 
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.fragments import local_fragments
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term

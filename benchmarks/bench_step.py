@@ -20,8 +20,8 @@ import numpy as np
 from common import KCAL, PARITY_PYTHON, ROOT, SHARED, median_seconds, save, table
 
 import gossamer as gs
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term

@@ -10,8 +10,8 @@ from cases import CASES, METHYL, dense, random_model, structures
 
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.preconditioners import Nystrom, pivoted_cholesky
+from gossamer.kernels import Matern52
 from gossamer.model.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
-from gossamer.model.kernels import Matern52
 from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])

@@ -6,9 +6,9 @@ import reference
 from cases import CASES, random_model, structures
 
 from gossamer.errors import DataError, UsageError
+from gossamer.kernels import Matern52
 from gossamer.model import single
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

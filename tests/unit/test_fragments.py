@@ -5,9 +5,9 @@ import pytest
 from ase.build import molecule
 
 from gossamer.errors import UsageError
+from gossamer.kernels import Matern52
 from gossamer.model.bonds import MolecularGraph, molecules
 from gossamer.model.fragments import Fragment, _split, fragment_atoms, local_fragments, reach_of
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from gossamer.errors import UsageError
+from gossamer.kernels import Kernel
 from gossamer.model.bonds import UNCONNECTED, bond_distances
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.symmetry import is_group
 from gossamer.model.terms import Term
@@ -70,7 +70,7 @@ class Fragment:
         """All pairs of the fragment's n atoms, by column."""
         return PairSet.full(self.atoms.shape[1])
 
-    def term(self, pairs: PairSet, kernel: Matern52, **kwargs) -> Term:
+    def term(self, pairs: PairSet, kernel: Kernel, **kwargs) -> Term:
         """The term over all pairs of the fragment's atoms.  Raises UsageError where `pairs` lacks one of them."""
         if self.atoms.min() < 0 or self.atoms.max() >= pairs.n_atoms:
             raise UsageError(f"fragment {self.name!r}: its atoms must lie in 0 to {pairs.n_atoms - 1}; correct them.")

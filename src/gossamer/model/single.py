@@ -21,6 +21,7 @@ from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from gossamer.kernels import Form, Kernel
     from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.terms import Term
 
@@ -34,7 +35,7 @@ Precision = Literal["auto", "float64", "float32"]
 
 
 class FlatTerms(NamedTuple):
-    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout (T, 10)."""
+    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout."""
 
     layout: np.ndarray
     ints: np.ndarray
@@ -57,15 +58,15 @@ class FlatTerms(NamedTuple):
         ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
         every = adapted or tuple(AdaptedBasis.build(term.perms) for term in terms)
         for row, term, c, own in zip(layout, terms, coefficients, every, strict=True):
-            basis = own.basis
+            basis, form = own.basis, compiled_form(term.kernel)
             shift = basis @ c.X.mean(0)[term.perms].mean(0)
             X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
             w = np.zeros(len(X)) if c.w is None else c.w
             row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
-            row[_step.DOTS] = len(own.dots)
+            row[_step.DOTS], row[_step.ORDER] = len(own.dots), form.order
             row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
             row[_step.DOUBLES] = doubles.add(
-                [term.kernel.length, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
+                [form.rate, form.norm, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
             )
             if is_small(term):
                 row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
@@ -99,9 +100,18 @@ def is_small(term: "Term") -> bool:
     return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
 
 
+def compiled_form(kernel: "Kernel") -> "Form":
+    """What compiled code needs of a kernel.  Raises UsageError where it does not have it."""
+    if kernel.form is None:
+        raise UsageError(
+            f"kernel: compiled code does not have {kernel.name!r}; predict batches, or use another kernel."
+        )
+    return kernel.form
+
+
 def is_compiled(term: "Term") -> bool:
     """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
-    return is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
+    return term.kernel.form is not None and is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
 
 
 class Pool:
