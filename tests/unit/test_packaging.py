@@ -1,4 +1,4 @@
-"""What pyproject.toml promises: every dependency is used, nothing else is imported, and types are there for checkers."""
+"""What pyproject.toml promises: every dependency is used, nothing else imported, and types are there for checkers."""
 
 import ast
 import re
