@@ -22,7 +22,9 @@ def test_methane_is_one_fragment_of_all_its_atoms():
     numbers, positions = shaken("CH4")
     (fragment,) = local_fragments(positions, numbers)
     assert sorted(fragment.atoms[0]) == list(range(5))
-    assert len(fragment.perms) == 12  # 24 exchanges of four hydrogens are more than the limit; turns alone are kept
+    assert len(fragment.perms) == 24
+    (limited,) = local_fragments(positions, numbers, max_images=12)
+    assert len(limited.perms) == 12  # turns alone
 
 
 def test_every_place_has_the_elements_of_the_first():
