@@ -160,7 +160,7 @@ def test_reduced_models_keep_it_too(name):
 
 
 def test_fragments_given_are_as_they_are_and_only_what_they_keep_is_claimed():
-    """Three atoms of ethanol's methyl group, none of them exchanged: the turn of the group is broken, and not claimed."""
+    """Ethanol's methyl group, none of its hydrogens exchanged: the turn of the group is broken, and not claimed."""
     data = labelled("ethanol")
     train = data.take(np.arange(22))
     whole = find_symmetry(train.positions, train.numbers)

@@ -9,6 +9,7 @@ from gossamer.model.bonds import MolecularGraph, molecules
 from gossamer.model.fragments import Fragment, _split, fragment_atoms, local_fragments, reach_of
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.model.places import Orbits
 from gossamer.model.terms import Term
 
 
@@ -288,9 +289,13 @@ def test_an_atom_named_twice_is_refused():
 def test_parts_of_unequal_kinds_stay_below_the_limit():
     looks = np.repeat([0, 1, 2, 3], [5, 6, 12, 1])
     places = np.arange(24)[:, None]
-    sizes = [len(part) for part in _split(places, looks, [0], 12)]
+    apart = Orbits(places, np.arange(24), np.zeros((1, 1), dtype=int))
+    sizes = [len(part) for part in _split(apart, looks, [0], 12)]
     assert sum(sizes) == 24
     assert max(sizes) <= 12
+    joined = Orbits(places, np.array([23 if k in (0, 23) else k for k in range(24)]), np.zeros((1, 1), dtype=int))
+    parts = [set(part[:, 0].tolist()) for part in _split(joined, looks, [0], 12)]
+    assert {0, 23} <= next(part for part in parts if 0 in part)  # whatever they look like
 
 
 def test_exchanges_that_are_no_group_are_refused():

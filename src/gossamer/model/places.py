@@ -2,7 +2,7 @@
 that it claims.
 
 A permutation g of the atoms takes the place (a, b, ...) to (g[a], g[b], ...).  A term keeps g where the image of every
-place is a place again, up to the exchanges that leave the term's function unchanged.  docs/decisions/0007-local-terms.md.
+place is a place again, up to the exchanges that leave the term's function unchanged.
 """
 
 from collections.abc import Sequence
