@@ -232,7 +232,7 @@ def makeup_of(
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
         return makeup("given", _given(terms, whole), pairs, train, kernel)
-    local = local_fragments(train.positions, train.numbers, contacts=terms == "local")
+    local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")

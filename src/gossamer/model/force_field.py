@@ -104,7 +104,7 @@ class ForceField:
 
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
         structures = self._shaped(positions)
-        if len(structures) == 1:
+        if len(structures) == 1 and all(term.kernel.form is not None for term in self.terms):
             energy, force = self._single(structures[0])
             return Prediction(np.array([energy]), force[None])
         refuse_infinite(structures)
