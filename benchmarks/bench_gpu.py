@@ -79,9 +79,7 @@ def prediction(data: Dataset, n: int, device: torch.device) -> dict[str, object]
     query = distorted(data, QUERIES, seed=1)
     row: dict[str, object] = {"M": n, "one ms": 1000 * median_seconds(lambda: model.predict(query[0]), 50)}
     if device.type == "cuda":
-        from gossamer.model.single_cuda import GraphedEvaluator
-
-        replicas = GraphedEvaluator.build(model, 64)
+        replicas = model.evaluator(replicas=64).many
         row["64 replicas ms"] = 1000 * median_seconds(lambda: replicas(query[:64]), 20)
     limit = sums.FUSED_PAIRS
     for name, pairs in (("products", 0), ("fused", 10**6)):

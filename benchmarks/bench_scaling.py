@@ -21,7 +21,6 @@ from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.fragments import local_fragments
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term
 
 M, M_TERMS = 1000, 200
@@ -168,7 +167,7 @@ def main() -> None:
         }
         for kind, (pairs, terms, n_train) in makeups.items():
             model = random_model(numbers, positions, pairs, terms, n_train, rng)
-            evaluate = SingleEvaluator.build(model, 1)
+            evaluate = model.evaluator(threads=1).one
             seconds = median_seconds(lambda e=evaluate, R=positions: e(R), REPEATS)
             rows.append(
                 {

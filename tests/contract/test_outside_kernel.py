@@ -98,7 +98,7 @@ def test_models_are_trained_saved_and_loaded(registered, tmp_path):
 def test_without_it_a_file_is_refused_in_a_sentence(registered, tmp_path, monkeypatch):
     path = outside_model()[0].save(tmp_path / "m.gossamer")
     monkeypatch.delitem(kernels._KINDS, "rational")
-    with pytest.raises(ModelFileError, match="'rational' is not known; use matern52.*register it"):
+    with pytest.raises(ModelFileError, match=r"'rational' is not known; use matern52.*register it"):
         gs.load(path)
 
 
@@ -109,7 +109,7 @@ def test_compiled_code_refuses_it_in_a_sentence(registered):
 
 def test_sgdml_has_no_words_for_other_kernels(tmp_path):
     model, _, _ = random_model("gauss")
-    with pytest.raises(UsageError, match="one unweighted term"):
+    with pytest.raises(UsageError, match=r"one unweighted term"):
         model.export_sgdml(tmp_path / "m.npz")
     model, _, _ = random_model("plain")
     smooth = replace(model, terms=(replace(model.terms[0], kernel=kernels.Gauss(3.0)),))

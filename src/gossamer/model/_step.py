@@ -8,6 +8,7 @@ from the nearest cache.  Small terms stand in blocks of BLOCK rows, rows side by
 ones in tiles of WIDTH rows, pairs side by side (`_rows`), in float64 or float32.
 """
 
+import numba
 import numpy as np
 from numba import njit, prange
 
@@ -335,6 +336,11 @@ def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work
         energies[part] = _terms(part, parts, layout, ints, doubles, floats, x, g[part], work[part])
     _forces(pairs, dx, g, scale, forces)
     return scale * energies.sum(), nearest
+
+
+def most_threads() -> int:
+    """Threads that numba was started with; it cannot use more."""
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces) -> tuple[float, float]:

@@ -26,12 +26,17 @@ PRODUCT_BYTES = 8 * 2**20  # the two (queries, M) matrices of kernel_sum
 FUSED_PAIRS = 256
 
 
+def centre_of(X, images: np.ndarray):
+    """Mean (P,) of rows X (M, P), an array or a tensor.
+
+    Averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to 20 binary
+    places, so that subtracting it is exact."""
+    return (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Training descriptors X (M, P), shifted by their mean so that |x|^2 + |X|^2 - 2 x.X loses no digits.
-
-    The shift is averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to
-    20 binary places, so that subtracting it is exact."""
+    """Training descriptors X (M, P), shifted by their centre so that |x|^2 + |X|^2 - 2 x.X loses no digits."""
 
     centred: "Tensor"
     shift: "Tensor"
@@ -39,7 +44,7 @@ class TrainingRows:
 
     @classmethod
     def build(cls, X: "Tensor", images: np.ndarray) -> "TrainingRows":
-        shift = (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
+        shift = centre_of(X, images)
         centred = X - shift
         return cls(centred, shift, (centred * centred).sum(1))
 
