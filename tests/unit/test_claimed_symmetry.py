@@ -7,14 +7,15 @@ import pytest
 import torch
 from molecules import MOLECULES, labelled
 
+from gossamer.chemistry.fragments import Fragment, local_fragments
+from gossamer.chemistry.graph import MolecularGraph
+from gossamer.chemistry.groups import close_group, group_order
+from gossamer.chemistry.symmetry import Symmetry, find_symmetry, usual_limit
 from gossamer.errors import UsageError
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.selection import makeup_of
 from gossamer.fit.workflow import fit
-from gossamer.model.bonds import MolecularGraph
-from gossamer.model.fragments import Fragment, local_fragments
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry, close_group, find_symmetry, group_order, usual_limit
 from gossamer.model.terms import kept
 
 FEASIBLE = 300  # elements of a group of all permutations that bonds and handedness allow, for tests
