@@ -20,6 +20,9 @@ def read(
     energy_key: str | None = None,
     forces_key: str | None = None,
     index: str | int | slice = ":",
+    positions_key: str | None = None,
+    numbers_key: str | None = None,
+    gradients_key: str | None = None,
 ) -> Dataset:
     """Structures of one molecule from a file: sgdml npz, or anything ASE reads (extxyz, traj, db, FHI-aims, ORCA ...).
 
@@ -29,7 +32,9 @@ def read(
     Raises DataError (file missing, damaged, foreign, or not one molecule), UnitsError (a unit is neither given nor in
     the file), UsageError (a key that is not there).
     """
-    options = Options(energy_unit, length_unit, forces_unit, energy_key, forces_key, index)
+    options = Options(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    )
     file = existing(path)
     if file.suffix.lower() == ".npz":
         from gossamer.data.formats import sgdml_npz as reader

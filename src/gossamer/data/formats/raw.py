@@ -23,6 +23,9 @@ class Options:
     energy_key: str | None = None
     forces_key: str | None = None
     index: str | int | slice = ":"
+    positions_key: str | None = None
+    numbers_key: str | None = None
+    gradients_key: str | None = None
 
 
 @dataclass(frozen=True)
