@@ -18,6 +18,7 @@ from gossamer.data.formats.steps import (
     Event,
     Forces,
     Geometry,
+    Restart,
     Trouble,
     paired,
     raw_of_steps,
@@ -30,6 +31,7 @@ _VELOCITY = re.compile(r"\s*velocity\s")
 _FORCE = re.compile(rf"\s*\|\s*\d+\s+{TRIPLE}\s*$")
 _ENERGY = re.compile(rf"\|\s*Electronic free energy\s*:\s*({NUMBER})\s*eV")
 _BEFORE = re.compile(r"\s*(x \[A\]|\|\s*Atom|lattice_vector|$|-+$)")
+_RESTARTS = ("No geometry change - only restart of scf mixer", "Self-consistency cycle not yet converged - restarting")
 _PRECEDING = "as used in the preceding time step"
 _WRAPPED = "was used in the preceding time step of the wrapper"
 
@@ -44,6 +46,7 @@ def read(path: Path, options: Options) -> Raw:
 
 
 def _events(lines: Lines) -> Iterator[Event]:
+    begun = False  # a step of which nothing has been printed yet
     for line in lines:
         text = line.strip()
         if text in ("| Atomic structure:", "Atomic structure:"):
@@ -52,11 +55,17 @@ def _events(lines: Lines) -> Iterator[Event]:
         elif text.startswith("Updated atomic structure") or _PRECEDING in text or _WRAPPED in text:
             yield from _structure(lines, of_last=not text.startswith("Updated"))
         elif match := _ENERGY.match(text):
+            begun = False
             yield Energy(float(match[1]), final=False)  # one in every SCF iteration, the converged one last
         elif text.startswith("Total atomic forces"):
             yield Forces(floats(table(lines, _FORCE, _BEFORE, limit=2)))
+        elif text.startswith(_RESTARTS):
+            yield Restart()
         elif text.startswith(("Begin self-consistency loop: Re-initialization", "Invoking FHI-aims")):
+            begun = text.startswith("Begin")
             yield Boundary()
+    if begun:
+        yield Trouble("the run ended in it")
 
 
 def _structure(lines: Lines, of_last: bool) -> Iterator[Event]:

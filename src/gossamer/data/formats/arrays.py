@@ -77,7 +77,7 @@ def read_arrays(file: Container, options: Options, name: str) -> Raw:
     positions = _structures(file, position_key, positions, number_key, numbers.shape)
     frames = rows(options.index, len(positions), file.source)
     read = {"atoms": f"array '{number_key}'", "positions": f"array '{position_key}'"}
-    energy_key, energies = _energies(file, options.energy_key, len(positions))
+    energy_key, energies = _energies(file, options, len(positions))
     forces_key, sign, forces = _forces(file, options, positions.shape)
     if energies is not None:
         read["energies"] = f"array '{energy_key}'"
@@ -153,8 +153,8 @@ def _structures(file: Container, key: str, positions: np.ndarray, number_key: st
     return positions
 
 
-def _energies(file: Container, asked: str | None, n: int) -> tuple[str, np.ndarray | None]:
-    name = _chosen(file, ENERGIES, asked, n)
+def _energies(file: Container, options: Options, n: int) -> tuple[str, np.ndarray | None]:
+    name = _chosen(file, ENERGIES, options.energy_key, n) if options.labels else None
     if name is None:
         return "", None
     values = file.numeric(name)
@@ -165,6 +165,8 @@ def _energies(file: Container, asked: str | None, n: int) -> tuple[str, np.ndarr
 def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[str, int, np.ndarray | None]:
     """Key of the forces, the sign that turns the array into forces, and the array."""
     asked, size = (options.forces_key, options.gradients_key), math.prod(shape)
+    if not options.labels:
+        return "", 1, None
     force = None if options.gradients_key else _chosen(file, FORCES, options.forces_key, size)
     gradient = None if options.forces_key else _chosen(file, GRADIENTS, options.gradients_key, size)
     found = {key: file.numeric(key) for key in (force, gradient) if key is not None}

@@ -33,6 +33,7 @@ _BOHR = re.compile(r"ATOM\s+ATOMIC\s+COORDINATES \(BOHR\)")
 _ENERGY = re.compile(rf"FINAL .*ENERGY IS\s+({NUMBER})\s+AFTER")
 _CORRELATED = re.compile(rf"(?:E\(MP2\)=|TOTAL ENERGY \(MP2\) =)\s*({NUMBER})\s*$")
 _PUNCHED = re.compile(rf"E=\s*({NUMBER})")
+_BALANCED = 1e-3  # Hartree/Bohr: the gradient of a whole molecule adds up to nothing
 _UNIQUE = "the file lists only the atoms unique by symmetry; read the log of GAMESS, or run it in C1"
 
 
@@ -64,25 +65,33 @@ def _log_events(lines: Lines) -> Iterator[Event]:
 
 
 def _punch_events(lines: Lines) -> Iterator[Event]:
-    n = 0
+    symmetric, n = False, 0
     for line in lines:
         text = line.strip()
         if text == "$DATA":
+            next(lines, "")  # the title
+            symmetric = next(lines, "").split()[:1] != ["C1"]
             rows = list(_atoms_of_data(lines))
-            n = len(rows)
-            yield from _geometry_of(rows, 1.0)
         elif text.startswith("COORDINATES OF SYMMETRY UNIQUE ATOMS (ANGS)"):
             rows = table(lines, _ATOM, _ABOVE)
-            n = len(rows)
-            yield from _geometry_of(rows, 1.0)
         elif text == "$GRAD":
-            if match := _PUNCHED.match(next(lines, "").strip()):
-                yield Energy(float(match[1]) * hartree())
-            rows = table(lines, _ATOM, _ABOVE, limit=0)
-            forces = -floats(rows) * (hartree() / bohr())
-            yield Forces(forces, numbers_of([row[0] for row in rows]))
-            if len(rows) > n:
-                yield Trouble(_UNIQUE)
+            yield from _gradient(lines, n, symmetric)
+            continue
+        else:
+            continue
+        n = len(rows)
+        yield from _geometry_of(rows, 1.0)
+
+
+def _gradient(lines: Lines, n: int, symmetric: bool) -> Iterator[Event]:
+    """A $GRAD group below a list of n atoms."""
+    if match := _PUNCHED.match(next(lines, "").strip()):
+        yield Energy(float(match[1]) * hartree())
+    rows = table(lines, _ATOM, _ABOVE, limit=0)
+    gradient = floats(rows)
+    yield Forces(-gradient * (hartree() / bohr()), numbers_of([row[0] for row in rows]))
+    if symmetric and (len(rows) > n or np.abs(gradient.sum(axis=0)).max(initial=0) > _BALANCED):
+        yield Trouble(_UNIQUE)
 
 
 def _atoms_of_data(lines: Lines) -> Iterator[tuple[str, ...]]:

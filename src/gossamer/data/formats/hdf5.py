@@ -5,6 +5,8 @@ is stored for them allows.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +18,14 @@ from gossamer.data.formats.files import bounded
 from gossamer.data.formats.raw import Options, Raw
 from gossamer.errors import DataError, UsageError
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
+_MAGIC = b"\x89HDF\r\n\x1a\n"
 _DEEP, _MANY, _NAMED = 8, 1000, 5  # groups within groups; groups looked at; groups named in a message
+
+
+def recognised(path: Path) -> bool:
+    """Whether a file begins as HDF5 does."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def read(path: Path, options: Options) -> Raw:
@@ -45,7 +53,7 @@ class Group:
         self.names = list(self._arrays)
 
     def get(self, name: str) -> np.ndarray:
-        """One array; strings as str.  Raises DataError when it stands in another file or declares more than is stored."""
+        """One array; strings as str.  Raises DataError when it is of another file, or declares too much."""
         data = self._arrays[name]
         if data.is_virtual or data.external:
             raise DataError(f"{self.source}: array '{name}' stands in another file; write it into this one.")
@@ -98,8 +106,6 @@ def _group(h5py: ModuleType, path: Path, file: Any, options: Options) -> tuple[s
     if len(named) > 1:
         raise UsageError(f"{path}: its arrays are to be of one group, not of {', '.join(sorted(named))}; name one.")
     if named:
-        from dataclasses import replace
-
         group = named.pop()
         if not isinstance(file.get(group), h5py.Group):
             raise UsageError(f"{path}: it has no group '{group}'; it has {_some(list(file))}.")
@@ -123,7 +129,7 @@ def _molecules(
     h5py: ModuleType, group: Any, name: str, depth: int, position: str | None, number: str | None
 ) -> Iterator[str]:
     """The groups that hold positions and atomic numbers."""
-    members = dict(_members(h5py, group)) if len(group) <= _MANY else {n: group[n] for n in list(group)[:_MANY]}
+    members = dict(islice(_members(h5py, group), _MANY))
     arrays = [member for member, item in members.items() if isinstance(item, h5py.Dataset)]
     if (position in arrays or _known(arrays, POSITIONS.known)) and (number in arrays or _known(arrays, NUMBERS.known)):
         yield name

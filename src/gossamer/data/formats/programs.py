@@ -33,6 +33,9 @@ READ_HERE = (
     Program("GAMESS", r".*GAMESS VERSION =", "gamess.read"),
     Program("GAMESS punch", r"\s\$DATA\s*$", "gamess.read_punch"),
     Program("engrad", r"# Number of atoms", "orca.read_engrad"),
+    Program("NWChem", r".*Northwest Computational Chemistry Package", "ase_io.read"),
+    Program("VASP", r"\s*vasp\.\d", "ase_io.read"),
+    Program("Quantum ESPRESSO", r"\s*Program PWSCF", "ase_io.read"),
 )
 NOT_READ = (
     Program("Psi4", r"\s*Psi4: An Open-Source", way="let Psi4 write QCSchema JSON (psi4 --qcschema, or QCEngine)"),
@@ -40,7 +43,7 @@ NOT_READ = (
     Program("Molpro", r".*\*\*\*\s+PROGRAM SYSTEM MOLPRO", way=_QCENGINE),
     Program("CFOUR", r".*CFOUR Coupled-Cluster techniques", way=_QCENGINE),
     Program("Turbomole", r".*\bTURBOMOLE\b (V|rev|ver)", way="give its file `gradient`, which ASE reads"),
-    Program("MOPAC", r"\s*\*+\s*\**\s*.*\bMOPAC\b.*\b(v|VERSION|PUBLIC)", way=_QCENGINE),
+    Program("MOPAC", r".*\bMOPAC\b.*(v\d|VERSION|PUBLIC)", way=_QCENGINE),
     Program("xtb", r".*\|\s+x T B\s+\|", way="run xtb with --grad and give its .engrad file"),
     Program("TeraChem", r".*\bTeraChem\b v", way=_QCENGINE),
     Program("CP2K", r"\s*DBCSR\| |.*\bCP2K\| version", way=_EXTXYZ + " (its PRINT sections write xyz of each)"),
@@ -57,7 +60,7 @@ NOT_READ = (
     Program("PySCF", r"\s*PySCF  version", way="write QCSchema JSON, or extxyz, from its Python interface"),
     Program("SIESTA", r"Siesta Version|\s*Executable\s+: siesta", way=_EXTXYZ),
 )
-SUPPORTED = "ORCA, FHI-aims, Gaussian, GAMESS, engrad, QCSchema JSON and what ASE reads"
+SUPPORTED = "ORCA, FHI-aims, Gaussian, GAMESS, NWChem, VASP, .engrad and QCSchema JSON"
 
 
 def reader_of(path: Path) -> Callable[[Path, Options], Raw] | None:
@@ -74,17 +77,11 @@ def reader_of(path: Path) -> Callable[[Path, Options], Raw] | None:
 
 def recognised(path: Path) -> Program | None:
     """The program whose banner stands in the file, the first where there are several."""
-    if _binary(path):
-        return None
     known = [(re.compile(program.banner), program) for program in (*READ_HERE, *NOT_READ)]
     for line in islice(text_lines(path), _LOOKED_AT):
+        if "\0" in line:
+            return None  # no text
         for banner, program in known:
             if banner.match(line):
                 return program
     return None
-
-
-def _binary(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(1024)
-    return b"\0" in start

@@ -15,7 +15,7 @@ _FORMAT = "by the format's definition"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user said about a file; None: read it from the file."""
+    """What the user said about a file; None: read it from the file.  labels False: positions are all that is wanted."""
 
     energy_unit: str | None = None
     length_unit: str | None = None
@@ -26,6 +26,7 @@ class Options:
     positions_key: str | None = None
     numbers_key: str | None = None
     gradients_key: str | None = None
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ class Raw:
     name: str = ""
     theory: str = ""
     read: dict[str, str] = field(default_factory=dict)
+
+
+def no_keys(source: object, options: Options, *fields: str) -> None:
+    """Raise UsageError when the user names an array in a file whose format has no names for it."""
+    for name in fields:
+        if (key := getattr(options, name)) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{source}: its format has no names to choose from, so leave out {option} {key}.")
 
 
 def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
@@ -181,7 +190,7 @@ def _force(raw: Raw, options: Options, energy: str, energy_from: str, length: st
     if raw.forces is not None and not defined and ATOMIC.get(energy, length) != length:
         usual, other = f"{energy}/{ATOMIC[energy]}", f"{energy}/{length}"
         raise UnitsError(
-            f"{raw.source}: nothing says whether its forces are in {usual}, as most programs write them, or in {other}; "
+            f"{raw.source}: nothing says whether its forces are in {usual}, as most programs write them, or {other}; "
             f"give --forces-unit {usual} or --forces-unit {other}."
         )
     return f"{energy}/{length}", energy_from

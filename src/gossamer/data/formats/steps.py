@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gossamer.data.formats.raw import Options, Raw, rows, same_atoms
+from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms
 from gossamer.errors import DataError
 from gossamer.units import energy_in_ev, length_in_angstrom
 
@@ -58,7 +58,11 @@ class Boundary(NamedTuple):
     """A new step or job begins: what follows belongs to none of the structures before."""
 
 
-Event = Geometry | Energy | Forces | Trouble | Boundary
+class Restart(NamedTuple):
+    """What was computed for the present structure was preliminary; it is computed again."""
+
+
+Event = Geometry | Energy | Forces | Trouble | Boundary | Restart
 
 
 @dataclass
@@ -95,11 +99,15 @@ def paired(events: Iterable[Event]) -> list[Step]:
         if isinstance(event, Boundary):
             present = present if present is not None and not present.labelled else None
             continue
+        if isinstance(event, Restart):
+            if present is not None:
+                present.energies, present.forces = [], []
+            continue
         if isinstance(event, Geometry) and not event.of_last:
             if present is not None and (_same(present.geometry, event) and not present.forces):
                 continue
             if present is not None and not present.labelled and not present.trouble:
-                steps.remove(present)  # printed, but nothing was computed for it
+                steps.pop()  # printed, but nothing was computed for it
             present = None
         if present is None:
             present = Step()
@@ -117,26 +125,31 @@ def paired(events: Iterable[Event]) -> list[Step]:
 
 def _same(one: Geometry | None, other: Geometry) -> bool:
     return (
-        one is not None and np.array_equal(one.numbers, other.numbers) and np.array_equal(one.positions, other.positions)
+        one is not None
+        and np.array_equal(one.numbers, other.numbers)
+        and np.array_equal(one.positions, other.positions)
     )
 
 
 def raw_of_steps(path: Path, program: str, steps: list[Step], options: Options, notes: dict[str, str]) -> Raw:
     """The complete structures, in eV and Angstrom; those left out stand, with the reason, in `read`.
     Raises DataError when none is complete, or when their atoms differ."""
-    if not any(step.labelled for step in steps):
+    no_keys(path, options, "positions_key", "numbers_key", "energy_key", "forces_key", "gradients_key")
+    if not any(step.labelled if options.labels else step.geometry for step in steps):
         raise DataError(
             f"{path}: this output of {program} holds no energy and no forces (it did not finish, or computed none); "
             "give the output of a calculation of forces."
         )
     chosen = rows(options.index, len(steps), str(path))
-    with_forces = any(step.forces for step in steps)
-    with_energy = any(step.energies for step in steps)
+    with_forces = options.labels and any(step.forces for step in steps)
+    with_energy = options.labels and any(step.energies for step in steps)
     reasons = {int(row): _lacking(steps[row], with_forces, with_energy) for row in chosen}
     frames = np.array([row for row in chosen if not reasons[int(row)]], dtype=int)
     left_out = _left_out({row: why for row, why in reasons.items() if why})
     if not len(frames):
-        raise DataError(f"{path}: none of its structures is complete: {left_out}; let {program} finish the calculation.")
+        raise DataError(
+            f"{path}: none of its structures is complete: {left_out}; let {program} finish the calculation."
+        )
     kept: list[Any] = [steps[row] for row in frames]
     read = {"atoms": f"{program} output", "positions": "geometries"} | notes
     read |= {"energies": "final energies"} if with_energy else {}
