@@ -227,7 +227,13 @@ def test_engrad_files_one_after_another(tmp_path, name):
     job.check(read(tmp_path / name), atol=1e-8)
 
 
-@pytest.mark.parametrize("cut", [-1, -30, -150, -400])
+def test_an_engrad_file_without_a_last_line_end(tmp_path):
+    job = Job(1)
+    (tmp_path / "a.engrad").write_text(engrad(job, 0).rstrip())
+    job.check(read(tmp_path / "a.engrad"), atol=1e-8)
+
+
+@pytest.mark.parametrize("cut", [-1, -3, -30, -150, -400])
 def test_an_engrad_file_that_was_cut(tmp_path, cut):
     text = engrad(Job(1), 0).rstrip()
     (tmp_path / "a.engrad").write_text(text[:cut] if cut < -1 else text.replace("8  ", "0  ", 1))
@@ -309,7 +315,8 @@ def gaussian_orientation(job, positions, title="Input"):
 
 def gaussian_forces(job, i):
     rule = " " + "-" * 67 + "\n"
-    text = f" ***** Axes restored to original set *****\n{rule} Center     Atomic                   Forces (Hartrees/Bohr)\n"
+    text = f" ***** Axes restored to original set *****\n{rule}"
+    text += " Center     Atomic                   Forces (Hartrees/Bohr)\n"
     text += f" Number     Number              X              Y              Z\n{rule}"
     rows = enumerate(zip(job.numbers, -job.gradients[i], strict=True), 1)
     return text + "".join(f"{n:7d}{z:9d}    {x:15.9f}{y:15.9f}{w:15.9f}\n" for n, (z, (x, y, w)) in rows) + rule

@@ -23,6 +23,7 @@ from gossamer.data.formats.steps import (
     paired,
     raw_of_steps,
     text_lines,
+    whole_lines,
 )
 
 _SPECIES = re.compile(rf"\s*\|\s*\d+\s*:\s*Species\s+([A-Z][a-z]?)\S*\s+{TRIPLE}\s*$")
@@ -39,7 +40,7 @@ _WRAPPED = "was used in the preceding time step of the wrapper"
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of an FHI-aims output with its energy and forces; incomplete ones are named.
     Raises DataError when none is complete."""
-    steps = paired(_events(Lines(text_lines(path))))
+    steps = paired(_events(Lines(whole_lines(path))))
     boxed = any("lattice_vector" in line for line in text_lines(path))
     notes = {"periodic box": "ignored: gossamer treats molecules, not crystals"} if boxed else {}
     return raw_of_steps(path, "FHI-aims", steps, options, notes)

@@ -23,7 +23,7 @@ from gossamer.data.formats.steps import (
     hartree,
     paired,
     raw_of_steps,
-    text_lines,
+    whole_lines,
 )
 
 _ATOM = re.compile(rf"\s*[A-Za-z]\S*\s+(\d+\.\d*)\s+{TRIPLE}\s*$")
@@ -40,12 +40,12 @@ _UNIQUE = "the file lists only the atoms unique by symmetry; read the log of GAM
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of a log with the energy and gradient computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "GAMESS", paired(_log_events(Lines(text_lines(path)))), options, {})
+    return raw_of_steps(path, "GAMESS", paired(_log_events(Lines(whole_lines(path)))), options, {})
 
 
 def read_punch(path: Path, options: Options) -> Raw:
     """Every $GRAD of a punch file with the $DATA or step above it.  Raises DataError when none is complete."""
-    steps = paired(_punch_events(Lines(text_lines(path))))
+    steps = paired(_punch_events(Lines(whole_lines(path))))
     return raw_of_steps(path, "GAMESS", steps, options, {"atoms": "GAMESS punch file"})
 
 

@@ -23,7 +23,7 @@ from gossamer.data.formats.steps import (
     hartree,
     paired,
     raw_of_steps,
-    text_lines,
+    whole_lines,
 )
 
 _ATOM = re.compile(rf"\s*\d+\s+(-?\d+)\s+\d+\s+{TRIPLE}\s*$")
@@ -41,7 +41,7 @@ _IN_INPUT = ("Input orientation:", "Z-Matrix orientation:")
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of a Gaussian output with the energy and forces computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "Gaussian", paired(_events(Lines(text_lines(path)))), options, {})
+    return raw_of_steps(path, "Gaussian", paired(_events(Lines(whole_lines(path)))), options, {})
 
 
 def _events(lines: Lines) -> Iterator[Event]:

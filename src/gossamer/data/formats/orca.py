@@ -24,6 +24,7 @@ from gossamer.data.formats.steps import (
     paired,
     raw_of_steps,
     text_lines,
+    whole_lines,
 )
 from gossamer.errors import DataError
 
@@ -38,7 +39,7 @@ _BOUNDARIES = ("JOB NUMBER", "ORCA TERMINATED NORMALLY", "GEOMETRY OPTIMIZATION 
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of an ORCA output with the energy and gradient computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "ORCA", paired(_events(Lines(text_lines(path)))), options, {})
+    return raw_of_steps(path, "ORCA", paired(_events(Lines(whole_lines(path)))), options, {})
 
 
 def _events(lines: Lines) -> Iterator[Event]:
@@ -78,19 +79,21 @@ def read_engrad(path: Path, options: Options) -> Raw:
 
 
 def _engrad_events(path: Path) -> Iterator[Event]:
-    texts = [line.strip() for line in text_lines(path)]
-    values = [text.split() for text in texts if text and not text.startswith("#")]
+    lines = list(text_lines(path))
+    values = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if len(values) > 1 and not lines[-1].endswith("\n") and _decimals(values[-1]) != _decimals(values[-2]):
+        values.pop()  # cut within a number
     while values:
         try:
             n = int(values[0][0])
-            lines, values = values[1 : 2 + 4 * n], values[2 + 4 * n :]
-            if n < 1 or len(lines) != 1 + 4 * n:
+            block, values = values[1 : 2 + 4 * n], values[2 + 4 * n :]
+            if n < 1 or len(block) != 1 + 4 * n:
                 raise ValueError
-            energy, gradient = float(lines[0][0]), np.array([float(row[0]) for row in lines[1 : 1 + 3 * n]])
-            atoms = lines[1 + 3 * n :]
+            energy, gradient = float(block[0][0]), np.array([float(row[0]) for row in block[1 : 1 + 3 * n]])
+            atoms = block[1 + 3 * n :]
             numbers = numbers_of([row[0] for row in atoms])
             positions = np.array([[float(text) for text in row[1:4]] for row in atoms]).reshape(n, 3)
-            if numbers is None or any(len(row) != 1 for row in lines[: 1 + 3 * n]) or any(len(r) != 4 for r in atoms):
+            if numbers is None or any(len(row) != 1 for row in block[: 1 + 3 * n]) or any(len(r) != 4 for r in atoms):
                 raise ValueError
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}: it is no complete engrad file; copy or write it again.") from error
@@ -98,3 +101,7 @@ def _engrad_events(path: Path) -> Iterator[Event]:
         yield Geometry(numbers, positions * bohr())
         yield Energy(energy * hartree())
         yield Forces(-gradient.reshape(n, 3) * (hartree() / bohr()))
+
+
+def _decimals(row: list[str]) -> int:
+    return len(row[-1].partition(".")[2])

@@ -79,6 +79,11 @@ class Step:
         return bool(self.energies or self.forces)
 
 
+def whole_lines(path: Path) -> Iterator[str]:
+    """Lines of a text file that end as lines do: one that a killed run left may end within a number."""
+    return (line for line in text_lines(path) if line.endswith("\n"))
+
+
 def text_lines(path: Path) -> Iterator[str]:
     """Lines of a text file, packed or not.  Raises DataError when it is damaged or no text."""
     try:
