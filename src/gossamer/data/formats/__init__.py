@@ -10,7 +10,7 @@ from gossamer.data.formats.raw import Options, Raw, to_dataset
 from gossamer.errors import UsageError
 
 _WRITERS = {".npz": "sgdml_npz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "ase_io", ".db": "ase_io"}
-_BY_NAME = {".xyz", ".extxyz", ".trj", ".traj", ".db"}  # whatever stands in them, they are no program's output
+_BY_NAME = {".traj", ".db"}  # whatever stands in them, they are no output of a program
 
 
 def read(
@@ -60,12 +60,14 @@ def _reader(file: Path) -> Callable[[Path, Options], Raw]:
         from gossamer.data.formats import sgdml_npz
 
         return sgdml_npz.read
-    from gossamer.data.formats import ase_io, hdf5, programs, qcschema
+    from gossamer.data.formats import ase_io, hdf5, programs, qcschema, xyz
 
     if hdf5.recognised(file):
         return hdf5.read
     if suffix in _BY_NAME:
         return ase_io.read
+    if xyz.is_xyz(file):
+        return xyz.read
     if qcschema.recognised(file):
         return qcschema.read
     return programs.reader_of(file) or ase_io.read

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gossamer.data.formats.atoms import atomic_numbers, without_padding
+from gossamer.data.formats.labels import forces_asked
+from gossamer.data.formats.names import ENERGY_KEYS, FORCES_KEYS, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, rows
 from gossamer.errors import DataError, UsageError
 
@@ -47,11 +49,6 @@ GRADIENTS = Role(
     ("gradients", "gradient", "grads", "grad", "dft_total_gradient", "total_gradient", "return_gradient"),
     frozenset({"gradients", "gradient", "grads", "grad"}),
 )  # fmt: skip
-UNIT_FIELDS = {
-    "energy": ("e_unit", "energy_unit", "energy_units", "energies_unit", "unit_energy"),
-    "length": ("r_unit", "length_unit", "length_units", "positions_unit", "coordinates_unit", "unit_length"),
-    "forces": ("f_unit", "forces_unit", "force_unit", "forces_units", "gradient_unit", "unit_forces"),
-}
 # Units that go with the names of one published layout (SPICE, Eastman et al. 2023), where the file leaves them out.
 _LAYOUT = {"conformations": "Bohr", "dft_total_energy": "Hartree", "dft_total_gradient": "Hartree/Bohr"}
 
@@ -119,7 +116,7 @@ def _chosen(file: Container, role: Role, asked: str | None, size: int | None = N
     exact = [name for name in role.known if name in file.names]
     lower = [known.lower() for known in role.known]
     alike = sorted((n for n in file.names if n.lower() in lower), key=lambda n: lower.index(n.lower()))
-    worded = [name for name in file.names if role.words & set(re.split(r"[^a-z]+", name.lower()))]
+    worded = [name for name in file.names if role.words & _words(name)]
     worded = [name for name in worded if "unit" not in name.lower()] if not exact + alike else []
     found = exact or alike or [name for name in worded if size is None or file.get(name).size == size]
     for other in found[1:]:
@@ -164,7 +161,7 @@ def _energies(file: Container, options: Options, n: int) -> tuple[str, np.ndarra
 
 def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[str, int, np.ndarray | None]:
     """Key of the forces, the sign that turns the array into forces, and the array."""
-    asked, size = (options.forces_key, options.gradients_key), math.prod(shape)
+    asked, size = forces_asked(options)[1], math.prod(shape)
     if not options.labels:
         return "", 1, None
     force = None if options.gradients_key else _chosen(file, FORCES, options.forces_key, size)
@@ -173,7 +170,7 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
     for key, array in found.items():
         flat = array.shape == (shape[0], shape[1] * 3)
         _require_shape(file, key, shape if flat or array.shape == shape[3 - array.ndim :] else array.shape, shape)
-    if force is not None and gradient is not None and asked == (None, None):
+    if force is not None and gradient is not None and asked is None:
         size = np.abs(found[force]).max(initial=0)
         if not np.allclose(found[force].ravel(), -found[gradient].ravel(), rtol=1e-5, atol=1e-5 * size):
             raise UsageError(
@@ -181,17 +178,17 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
                 f"choose with --forces-key {force} or --gradients-key {gradient}."
             )
     if force is not None:
-        return force, 1, found[force]
+        return force, -1 if _words(force) & GRADIENTS.words else 1, found[force]
     return (gradient, -1, found[gradient]) if gradient is not None else ("", 1, None)
 
 
 def _units(file: Container, keys: dict[str, str]) -> tuple[dict[str, str | None], str]:
     """The unit of each kind of array, None where nobody says, and who says them."""
-    known = {name.lower(): name for name in file.names}
     units: dict[str, str | None] = {}
     for kind, key in keys.items():
-        fields = [file.text(known[field]) for field in UNIT_FIELDS[kind] if field in known]
-        units[kind] = (file.unit(key) if key else None) or next(filter(None, fields), None)
+        said_in_fields = (file.text(field) for field in file.names if unit_kind(field) == kind)
+        in_name = unit_in(key, ENERGY_KEYS if kind == "energy" else FORCES_KEYS) if kind != "length" else None
+        units[kind] = (file.unit(key) if key else None) or in_name or next(filter(None, said_in_fields), None)
     said = "as the file says"
     for kind, key in keys.items():
         if units[kind] is None and (unit := _LAYOUT.get(key)) is not None:
@@ -206,3 +203,7 @@ def _require_shape(file: Container, key: str, shape: tuple[int, ...], expected: 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", name.lower()))
