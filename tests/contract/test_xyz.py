@@ -342,9 +342,7 @@ def test_what_was_not_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     "energy", ["energy", "Energy", "REF_energy", "dft-energy", "E", "TotEnergy", "total_energy", "etot"]
 )
-@pytest.mark.parametrize(
-    "forces", ["forces", "Force", "REF_forces", "dft_force", "F", "gradient", "Gradients", "dft-grad"]
-)
+@pytest.mark.parametrize("forces", ["forces", "Force", "REF_forces", "dft_force", "F", "gradient", "Gradients"])
 def test_usual_names_beside_each_other(tmp_path, energy, forces):
     header = f"Properties=species:S:1:pos:R:3:{forces}:R:3 {energy}={{}} energy_unit=eV"
     assert_read(read(save(tmp_path / "a.xyz", lines(header))), forces=-1 if "grad" in forces.lower() else 1)

@@ -93,8 +93,8 @@ SEEDS = [
 ]
 POISON = [
     b"", b"\n", b" ", b"=", b'"', b"[", b"{", b"\\", b":", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"nan", b"inf",
-    b"1e999", b"-", b"9" * 400, b"999999999999", b"1e308", b"0", b"NaN NaN NaN", b"\t", b"\r", b"H", b"R:999999999", b"-1",
-    b"_", b"(",
+    b"1e999", b"-", b"9" * 400, b"999999999999", b"1e308", b"0", b"NaN NaN NaN", b"\t", b"\r", b"H", b"R:999999999",
+    b"-1", b"_", b"(",
     b'Lattice="0 0 0 0 0 0 0 0 0"', b'Lattice="nan 0 0 0 1 0 0 0 1"', b"energy_unit=", b"units=furlong", b"\xc3\xa5",
 ]  # fmt: skip
 
