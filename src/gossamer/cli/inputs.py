@@ -30,6 +30,10 @@ class Reading:
     energy_key: str | None = None
     forces_key: str | None = None
     index: str = ":"
+    positions_key: str | None = None
+    numbers_key: str | None = None
+    gradients_key: str | None = None
+    labels: bool = True
 
     def read(self, path: Path) -> "Dataset":
         """The data in eV and Angstrom."""

@@ -24,6 +24,9 @@ def inspect(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     fragments: Annotated[
         bool, typer.Option("--fragments", help="List the fragments of local terms.", rich_help_panel=_PANEL)
     ] = False,
@@ -66,7 +69,9 @@ def inspect(
 
     if fragments_to is not None:
         writable(fragments_to, data, option="--fragments-to")
-    read = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    read = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     asked = fragments or fragments_to is not None or bonds or radius or contacts
     local = _fragments(read, bonds, radius, contacts) if asked else ()
     found = gs.inspect(read)
