@@ -21,7 +21,7 @@ from gossamer.reduction.relevance import masking_scores
 BOTH = pytest.mark.parametrize("energies", [False, True])
 EVERY = pytest.mark.parametrize("case", CASES)
 USERS_OF_ON_HOST = ("gossamer.fit.operator", "gossamer.model.pairs", "gossamer.model.kernel_sum",
-                    "gossamer.model.force_field")  # fmt: skip
+                    "gossamer.evaluate.evaluator")  # fmt: skip
 
 
 def close(a, b, rtol=1e-12):

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from gossamer.chemistry.bonds import bond_graph, molecules
+from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -24,10 +27,8 @@ from gossamer.fit.training import (
     pilot_search,
 )
 from gossamer.kernels import Kernel, with_length
-from gossamer.model.bonds import bond_graph, molecules
-from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.pairs import PairSet, orbit_numbers
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
@@ -258,7 +259,7 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
     with equal prior variance."""
     terms = []
     for fragment in fragments:
-        term = fragment.term(pairs, kernel)
+        term = term_of(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from gossamer import kernels
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -21,7 +22,6 @@ from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate
 from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
