@@ -1,0 +1,61 @@
+"""Baselines: cheap models taken off the labels before a fit, and added again at prediction.
+
+A baseline is a frozen record with the members of `Baseline`.  `taken_off` and `added` are the one place each where that
+happens.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from gossamer.errors import DataError, GossamerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gossamer.data.dataset import Dataset
+
+
+class Baseline(Protocol):
+    """Energies and forces that need no training.  kind: as in files and options."""
+
+    kind: ClassVar[str]
+
+    def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a model file keeps of it: plain JSON values, and arrays."""
+
+
+def added(baselines: "Sequence[Baseline]", positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of the baselines' energies (Q,) and forces (Q, N, 3) at structures positions (Q, N, 3), Angstrom."""
+    energies, forces = np.zeros(len(positions)), np.zeros(positions.shape)
+    for baseline in baselines:
+        e, f = baseline(positions)
+        energies += e
+        forces += f
+    return energies, forces
+
+
+def taken_off(baselines: "Sequence[Baseline]", data: "Dataset") -> "Dataset":
+    """The data with what the baselines give taken off its energies and forces.
+
+    Raises DataError, naming the frame, where a baseline fails or gives no finite number."""
+    if not baselines:
+        return data
+    energies, forces = np.empty(len(data)), np.empty(data.positions.shape)
+    for row, frame in enumerate(data.frames):
+        try:
+            e, f = added(baselines, data.positions[row : row + 1])
+        except GossamerError as error:
+            raise DataError(f"baseline: frame {frame} has none ({error})") from error
+        if not (np.isfinite(e).all() and np.isfinite(f).all()):
+            raise DataError(f"baseline: it is not finite at frame {frame}; leave that frame out, or the baseline.")
+        energies[row], forces[row] = e[0], f[0]
+    return replace(
+        data,
+        energies=None if data.energies is None else data.energies - energies,
+        forces=None if data.forces is None else data.forces - forces,
+    )

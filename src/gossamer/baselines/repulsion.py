@@ -1,0 +1,104 @@
+"""The wall: screened repulsion of nuclei that no bond joins.
+
+Sums of functions of pair distances know nothing about distances that no training structure has; without a wall atoms
+fall into each other there (docs/decisions/0009-repulsion.md).
+
+    V(r) = k Z_i Z_j / r  phi(r / a)  S(r),   a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Angstrom,   k = 14.3996 eV Angstrom
+    phi(x) = 0.18175 exp(-3.19980 x) + 0.50986 exp(-0.94229 x) + 0.28022 exp(-0.40290 x) + 0.02817 exp(-0.20162 x)
+
+(Ziegler, Biersack and Littmark 1985); S falls from 1 at half the sum of the van der Waals radii (Alvarez 2013) to 0 at
+that sum, S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from gossamer.chemistry.bonds import bond_distances, bond_graph
+from gossamer.errors import DataError, UsageError
+
+COULOMB = 14.399645  # eV Angstrom, e^2 / (4 pi epsilon_0)
+SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
+SHARES = (0.18175, 0.50986, 0.28022, 0.02817)
+RATES = (3.19980, 0.94229, 0.40290, 0.20162)
+FULL = 0.5  # of the sum of van der Waals radii, up to which the repulsion is full
+BONDS = 3  # atoms at least so many bonds apart repel each other
+EVER = 0.02  # of the training structures in which two atoms are bonded for them to count as bonded: protons jump
+
+
+class Reach(NamedTuple):
+    """Per pair (P,): k Z_i Z_j (eV Angstrom), 1/a, and where S begins to fall and has fallen (Angstrom)."""
+
+    charges: np.ndarray
+    inverse_length: np.ndarray
+    inner: np.ndarray
+    outer: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Repulsion:
+    """Repulsion between the atoms of pairs (P, 2) of a molecule of atoms `numbers` (N,).
+
+    Raises DataError for an element without a van der Waals radius."""
+
+    numbers: np.ndarray
+    pairs: np.ndarray
+    reach: Reach = field(init=False, repr=False)
+    kind: ClassVar[str] = "repulsion"
+
+    def __post_init__(self) -> None:
+        pairs = np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
+        if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(self.numbers) or np.any(pairs[:, 0] == pairs[:, 1])):
+            raise UsageError(f"repulsion: its pairs must join two of the {len(self.numbers)} atoms.")
+        object.__setattr__(self, "pairs", pairs)
+        object.__setattr__(self, "reach", reach_of(np.asarray(self.numbers), pairs))
+
+    @classmethod
+    def between(cls, positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) -> "Repulsion":
+        """Between atoms three or more bonds apart in every image of the pair under atom permutations perms (S, N).
+
+        positions (n, N, 3) Angstrom: structures in which bonds are seen; two atoms bonded in a few of them do not
+        repel each other."""
+        apart = bond_distances(bond_graph(positions, numbers, share=EVER), len(numbers)) >= BONDS
+        for perm in perms:
+            apart &= apart[np.ix_(perm, perm)]
+        i, j = np.tril_indices(len(numbers), -1)
+        free = apart[i, j]
+        return cls(np.asarray(numbers), np.stack([i[free], j[free]], axis=1))
+
+    def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
+        from gossamer.baselines import _repulsion
+
+        positions = np.ascontiguousarray(positions, dtype=np.float64)
+        forces = np.zeros(positions.shape)
+        return _repulsion.add(positions, self.pairs, *self.reach, forces), forces
+
+    def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {"kind": self.kind}, {"pairs": self.pairs}
+
+    @classmethod
+    def from_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> "Repulsion":
+        """What `to_file` was made from.  Raises KeyError or UsageError for what is missing or wrong."""
+        return cls(numbers, arrays["pairs"])
+
+
+def reach_of(numbers: np.ndarray, pairs: np.ndarray) -> Reach:
+    """Constants of the pairs (P, 2) of atoms `numbers` (N,).  Raises DataError for an element that has none."""
+    from ase.data import chemical_symbols
+    from ase.data.vdw_alvarez import vdw_radii
+
+    radii = np.full(len(chemical_symbols), np.nan)
+    radii[: len(vdw_radii)] = vdw_radii
+    lacking = [chemical_symbols[z] for z in np.unique(numbers[pairs]).tolist() if not np.isfinite(radii[z])]
+    if lacking:
+        raise DataError(
+            f"baseline: {', '.join(lacking)} has no van der Waals radius, so its repulsion is not known; train with "
+            "baseline 'none'."
+        )
+    i, j = pairs.T
+    z = numbers.astype(float)
+    length = SCREENING_LENGTH / (z[i] ** SCREENING_POWER + z[j] ** SCREENING_POWER)
+    outer = radii[numbers[i]] + radii[numbers[j]]
+    return Reach(COULOMB * z[i] * z[j], 1 / length, FULL * outer, outer)
