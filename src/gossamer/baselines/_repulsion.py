@@ -1,4 +1,4 @@
-"""Compiled sum of `repulsion`; a pair out of reach costs no more than its distance.
+"""Compiled sum of `repulsion`; a pair out of reach costs no more than its distance."""
 
 import numpy as np
 from numba import njit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.baselines import added
 from gossamer.errors import UsageError
 from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
 from gossamer.model.device import block_bytes, on_host, resolve_device
@@ -62,7 +63,12 @@ class Evaluator:
             raise UsageError(
                 f"positions: shape {np.shape(positions)}, but one structure of the model has ({self.model.n_atoms}, 3)."
             )
-        return self._one(np.ascontiguousarray(positions, dtype=np.float64))
+        structure = np.ascontiguousarray(positions, dtype=np.float64)
+        energy, forces = self._one(structure)
+        if self.model.baselines:
+            more, pushed = added(self.model.baselines, structure[None])
+            return energy + float(more[0]), forces + pushed[0]
+        return energy, forces
 
     def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom.
@@ -73,7 +79,16 @@ class Evaluator:
             shape = np.shape(positions)
             raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.model.n_atoms}, 3).")
         if self.replicas is not None and self.device.type == "cuda" and len(structures) == self.replicas:
-            return self._graph(structures)
+            energies, forces = self._graph(structures)
+        else:
+            energies, forces = self._learned(structures)
+        if self.model.baselines:
+            more, pushed = added(self.model.baselines, structures)
+            return energies + more, forces + pushed
+        return energies, forces
+
+    def _learned(self, structures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`many` without baselines."""
         refuse_infinite(structures)
         pairs, energies, forces = self.model.pairs, np.empty(len(structures)), np.empty(structures.shape)
         step = max(1, int(max(2**26, block_bytes(self.device)) // (len(pairs) * 8 * 6)))
@@ -121,7 +136,7 @@ class Evaluator:
         if any(term.kernel.form is None for term in self.model.terms):
 
             def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:
-                energies, forces = self.many(structure[None])
+                energies, forces = self._learned(structure[None])
                 return float(energies[0]), forces[0]
 
             return through_batch

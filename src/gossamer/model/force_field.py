@@ -15,6 +15,7 @@ from gossamer.model.terms import Term
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
+    from gossamer.baselines import Baseline
     from gossamer.data.dataset import Dataset
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.evaluate.precision import Precision
@@ -48,11 +49,12 @@ class TermCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """E(R) = constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows); F = -dE/dR.
+    """E(R) = baselines(R) + constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows), and
+    F = -dE/dR.
 
     numbers (N,); pairs: union of the terms' pairs; coefficients: one entry per term; constant eV; scale eV/Angstrom
     (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
-    predicts, which is not written to its file.
+    predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines).
     """
 
     numbers: np.ndarray
@@ -63,6 +65,7 @@ class ForceField:
     scale: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    baselines: "tuple[Baseline, ...]" = ()
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not self.terms:
@@ -147,6 +150,16 @@ class ForceField:
             return self
         error = dataset.energies - self.predict(dataset.positions, precision="float64").energies
         return replace(self, constant=self.constant + float(error.mean()))
+
+    def with_calculator(self, calculator: "Calculator") -> "ForceField":
+        """The model of a difference to an ASE calculator, with that calculator, which its file cannot hold.
+        Raises UsageError where it is no such model."""
+        from gossamer.baselines.calculator import CalculatorBaseline
+
+        if not any(isinstance(b, CalculatorBaseline) for b in self.baselines):
+            raise UsageError("calculator: one given, but the model is no difference to a calculator; leave it out.")
+        given = (replace(b, calculator=calculator) if isinstance(b, CalculatorBaseline) else b for b in self.baselines)
+        return replace(self, baselines=tuple(given))
 
     def save(self, path: str | Path) -> Path:
         """Write a .gossamer file (safetensors, no pickle); the file appears whole or not at all."""

@@ -72,6 +72,8 @@ def export_sgdml(model: ForceField, path: str | Path) -> Path:
     length that is not a whole number (sgdml stores an integer)."""
     term, c = model.terms[0], model.coefficients[0]
     full = PairSet.full(model.n_atoms)
+    if model.baselines:
+        raise UsageError("export: sgdml knows no baseline; train with baseline='none'.")
     if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(term.weights != 1):
         raise UsageError("export: sgdml knows one unweighted term only; train with terms='global'.")
     if not isinstance(term.kernel, Matern52):
