@@ -8,7 +8,7 @@ import numpy as np
 
 from gossamer.data.dataset import Dataset, Provenance, hill_formula
 from gossamer.errors import DataError, UnitsError, UsageError
-from gossamer.units import energy_in_ev, energy_unit, length_in_angstrom, length_unit
+from gossamer.units import ATOMIC, energy_in_ev, energy_unit, force_unit, length_in_angstrom, length_unit
 
 _FORMAT = "by the format's definition"
 
@@ -91,16 +91,6 @@ def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.n
     return first.astype(np.int64)
 
 
-def force_unit(name: str) -> tuple[str, float]:
-    """Canonical spelling of a force unit such as "kcal/mol/Angstrom", and how many eV/Angstrom it is.
-    Raises UnitsError for an unknown one."""
-    energy, _, length = name.strip().rpartition("/")
-    if not energy:
-        raise UnitsError(f"forces unit {name!r} is not known; write energy/length, for example Hartree/Bohr.")
-    spelling = f"{energy_unit(energy)}/{length_unit(length)}"
-    return spelling, energy_in_ev(energy) / length_in_angstrom(length)
-
-
 def to_dataset(raw: Raw, options: Options) -> Dataset:
     """The contents as a Dataset in eV and Angstrom; its provenance says what was read, from where and in which unit.
     Raises DataError for numbers that are not finite, UnitsError for a unit that is missing or contradicts the file."""
@@ -108,28 +98,21 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
         _require_finite(raw.source, what, array, raw.frames)
     length, length_from = _length(raw, options)
     energy, energy_from = _energy(raw, options)
-    force, force_from = options.forces_unit, "--forces-unit"
-    if force is None:
-        force, force_from = raw.forces_unit, raw.said_by
-    if force is None:
-        force, force_from = f"{energy}/{length}", energy_from
-    elif raw.converted and force_unit(force)[0] != f"{energy}/{length}":
-        raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
+    force, force_from = _force(raw, options, energy, energy_from, length)
     positions = raw.positions * length_in_angstrom(length)
     _require_plausible(raw, length_from, positions)
     read = dict(raw.read)
     read["positions"] = f"{raw.read.get('positions', 'positions')}, {length} ({length_from})"
     forces, energies = raw.forces, raw.energies
     if forces is not None:
-        spelling, factor = force_unit(force)
-        read["forces"] = f"{raw.read.get('forces', 'forces')}, {spelling} ({force_from})"
-        forces = forces * factor
+        read["forces"] = f"{raw.read.get('forces', 'forces')}, {force} ({force_from})"
+        forces = forces * force_unit(force)[1]
     if energies is not None:
         read["energies"] = f"{raw.read.get('energies', 'energies')}, {energy} ({energy_from})"
         energies = energies * energy_in_ev(energy)
     provenance = Provenance(
         source=raw.source, name=raw.name, theory=raw.theory, energy_unit=energy, length_unit=length,
-        forces_unit=force_unit(force)[0] if forces is not None else "", read=read,
+        forces_unit=force if forces is not None else "", read=read,
     )  # fmt: skip
     return Dataset(raw.numbers, positions, forces, energies, provenance, raw.frames)
 
@@ -179,6 +162,26 @@ def _energy(raw: Raw, options: Options) -> tuple[str, str]:
         f"{raw.source}: the file does not say the unit of its {labels}; give it, "
         "for example --energy-unit eV or --energy-unit kcal/mol (forces are taken per length unit)."
     )
+
+
+def _force(raw: Raw, options: Options, energy: str, energy_from: str, length: str) -> tuple[str, str]:
+    """Force unit and who says so; the energy unit per length unit where nobody does, unless that is in doubt: programs
+    that work in Hartree write forces per Bohr beside positions in Angstrom."""
+    if options.forces_unit is not None:
+        asked, _ = force_unit(options.forces_unit)
+        if raw.converted and asked != f"{energy}/{length}":
+            raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
+        return asked, "--forces-unit"
+    if raw.forces_unit is not None:
+        return force_unit(raw.forces_unit)[0], raw.said_by
+    defined = raw.energy_unit is not None and raw.length_unit is not None and energy_from == raw.said_by
+    if raw.forces is not None and not defined and ATOMIC.get(energy, length) != length:
+        usual, other = f"{energy}/{ATOMIC[energy]}", f"{energy}/{length}"
+        raise UnitsError(
+            f"{raw.source}: nothing says whether its forces are in {usual}, as most programs write them, or in {other}; "
+            f"give --forces-unit {usual} or --forces-unit {other}."
+        )
+    return f"{energy}/{length}", energy_from
 
 
 def _contradiction(raw: Raw, what: str, unit: str | None, option: str) -> str:
