@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer.data import work
-from gossamer.data.energy_checks import likely_units
 from gossamer.data.geometry import Skeleton, distance_blocks, graph_hash, likely_length_unit, nearest_ratio
 from gossamer.data.stiffness import USUAL, Stiffness
+from gossamer.data.unit_checks import likely_units
 from gossamer.units import ENERGY, LENGTH
 
 SHAPE = np.array(

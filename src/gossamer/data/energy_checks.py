@@ -20,8 +20,8 @@ _UNIT_MATCH = 0.01  # of the ratio of two group means, to the ratio of two units
 class EnergyCheck:
     """What energies and forces of a sample of the frames say about each other.
 
-    data: the sample; steps between its frames; energies (n,) in eV from their median, two groups moved together; slope:
-    energy differences per work; zero: the finding about a second energy zero."""
+    data: the sample; steps between its frames; energies (n,) in eV from their median; slope: energy differences per
+    work, once two groups of energies are moved together; zero: the finding about a second energy zero."""
 
     data: Dataset
     steps: work.Steps
@@ -55,7 +55,7 @@ def check_energies(data: Dataset, rng: np.random.Generator) -> EnergyCheck | Non
     message = f"no sign of a second one among the {len(chosen)} frames looked at."
     zero = Finding("ok", "energy zero", message)
     if split:
-        energies, slope = together, work.fit_slope(steps, together)
+        slope = work.fit_slope(steps, together)
         zero = _two_zeros(groups, chosen) if slope.explained >= _EXPLAINED else zero
     return EnergyCheck(chosen, steps, energies, slope, zero)
 

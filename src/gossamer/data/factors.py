@@ -6,13 +6,17 @@ energies.  It needs no bonds, and it overrules what bonds seem to say.
 
 import numpy as np
 
-from gossamer.data.work import Steps
+from gossamer.data.work import Steps, weighted_median
+from gossamer.units import force_unit
 
 _EXPLAINED = 0.9  # of the energy differences, by common factors, before one is believed
 _FEWEST_STEPS = 4
 _BETTER = 0.35  # of what the forces leave unexplained as they are may be left by the factor
 _CONTRADICTED = 0.7  # of what a factor leaves unexplained is left without it: bonds were wrong
 _LEAST = 1.6  # times; the smallest factor that is told from none
+_UNIT_MATCH = 0.04  # relative distance of a factor to -1 or to the ratio of two units of force
+_FORCE_UNITS = ("eV/Angstrom", "kcal/mol/Angstrom", "kJ/mol/Angstrom", "kJ/mol/nm", "Hartree/Bohr", "Hartree/Angstrom",
+                "eV/Bohr", "kcal/mol/Bohr")  # fmt: skip
 
 
 def odd_frames(steps: Steps, energies: np.ndarray) -> tuple[np.ndarray, float]:
@@ -33,20 +37,34 @@ def odd_frames(steps: Steps, energies: np.ndarray) -> tuple[np.ndarray, float]:
     factor = float(np.median(factors[odd]))
     scaled = np.where(odd, factor, usual)
     change = energies[steps.second] - energies[steps.first]
-    kept = np.flatnonzero(odd)[[_fits(steps, energies, row, usual, scaled) < _BETTER for row in np.flatnonzero(odd)]]
+    rows = np.flatnonzero(odd)
+    kept = rows[np.array([_fits(steps, energies, row, usual, scaled) < _BETTER for row in rows])]
     scaled[np.setdiff1d(np.arange(len(odd)), kept)] = usual
     left = np.abs(change - _work(steps, scaled))[steps.near].sum()
-    if not len(kept) or left > (1 - _EXPLAINED) * np.abs(change)[steps.near].sum():
-        return none
-    return kept, factor / usual
+    explained = left <= (1 - _EXPLAINED) * np.abs(change)[steps.near].sum()
+    return (kept, factor / usual) if len(kept) and explained and _is_known(factor / usual) else none
 
 
-def not_contradicted(steps: Steps, energies: np.ndarray, rows: np.ndarray, ratios: np.ndarray, slope: float) -> np.ndarray:
+def _is_known(factor: float) -> bool:
+    """Is it a change of sign, of unit, or of both?"""
+    sizes = np.array([force_unit(name)[1] for name in _FORCE_UNITS])
+    known = np.append((sizes[:, None] / sizes).ravel(), 1.0)
+    known = known[(known > _LEAST) | (known < 1 / _LEAST)] if factor > 0 else known
+    return bool((np.abs(abs(factor) / known - 1) < _UNIT_MATCH).any())
+
+
+def not_contradicted(steps: Steps, energies: np.ndarray, rows: np.ndarray, ratios: np.ndarray) -> np.ndarray:
     """Of `rows`, whose bonds seem `ratios` times as stiff as usual, those of which the energies (n,) do not say that
     their forces are right as they are."""
-    scaled = np.full(len(energies), slope)
-    scaled[rows] = slope / ratios
-    return rows[[_fits(steps, energies, row, slope, scaled) < 1 / _CONTRADICTED for row in rows]]
+    among_others = steps.near & ~np.isin(steps.first, rows) & ~np.isin(steps.second, rows) & (steps.work != 0)
+    if not among_others.any():
+        return rows
+    change, work = (energies[steps.second] - energies[steps.first])[among_others], steps.work[among_others]
+    usual = weighted_median(change / work, np.abs(work))
+    scaled = np.full(len(energies), usual)
+    scaled[rows] = usual / ratios
+    right = [_fits(steps, energies, row, usual, scaled) >= 1 / _CONTRADICTED for row in rows]
+    return rows[~np.array(right, dtype=bool)]
 
 
 def _work(steps: Steps, factors: np.ndarray) -> np.ndarray:

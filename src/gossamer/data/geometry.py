@@ -11,6 +11,7 @@ from gossamer.units import LENGTH
 
 BONDED = 1.25  # a bond is shorter than this many sums of covalent radii
 BROKEN = 1.6  # a bond is broken beyond this many of its usual lengths
+COVALENT = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 51, 52, 53)  # elements that are no metals
 NOBLE = (2, 10, 18, 36, 54, 86)
 _PLAUSIBLE = (0.75, 1.4)  # nearest neighbours of bonded atoms, in sums of covalent radii
 _BLOCK = 4_000_000  # distances held at once

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.data.geometry import Skeleton, bond_lengths, radius_sums
+from gossamer.data.geometry import COVALENT, Skeleton, bond_lengths, radius_sums
 
 USUAL = 30.0  # eV/Angstrom^2; 21 to 48 in all the thermal data we have
+TOLERANCE = 0.75  # in the logarithm, a factor of 2.1
 _YARDSTICK = (6, 7, 8)  # elements whose bonds to hydrogen are near USUAL
-_COVALENT = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53)
 _INTACT = 0.25  # relative change of length up to which a bond is a spring
 _SHARED = 1.75  # sums of covalent radii; a hydrogen this near to a second heavy atom is on its way there
 _LASTING = 0.9  # of the frames in which it is a spring: no bond that moves to another atom
@@ -37,6 +37,11 @@ class Stiffness:
     usual: bool = True
     alike: bool = True
     sure: bool = True
+
+    @property
+    def as_usual(self) -> bool:
+        """Are the bonds of the kind that has USUAL, and as stiff but for the sign?"""
+        return self.usual and abs(np.log(abs(self.value) / USUAL)) <= TOLERANCE
 
     def odd_frames(self) -> np.ndarray:
         """Rows of the frames whose stiffness has the other sign, or is below a third or above three times the usual
@@ -76,7 +81,7 @@ def stiffness(data: Dataset, skeleton: Skeleton) -> Stiffness | None:
         frames[moving] = together[moving] / motion[moving]
     each = -(stretch * pull)[moving].sum(axis=0) / np.maximum((stretch**2)[moving].sum(axis=0), 1e-12)
     near = (each / value > 0.5) & (each / value < 2)
-    covalent = bool(np.isin(data.numbers[bonds], _COVALENT).all())
+    covalent = bool(np.isin(data.numbers[bonds], COVALENT).all())
     return Stiffness(
         value, frames, usual, len(bonds) >= 3 and near.mean() >= _ALIKE, covalent and abs(correlation) > _SURE
     )

@@ -9,6 +9,7 @@ from gossamer.data.findings import Finding, concerning, named
 from gossamer.data.geometry import (
     BONDED,
     BROKEN,
+    COVALENT,
     Skeleton,
     count_fragments,
     distance_blocks,
@@ -19,6 +20,7 @@ from gossamer.data.geometry import (
 )
 
 COINCIDENT = 0.4  # Angstrom
+_LOOSE = 2.2  # a bond of a metal is broken beyond this many of its usual lengths: ion pairs and hydrides swing far
 _REORDERED = 1.75  # a bond this much longer than usual is no proton on its way to a neighbour
 
 
@@ -74,7 +76,7 @@ def check_bonds(data: Dataset, skeleton: Skeleton) -> list[Finding]:
         found.append(concerning("error", "atom order", message, data.frames[rows]))
     if len(rows := np.array(kinds["rearranged"], dtype=int)):
         names = symbols(skeleton.numbers)
-        broken = (stretch[rows] > BROKEN).sum(axis=0)
+        broken = (stretch[rows] > _limits(data.numbers)[tuple(skeleton.bonds.T)]).sum(axis=0)
         i, j = skeleton.bonds[np.argmax(broken)]
         message = (
             f"bonds change in {{frames}}, most often {names[j]}{j}-{names[i]}{i}: a reaction, a proton transfer, or a "
@@ -96,11 +98,12 @@ def _classified(data: Dataset, skeleton: Skeleton, stretch: np.ndarray) -> dict[
     usual_hash = graph_hash(data.numbers, usual)
     sums = radius_sums(data.numbers)
     kinds: dict[str, list[int]] = defaultdict(list)
-    broken = np.flatnonzero((stretch > BROKEN).any(axis=1))
+    limits = _limits(data.numbers)
+    broken = np.flatnonzero((stretch > limits[tuple(skeleton.bonds.T)]).any(axis=1))
     hashes: dict[bytes, int] = {}
     for block, distances in distance_blocks(data.positions[broken]):
         for row, frame in zip(broken[block], distances, strict=True):
-            if count_fragments(frame < BROKEN * sums) > skeleton.fragments:
+            if count_fragments(frame < limits * sums) > skeleton.fragments:
                 kinds["apart"].append(int(row))
                 continue
             graph = frame < BONDED * sums
@@ -110,6 +113,12 @@ def _classified(data: Dataset, skeleton: Skeleton, stretch: np.ndarray) -> dict[
             moved = (stretch[row] > _REORDERED).sum() >= 2 and hashes[key] == usual_hash
             kinds["reordered" if moved else "rearranged"].append(int(row))
     return kinds
+
+
+def _limits(numbers: np.ndarray) -> np.ndarray:
+    """How many of its usual lengths (N, N) a bond of each two atoms may have before it is broken."""
+    metal = ~np.isin(numbers, COVALENT)
+    return np.where(metal[:, None] | metal, _LOOSE, BROKEN)
 
 
 def check_duplicates(data: Dataset) -> Finding:

@@ -13,7 +13,6 @@ from gossamer.data.findings import Finding
 from gossamer.data.work import Slope
 from gossamer.units import ENERGY, LENGTH
 
-_STIFFNESS_TOLERANCE = 0.75  # in the logarithm, a factor of 2.1
 _UNRELATED = 100  # frames from which the absence of any relation between energies and work means something
 _SIGN = "sign and unit"
 _FORCE_UNITS = (
@@ -50,7 +49,7 @@ def _by_work(slope: Slope, stiff: springs.Stiffness | None, data: Dataset) -> Fi
         positive = whole if whole is not None and whole.value > 0 else None
         return _look_like(slope, positive, data, evidence, "energies and forces do not fit each other")
     ratio = None if whole is None or not whole.alike else whole.value / springs.USUAL
-    if ratio is None or abs(np.log(abs(ratio))) <= _STIFFNESS_TOLERANCE:
+    if ratio is None or abs(np.log(abs(ratio))) <= springs.TOLERANCE:
         if ratio is not None and ratio < 0:
             return Finding("error", _SIGN, f"the forces and energies have the wrong sign ({evidence}); multiply by -1.")
         return Finding("ok", _SIGN, f"forces fit the energies ({evidence}).")
@@ -69,9 +68,8 @@ def _by_bonds(stiff: springs.Stiffness | None, data: Dataset) -> Finding:
     if stiff is None or not (stiff.usual or stiff.sure):
         return unknown
     evidence = _evidence(None, stiff)
-    as_usual = abs(np.log(abs(stiff.value) / springs.USUAL)) <= _STIFFNESS_TOLERANCE
     if stiff.value < 0:
-        if as_usual or (not stiff.usual and abs(stiff.value) > springs.USUAL):
+        if stiff.as_usual or (not stiff.usual and abs(stiff.value) > springs.USUAL):
             message = f"the forces have the wrong sign: they look like gradients ({evidence}); multiply them by -1."
             return Finding("error", _SIGN, message)
         message = (
@@ -81,7 +79,7 @@ def _by_bonds(stiff: springs.Stiffness | None, data: Dataset) -> Finding:
         return Finding("warning", _SIGN, message) if stiff.usual and stiff.alike else unknown
     if not stiff.usual:
         return unknown
-    if as_usual:
+    if stiff.as_usual:
         return Finding("ok", _SIGN, f"forces fit the bonds ({evidence}).")
     if not stiff.alike:
         return unknown
@@ -130,7 +128,7 @@ def likely_units(
             hard = 0.0 if slope is None else abs(np.log(slope.slope * f * ENERGY[energy] / ENERGY[energy_read]))
             changes = (energy != energy_read) + (f"{force_energy}/{force_length}" != force_read)
             cost = hard / 0.05 + soft / 0.3 + 0.3 * rank + changes
-            if (slope is None or hard <= _tolerance(slope)) and soft <= _STIFFNESS_TOLERANCE and cost < lowest:
+            if (slope is None or hard <= _tolerance(slope)) and soft <= springs.TOLERANCE and cost < lowest:
                 best, lowest = (energy, f"{force_energy}/{force_length}"), cost
     return best
 
