@@ -122,20 +122,30 @@ def _limits(numbers: np.ndarray) -> np.ndarray:
 
 
 def check_duplicates(data: Dataset) -> Finding:
-    """Structures that repeat exactly, and whether their labels agree."""
+    """Structures that repeat, exactly or but for rounding, a turn or a shift, and whether their labels agree."""
     repeats, first = data.repeats()
-    if not len(repeats):
-        return Finding("ok", "duplicates", "no structure stands in the file twice.")
-    differ = np.zeros(len(repeats), dtype=bool)
-    for labels in (data.energies, data.forces):
-        if labels is not None:
-            gap = np.abs(labels[repeats] - labels[first]).reshape(len(repeats), -1).max(axis=1)
-            differ |= gap > 1e-3
-    if differ.any():
-        message = (
-            "{frames} repeat an earlier structure with other energies or forces (more than 1 meV or 1 meV/Angstrom "
-            "apart); keep one method."
+    if len(repeats):
+        differ = np.zeros(len(repeats), dtype=bool)
+        for labels in (data.energies, data.forces):
+            if labels is not None:
+                gap = np.abs(labels[repeats] - labels[first]).reshape(len(repeats), -1).max(axis=1)
+                differ |= gap > 1e-3
+        if differ.any():
+            message = (
+                "{frames} repeat an earlier structure with other energies or forces (more than 1 meV or 1 meV/Angstrom "
+                "apart); keep one method."
+            )
+            return concerning("error", "duplicates", message, data.frames[repeats[differ]])
+    near = np.setdiff1d(np.flatnonzero(data.twins() != np.arange(len(data))), repeats)
+    said = []
+    if len(repeats):
+        said.append(f"{named(data.frames[repeats])} repeat an earlier structure; splitting removes them")
+    if len(near):
+        said.append(
+            f"{named(data.frames[near])} are near-duplicates of an earlier structure, the same but for rounding, a turn "
+            "or a shift; splitting never puts them in different parts"
         )
-        return concerning("error", "duplicates", message, data.frames[repeats[differ]])
-    message = f"{named(data.frames[repeats])} repeat an earlier structure; splitting removes them."
-    return Finding("warning", "duplicates", message, tuple(int(frame) for frame in data.frames[repeats]))
+    if not said:
+        return Finding("ok", "duplicates", "no structure stands in the file twice.")
+    frames = data.frames[np.concatenate([repeats, near])]
+    return Finding("warning", "duplicates", "; ".join(said) + ".", tuple(int(frame) for frame in frames))

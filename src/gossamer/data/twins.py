@@ -4,16 +4,19 @@ import numpy as np
 
 from gossamer.data.geometry import distance_blocks
 
-ALIKE = 1e-3  # Angstrom, RMS over all distances; frames of a trajectory, 0.5 fs apart at 300 K, differ by 3e-3 and more
-_FARTHEST = 5 * ALIKE  # and no distance by more
+ALIKE = 2.5e-4  # Angstrom, RMS over all distances: four decimals; frames 0.5 fs apart at 300 K differ by 3e-3 and more
+_COARSE = 1e-3  # the same where one of both is written with three decimals
+_CHANCE = 1e-3  # of structures drawn at random may have a neighbour as near, which decides in molecules of few atoms
+_FARTHEST = 5.0  # times the RMS allowed is what one distance may differ by
 _PROJECTIONS = 8
 
 
 def earliest_twins(positions: np.ndarray) -> np.ndarray:
     """For every structure (n,) the first one in the list that it is a twin of, itself where there is none.
 
-    Twins have all distances in common, to `ALIKE`.  A structure is compared with those that are no twins themselves,
-    so a slow trajectory does not become one chain.  positions (n, N, 3) Angstrom, finite."""
+    Twins have all distances in common, to `ALIKE` or, in molecules of few atoms, to what cannot be chance.  A structure
+    is compared with those that are no twins themselves, so a slow trajectory does not become one chain.
+    positions (n, N, 3) Angstrom, finite."""
     from scipy.spatial import cKDTree
 
     n, atoms = positions.shape[:2]
@@ -23,7 +26,11 @@ def earliest_twins(positions: np.ndarray) -> np.ndarray:
     i, j = np.tril_indices(atoms, -1)
     directions = np.random.default_rng(0).normal(size=(len(i), _PROJECTIONS)) / np.sqrt(len(i) * _PROJECTIONS)
     shadows = np.concatenate([distances[:, i, j] @ directions for _, distances in distance_blocks(positions)])
-    radius = 2 * ALIKE  # a shadow's length is that of the RMS difference, give or take a third
+    freedom = max(1, 3 * atoms - 6)
+    chance = float(np.sqrt(shadows.var(axis=0).sum())) * (_CHANCE / n) ** (1 / freedom)
+    coarse = (np.abs(positions * 1000 - np.rint(positions * 1000)) < 1e-6).all(axis=(1, 2))
+    limits = np.minimum(np.where(coarse, _COARSE, ALIKE), chance)
+    radius = 2 * float(limits.max())  # a shadow's length is that of the RMS difference, give or take a third
     tree = cKDTree(shadows)
     nearest = tree.query(shadows, k=2, distance_upper_bound=radius)[0][:, 1]
     for row in np.flatnonzero(np.isfinite(nearest)):
@@ -32,7 +39,8 @@ def earliest_twins(positions: np.ndarray) -> np.ndarray:
         near = np.array(tree.query_ball_point(shadows[row], radius), dtype=np.int64)
         near = near[(near > row) & (first[near] == near)]
         gap = np.abs(_distances(positions[near], i, j) - _distances(positions[row], i, j))
-        first[near[(np.sqrt((gap**2).mean(axis=1)) < ALIKE) & (gap.max(axis=1) < _FARTHEST)]] = row
+        limit = np.maximum(limits[near], limits[row])
+        first[near[(np.sqrt((gap**2).mean(axis=1)) < limit) & (gap.max(axis=1) < _FARTHEST * limit)]] = row
     return first
 
 
