@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gossamer.errors import UsageError
+from gossamer.cli.ranks import is_first
+from gossamer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,9 @@ class Sizes:
         """Raises UsageError when there are fewer structures than asked for."""
         import numpy as np
 
-        data = data.deduplicated()
+        data, single = data.deduplicated(), data.without_twins()
+        if self.train + (self.valid or 0) + (self.test or 0) <= len(single):
+            data = single
         left = max(0, len(data) - self.train)
         spare = max(0, left - (self.test or 0))
         valid = min(DEFAULT_VALID, max(1, self.train // 2), spare) if self.valid is None else self.valid
@@ -107,6 +110,7 @@ class Job:
     command: str
     terms: str = "auto"
     fragments: Path | None = None
+    force: bool = False
 
     @property
     def symmetry_file(self) -> Path | None:
@@ -123,6 +127,7 @@ class Job:
         options = self.fitting.options()
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
+        look_at_labels(data, force=self.force, show=is_first())
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
         options["terms"] = self._terms(data)
         if not self.quiet:
@@ -130,7 +135,10 @@ class Job:
             from gossamer.cli.outputs import console
 
             drawn = {"train": parts.train, "validate": parts.valid, "test": parts.test, "score pairs": parts.pool}
-            lines = [*text.what_was_read(data), text.sizes(drawn, self.sizes.seed, len(data.repeats()[0]))]
+            lines = [
+                *text.what_was_read(data),
+                text.sizes(drawn, self.sizes.seed, parts.train.provenance.duplicates_removed),
+            ]
             console(stderr=True).print("\n".join(lines), markup=False)
         return parts, options
 
@@ -143,6 +151,20 @@ class Job:
         from gossamer.model.fragments_file import read_fragments
 
         return read_fragments(self.fragments, data.numbers)
+
+
+def look_at_labels(data: "Dataset", *, force: bool, show: bool = True) -> None:
+    """Look at the labels as `inspect` does, and say on standard error what it warns of.  Raises DataError for what it
+    calls an error, unless `force`, which makes it a warning."""
+    from gossamer.cli.outputs import console
+    from gossamer.data.checks import inspect, refusal
+
+    found = inspect(data)
+    if found.level == "error" and not force:
+        raise DataError(refusal(found, found.source, "give --force"))
+    for finding in found.findings:
+        if finding.level != "ok" and show:
+            console(stderr=True).print(f"{finding.level}: {finding.message}", markup=False)
 
 
 def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":

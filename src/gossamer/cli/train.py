@@ -43,6 +43,7 @@ def train(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    force: o.Force = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
@@ -71,6 +72,7 @@ def train(
         context.obj,
         terms,
         fragments,
+        force,
     )
     files = _files(job, out, record, report)
     with joined(threads) as ranks:

@@ -1,5 +1,6 @@
 """`inspect`: what is in a data set, and whether its labels can be right."""
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from gossamer.data.stiffness import Stiffness, stiffness
 from gossamer.data.timing import check_late
 from gossamer.data.unit_checks import check_sign_and_unit
 from gossamer.data.work import Slope
-from gossamer.errors import DataError
+from gossamer.errors import DataError, LabelWarning
 
 _LEVELS: tuple[Level, ...] = ("ok", "warning", "error")
 
@@ -90,6 +91,25 @@ def inspect(data: Dataset) -> Inspection:
         stiffness=stiff.value if stiff else None,
         findings=tuple(sorted(findings, key=lambda finding: -_LEVELS.index(finding.level))),
     )  # fmt: skip
+
+
+def require_sound(data: Dataset, name: str = "", *, force: bool = False) -> Inspection:
+    """Look at `data` as `inspect` does.  Raises DataError with the sentences of its errors, unless `force`; warns of
+    those and of warnings (LabelWarning).  name: of the data in the messages, by default where they came from."""
+    found = inspect(data)
+    name = name or found.source or "data"
+    if found.level == "error" and not force:
+        raise DataError(refusal(found, name, "pass force=True"))
+    for finding in found.findings:
+        if finding.level != "ok":
+            warnings.warn(f"{name}: {finding.message}", LabelWarning, stacklevel=3)
+    return found
+
+
+def refusal(found: Inspection, name: str, remedy: str) -> str:
+    """The errors among the findings as one sentence; `remedy` says how to go on all the same."""
+    wrong = " ".join(finding.message for finding in found.findings if finding.level == "error")
+    return f"{name}: {wrong[:-1]}; or {remedy} to go on all the same."
 
 
 @dataclass(frozen=True, eq=False)

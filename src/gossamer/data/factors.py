@@ -38,7 +38,7 @@ def odd_frames(steps: Steps, energies: np.ndarray) -> tuple[np.ndarray, float]:
     scaled = np.where(odd, factor, usual)
     change = energies[steps.second] - energies[steps.first]
     rows = np.flatnonzero(odd)
-    kept = rows[np.array([_fits(steps, energies, row, usual, scaled) < _BETTER for row in rows])]
+    kept = rows[np.array([_fits(steps, energies, int(row), usual, scaled) < _BETTER for row in rows])]
     scaled[np.setdiff1d(np.arange(len(odd)), kept)] = usual
     left = np.abs(change - _work(steps, scaled))[steps.near].sum()
     explained = left <= (1 - _EXPLAINED) * np.abs(change)[steps.near].sum()
@@ -63,7 +63,7 @@ def not_contradicted(steps: Steps, energies: np.ndarray, rows: np.ndarray, ratio
     usual = weighted_median(change / work, np.abs(work))
     scaled = np.full(len(energies), usual)
     scaled[rows] = usual / ratios
-    right = [_fits(steps, energies, row, usual, scaled) >= 1 / _CONTRADICTED for row in rows]
+    right = [_fits(steps, energies, int(row), usual, scaled) >= 1 / _CONTRADICTED for row in rows]
     return rows[~np.array(right, dtype=bool)]
 
 

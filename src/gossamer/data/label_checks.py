@@ -90,7 +90,7 @@ def check_odd_frames(data: Dataset, stiff: Stiffness | None, energy: EnergyCheck
 
 
 def _not_contradicted(data: Dataset, odd: np.ndarray, stiff: Stiffness, energy: EnergyCheck) -> np.ndarray:
-    """Of the rows `odd` those of whose forces the energies do not say that they are right; all that were not looked at."""
+    """Of the rows `odd` those whose forces the energies do not call right, and all that were not looked at."""
     where = {frame: row for row, frame in enumerate(energy.data.frames)}
     seen = np.array([data.frames[row] in where for row in odd], dtype=bool)
     rows = np.array([where[data.frames[row]] for row in odd[seen]], dtype=np.int64)

@@ -142,8 +142,8 @@ def check_duplicates(data: Dataset) -> Finding:
         said.append(f"{named(data.frames[repeats])} repeat an earlier structure; splitting removes them")
     if len(near):
         said.append(
-            f"{named(data.frames[near])} are near-duplicates of an earlier structure, the same but for rounding, a turn "
-            "or a shift; splitting never puts them in different parts"
+            f"{named(data.frames[near])} are near-duplicates of an earlier structure, the same but for rounding, a "
+            "turn or a shift; splitting never puts them in different parts"
         )
     if not said:
         return Finding("ok", "duplicates", "no structure stands in the file twice.")

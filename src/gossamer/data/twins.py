@@ -24,15 +24,14 @@ def earliest_twins(positions: np.ndarray) -> np.ndarray:
     if n < 2 or atoms < 2:
         return first
     i, j = np.tril_indices(atoms, -1)
-    directions = np.random.default_rng(0).normal(size=(len(i), _PROJECTIONS)) / np.sqrt(len(i) * _PROJECTIONS)
+    directions = _directions(len(i))
     shadows = np.concatenate([distances[:, i, j] @ directions for _, distances in distance_blocks(positions)])
-    freedom = max(1, 3 * atoms - 6)
-    chance = float(np.sqrt(shadows.var(axis=0).sum())) * (_CHANCE / n) ** (1 / freedom)
+    chance = _by_chance(shadows, max(1, 3 * atoms - 6))
     coarse = (np.abs(positions * 1000 - np.rint(positions * 1000)) < 1e-6).all(axis=(1, 2))
     limits = np.minimum(np.where(coarse, _COARSE, ALIKE), chance)
     radius = 2 * float(limits.max())  # a shadow's length is that of the RMS difference, give or take a third
     tree = cKDTree(shadows)
-    nearest = tree.query(shadows, k=2, distance_upper_bound=radius)[0][:, 1]
+    nearest = np.asarray(tree.query(shadows, k=2, distance_upper_bound=radius)[0])[:, 1]
     for row in np.flatnonzero(np.isfinite(nearest)):
         if first[row] != row:
             continue
@@ -42,6 +41,35 @@ def earliest_twins(positions: np.ndarray) -> np.ndarray:
         limit = np.maximum(limits[near], limits[row])
         first[near[(np.sqrt((gap**2).mean(axis=1)) < limit) & (gap.max(axis=1) < _FARTHEST * limit)]] = row
     return first
+
+
+def among(asked: np.ndarray, known: np.ndarray, limit: float, freedom: int) -> np.ndarray:
+    """Which rows of `asked` (Q, P) stand among `known` (M, P), to `limit` (RMS) or to what cannot be chance among
+    structures of so many degrees of freedom.  (Q,) bool."""
+    from scipy.spatial import cKDTree
+
+    directions = _directions(known.shape[1])
+    shadows = known @ directions
+    limit = min(limit, _by_chance(shadows, freedom))
+    if not limit:
+        return (asked == known[0]).all(axis=1)
+    _, nearest = cKDTree(shadows).query(asked @ directions, k=min(4, len(known)), distance_upper_bound=2 * limit)
+    nearest = nearest.reshape(len(asked), -1)
+    found = np.zeros(len(asked), dtype=bool)
+    for column in nearest.T:
+        rows = np.flatnonzero(column < len(known))
+        found[rows] |= np.sqrt(((asked[rows] - known[column[rows]]) ** 2).mean(axis=1)) < limit
+    return found
+
+
+def _directions(size: int) -> np.ndarray:
+    """(P, 8), the same every time; a vector times them is on average as long as its RMS."""
+    return np.random.default_rng(0).normal(size=(size, _PROJECTIONS)) / np.sqrt(size * _PROJECTIONS)
+
+
+def _by_chance(shadows: np.ndarray, freedom: int) -> float:
+    """How near the nearest two of so many structures come with probability _CHANCE."""
+    return float(np.sqrt(shadows.var(axis=0).sum())) * (_CHANCE / len(shadows)) ** (1 / freedom)
 
 
 def _distances(positions: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
