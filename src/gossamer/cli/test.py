@@ -14,7 +14,13 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+<<<<<<< HEAD
     force: o.Force = False,
+=======
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
+>>>>>>> main
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
@@ -25,7 +31,9 @@ def test(
     import gossamer as gs
 
     force_field = gs.load(model).on(device)
-    found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    found = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
     errors = force_field.errors(found)._asdict()
