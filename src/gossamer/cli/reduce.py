@@ -51,13 +51,10 @@ def reduce(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
-<<<<<<< HEAD
     force: o.Force = False,
-=======
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
->>>>>>> main
     resume: o.Resume = False,
     every: o.Every = 60.0,
     threads: o.Threads = None,

@@ -14,13 +14,10 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
-<<<<<<< HEAD
     force: o.Force = False,
-=======
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
->>>>>>> main
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:

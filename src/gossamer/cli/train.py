@@ -43,13 +43,10 @@ def train(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
-<<<<<<< HEAD
     force: o.Force = False,
-=======
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
->>>>>>> main
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
