@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gossamer.cli.ranks import is_first
 from gossamer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -128,10 +127,13 @@ class Job:
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
+        from gossamer.fit.workflow import check_trainable
+
         options = self.fitting.options()
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
-        look_at_labels(data, force=self.force, show=is_first())
+        check_trainable(parts.train, parts.valid)
+        look_at_labels(data, force=self.force, show=not self.quiet)
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
         options["terms"] = self._terms(data)
         if not self.quiet:

@@ -93,12 +93,12 @@ def inspect(data: Dataset) -> Inspection:
     )  # fmt: skip
 
 
-def require_sound(data: Dataset, name: str = "", *, force: bool = False) -> Inspection:
-    """Look at `data` as `inspect` does.  Raises DataError with the sentences of its errors, unless `force`; warns of
-    those and of warnings (LabelWarning).  name: of the data in the messages, by default where they came from."""
+def require_sound(data: Dataset, name: str = "") -> Inspection:
+    """Look at `data` as `inspect` does.  Raises DataError with the sentences of its errors; warns of the rest
+    (LabelWarning).  name: of the data in the messages, by default where they came from."""
     found = inspect(data)
     name = name or found.source or "data"
-    if found.level == "error" and not force:
+    if found.level == "error":
         raise DataError(refusal(found, name, "pass force=True"))
     for finding in found.findings:
         if finding.level != "ok":

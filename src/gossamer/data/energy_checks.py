@@ -14,6 +14,7 @@ _CORRELATED = 0.3, 4.0  # or a rank correlation above the first, and above the s
 _FEWEST = 20  # frames from which a slope is believed
 _SEPARATION = 5.0  # of two groups of energies; thermal data of many frames stay at or below 3.5
 _UNIT_MATCH = 0.01  # of the ratio of two group means, to the ratio of two units
+_CLEAR = 20.0  # times their spread is what energies of either group are away from 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +55,39 @@ def check_energies(data: Dataset, rng: np.random.Generator) -> EnergyCheck | Non
     split = groups.separation > _SEPARATION * (1 + 30 / len(chosen)) and groups.distance > together.std() / 2
     message = f"no sign of a second one among the {len(chosen)} frames looked at."
     zero = Finding("ok", "energy zero", message)
-    if split:
+    if split and (units := _two_units(groups, chosen, steps)) is not None:
+        zero, energies, slope = units
+    elif split:
         slope = work.fit_slope(steps, together)
         zero = _two_zeros(groups, chosen) if slope.explained >= _EXPLAINED else zero
     return EnergyCheck(chosen, steps, energies, slope, zero)
+
+
+def _two_units(
+    groups: work.TwoGroups, data: Dataset, steps: work.Steps
+) -> tuple[Finding, np.ndarray, work.Slope] | None:
+    """Where the energies of two groups stand to each other as two units of energy do: an error that names the group
+    that fits the forces once it is converted, the energies (n,) in one unit from their median, and their slope."""
+    assert data.energies is not None
+    upper, lower = data.energies[groups.upper], data.energies[~groups.upper]
+    clear = min(abs(part.mean()) / max(float(part.std()), 1e-12) for part in (upper, lower))
+    if clear < _CLEAR or upper.mean() / lower.mean() <= 0:
+        return None
+    ratios = np.array([a / b for a in ENERGY.values() for b in ENERGY.values() if a != b])
+    misfit = np.abs(np.log(upper.mean() / lower.mean() / ratios))
+    if misfit.min() > _UNIT_MATCH:
+        return None
+    ratio = ratios[np.argmin(misfit)]
+    tried = []
+    for other, factor in ((groups.upper, 1 / ratio), (~groups.upper, ratio)):
+        energies = np.where(other, data.energies * factor, data.energies)
+        tried.append((work.fit_slope(steps, energies), energies, other, factor))
+    slope, energies, other, factor = min(tried, key=lambda one: abs(np.log(max(one[0].slope, 1e-9))))
+    message = (
+        f"the energies of {{frames}} out of {len(data)} looked at are {1 / factor:.4g} times those of the others, which is "
+        "the ratio of two units; convert them to one."
+    )
+    return concerning("error", "energy zero", message, data.frames[other]), energies - np.median(energies), slope
 
 
 def _two_zeros(groups: work.TwoGroups, data: Dataset) -> Finding:
@@ -66,21 +96,8 @@ def _two_zeros(groups: work.TwoGroups, data: Dataset) -> Finding:
     if smaller.sum() < max(3, 0.01 * len(data)):
         message = f"the energy of {{frames}} is {groups.distance:.3g} eV off what the forces explain; recompute it."
         return concerning("warning", check, message, data.frames[smaller])
-    why = _unit_of_groups(data, smaller) or "methods or energy zeros are mixed, so keep one"
     message = (
         f"the energies fall into two groups, {groups.distance:.3g} eV apart beyond what the forces explain, the "
-        f"smaller one of {{frames}} out of {len(data)} looked at: {why}."
+        f"smaller one of {{frames}} out of {len(data)} looked at: methods or energy zeros are mixed, so keep one."
     )
     return concerning("error", check, message, data.frames[smaller])
-
-
-def _unit_of_groups(data: Dataset, smaller: np.ndarray) -> str | None:
-    """Words for two groups whose energies stand to each other as two units do."""
-    assert data.energies is not None
-    means = data.energies[smaller].mean(), data.energies[~smaller].mean()
-    if not means[1] or means[0] / means[1] <= 0:
-        return None
-    names = {abs(np.log(means[0] / means[1] / (a / b))): (name, other) for name, b in ENERGY.items()
-             for other, a in ENERGY.items() if a != b}  # fmt: skip
-    misfit = min(names)
-    return "they look like {} among {}; convert them".format(*names[misfit]) if misfit < _UNIT_MATCH else None

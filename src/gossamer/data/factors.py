@@ -26,7 +26,8 @@ def odd_frames(steps: Steps, energies: np.ndarray) -> tuple[np.ndarray, float]:
     frames that share a factor those are odd that are fewer.  None and 1 where factors do not explain the energies."""
     none = np.empty(0, dtype=np.int64), 1.0
     factors = _solve(steps, energies)
-    usual = float(np.median(factors))
+    middle = [float(np.quantile(factors, 0.5, method=method)) for method in ("lower", "higher")]
+    usual = min(middle, key=lambda factor: abs(factor - 1))  # of two halves one, and nothing between them
     odd = np.zeros(len(factors), dtype=bool)
     for _ in range(3):
         ratio = factors / usual if usual else factors

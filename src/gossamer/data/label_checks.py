@@ -72,7 +72,7 @@ def check_odd_frames(data: Dataset, stiff: Stiffness | None, energy: EnergyCheck
     energies name them."""
     check = "mixed forces"
     fit = energy is not None and energy.believed
-    if stiff is not None and not np.isnan(stiff.frames).all() and (fit or stiff.as_usual):
+    if stiff is not None and not np.isnan(stiff.frames).all() and stiff.as_usual:
         odd = stiff.odd_frames()
         why = "pull on stretched bonds with another sign or strength than in the other frames"
         if energy is not None and fit:

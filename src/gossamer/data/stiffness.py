@@ -75,7 +75,7 @@ def stiffness(data: Dataset, skeleton: Skeleton) -> Stiffness | None:
     correlation = float(np.median(together[moving] / np.sqrt(motion[moving] * effort[moving])))
     if abs(correlation) < _CLEAR:
         return None
-    value = float(np.median(together[moving] / motion[moving]))
+    value = _middle(together[moving] / motion[moving])
     frames = np.full(len(data), np.nan)
     if len(bonds) >= 4:
         frames[moving] = together[moving] / motion[moving]
@@ -85,6 +85,12 @@ def stiffness(data: Dataset, skeleton: Skeleton) -> Stiffness | None:
     return Stiffness(
         value, frames, usual, len(bonds) >= 3 and near.mean() >= _ALIKE, covalent and abs(correlation) > _SURE
     )
+
+
+def _middle(values: np.ndarray) -> float:
+    """The median; of two halves that differ the one nearer to USUAL, and nothing between them."""
+    low, high = (float(np.quantile(values, 0.5, method=method)) for method in ("lower", "higher"))
+    return min(low, high, key=lambda value: abs(value - USUAL))
 
 
 def _springs(data: Dataset, skeleton: Skeleton) -> np.ndarray:

@@ -26,7 +26,10 @@ _REORDERED = 1.75  # a bond this much longer than usual is no proton on its way 
 def check_lengths(data: Dataset) -> Finding:
     """Are the positions in Angstrom?  Bonded atoms stand about a sum of covalent radii apart."""
     declared = data.provenance.length_unit or "Angstrom"
-    ratio = nearest_ratio(data.numbers, data.positions[:: max(1, len(data) // 200)])
+    positions = data.positions
+    if data.n_atoms == 2 and data.energies is not None:  # of a curve that goes on to dissociation, the minimum tells
+        positions = positions[data.energies <= np.quantile(data.energies, 0.1)]
+    ratio = nearest_ratio(data.numbers, positions[:: max(1, len(positions) // 200)])
     unit = likely_length_unit(ratio, declared)
     if unit is not None:
         message = (

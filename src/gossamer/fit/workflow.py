@@ -55,10 +55,11 @@ class Fit:
 def train(train: Dataset, valid: Dataset | None = None, *, force: bool = False, **options: Any) -> ForceField:
     """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is.
 
-    The labels are looked at first: raises DataError for what `inspect` calls an error, unless `force`, and warns of
-    the rest (LabelWarning)."""
+    The labels are looked at first, unless `force`: raises DataError for what `inspect` calls an error, and warns of the
+    rest (LabelWarning)."""
     check_trainable(train, valid)
-    check_labels({"training": train, "validation": valid}, force=force)
+    if not force:
+        check_labels({"training": train, "validation": valid})
     return fit(train, valid, **options).model
 
 
@@ -152,11 +153,11 @@ def check_trainable(train: Dataset, valid: Dataset | None) -> None:
         check_usable("validation", valid, train.numbers)
 
 
-def check_labels(parts: Mapping[str, Dataset | None], *, force: bool) -> None:
-    """Look at the labels of every part as `inspect` does, by name.  Raises DataError for errors, unless `force`."""
+def check_labels(parts: Mapping[str, Dataset | None]) -> None:
+    """Look at the labels of every part as `inspect` does, by name.  Raises DataError for errors."""
     for name, part in parts.items():
         if part is not None and len(part):
-            require_sound(part, name, force=force)
+            require_sound(part, name)
 
 
 def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:

@@ -161,12 +161,13 @@ class ForceField:
         return energies, gradients
 
     def test(self, dataset: "Dataset", *, force: bool = False) -> Errors:
-        """Errors on a labelled data set of the same molecule, once its labels are looked at.
-        Raises DataError for what `inspect` calls an error, unless `force`; warns of the rest (LabelWarning)."""
+        """Errors on a labelled data set of the same molecule, whose labels are looked at unless `force`: raises DataError
+        for what `inspect` calls an error, and warns of the rest (LabelWarning)."""
         from gossamer.data.checks import require_sound
 
         errors = self.errors(dataset)
-        require_sound(dataset, force=force)
+        if not force:
+            require_sound(dataset)
         return errors
 
     def errors(self, dataset: "Dataset") -> Errors:

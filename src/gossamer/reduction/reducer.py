@@ -128,7 +128,7 @@ def reduce(
     least 100) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor is trained with the
     lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where the model has
     local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
-    force: go on with labels that `inspect` calls wrong, which raise DataError otherwise; of the rest it warns
+    force: do not look at the labels; else what `inspect` calls an error raises DataError, and it warns of the rest
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
@@ -143,7 +143,8 @@ def reduce(
         check_usable("pool", pool, train.numbers, labels=False)
     if score_structures is not None and score_structures < 1:
         raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
-    check_labels({"training": train, "validation": valid, "test": test}, force=force)
+    if not force:
+        check_labels({"training": train, "validation": valid, "test": test})
     fit = fit_model(
         train, valid, terms=terms, symmetry=symmetry, keep_global=True, run=run, progress=progress, **options
     )
