@@ -1,4 +1,4 @@
-"""Verdicts on labels: right ones of every kind of molecule and label pass, and one fault gives one error, named rightly."""
+"""Verdicts on labels: right ones pass, of every kind of molecule and label, and one fault gives one error."""
 
 from dataclasses import replace
 from functools import cache
@@ -206,7 +206,7 @@ def test_a_broken_off_frame():
 
 def test_labels_that_are_wrong_stop_with_the_sentence_of_inspect():
     data = case("03/gradients.npz")
-    with pytest.raises(DataError, match="training: the forces have the wrong sign.*force=True"):
+    with pytest.raises(DataError, match=r"training: the forces have the wrong sign.*force=True"):
         require_sound(data, "training")
     with pytest.warns(LabelWarning, match="near-duplicates"):
         require_sound(case("14/rounded_twins.npz"))
