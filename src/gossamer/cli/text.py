@@ -46,6 +46,22 @@ def errors_table(errors: Mapping[str, float | None], over: str) -> "Table":
     return table
 
 
+def about_test(errors: Mapping[str, float | None], n: int, seen: int) -> list[str]:
+    """What to know of the errors on `n` structures: another energy zero, and structures that were trained on."""
+    said = []
+    offset, mae = errors["energy_offset"], errors["energy_mae"]
+    if offset is not None and mae is not None:
+        way = "above" if offset > 0 else "below"
+        said.append(
+            f"The energies of the data lie {abs(offset):.6g} eV {way} those of the model, a constant that was taken "
+            f"off: their mean absolute error is {digits(MEV * mae)} meV without it. Another energy zero or method?"
+        )
+    if seen:
+        which = "All" if seen == n else f"{seen:,} of the {n:,}"
+        said.append(f"{which} structures tested are among those the model was trained on; test it on others.")
+    return said
+
+
 def models_table(record: Mapping[str, Any]) -> "Table":
     """Every model of a reduction: pairs, errors, seconds; an arrow marks the chosen one."""
     inside = ["in global\nterm"] if fixed_pairs(record) else []

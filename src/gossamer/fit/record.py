@@ -92,7 +92,7 @@ def describe_model(
         "longest_A": float(distances.max()),
         "pairs_per_atom": len(pairs) / pairs.n_atoms,
         "tested_on": tested_on,
-        **shown._asdict(),
+        **{name: value for name, value in shown._asdict().items() if value is not None or name != "energy_offset"},
         "valid_force_mae": None if valid is None else valid.force_mae,
         "valid_force_rmse": None if valid is None else valid.force_rmse,
         "seconds": seconds,
@@ -234,7 +234,7 @@ def train_record(
 ) -> dict[str, Any]:
     """The record of `gossamer train`."""
     parts = {"test": test, "valid": valid, "train": train}
-    errors = {n: fit.model.test(d) for n, d in parts.items() if d is not None and len(d)}
+    errors = {n: fit.model.errors(d) for n, d in parts.items() if d is not None and len(d)}
     shown = next(d for n, d in parts.items() if n in errors and d is not None)
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(
