@@ -25,6 +25,9 @@ class Baseline(Protocol):
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
 
+    def keeps(self, perms: np.ndarray) -> np.ndarray:
+        """Which atom permutations perms (S, N) leave its energies as they are, a mask (S,)."""
+
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What a model file keeps of it: plain JSON values, and arrays."""
 
@@ -37,6 +40,12 @@ def added(baselines: "Sequence[Baseline]", positions: np.ndarray) -> tuple[np.nd
         energies += e
         forces += f
     return energies, forces
+
+
+def kept_by(baselines: "Sequence[Baseline]", perms: np.ndarray) -> np.ndarray:
+    """Which atom permutations perms (S, N) every baseline keeps, a mask (S,)."""
+    masks = [baseline.keeps(perms) for baseline in baselines]
+    return np.all(masks, axis=0) if masks else np.ones(len(perms), dtype=bool)
 
 
 def taken_off(baselines: "Sequence[Baseline]", data: "Dataset") -> "Dataset":

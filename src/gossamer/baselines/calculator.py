@@ -58,6 +58,10 @@ class CalculatorBaseline:
                 raise DataError(f"baseline: {self.name} fails ({why}); leave such structures out.") from error
         return energies, forces
 
+    def keeps(self, perms: np.ndarray) -> np.ndarray:
+        """All of atom permutations perms (S, N): a physical method knows like atoms as such."""
+        return np.ones(len(perms), dtype=bool)
+
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind, "name": self.name}, {}
 

@@ -75,6 +75,13 @@ class Repulsion:
         forces = np.zeros(positions.shape)
         return _repulsion.add(positions, self.pairs, *self.reach, forces), forces
 
+    def keeps(self, perms: np.ndarray) -> np.ndarray:
+        """Which atom permutations perms (S, N) take its pairs to its pairs, a mask (S,)."""
+        mine = np.zeros((len(self.numbers),) * 2, dtype=bool)
+        mine[self.pairs[:, 0], self.pairs[:, 1]] = True
+        mine |= mine.T
+        return np.array([np.array_equal(mine[np.ix_(perm, perm)], mine) for perm in perms], dtype=bool)
+
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind}, {"pairs": self.pairs}
 

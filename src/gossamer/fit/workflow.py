@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.baselines import kept_by, taken_off
 from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.checks import require_sound
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.fit.baselines import AUTO, baselines_of, check_baseline
 from gossamer.fit.checkpoint import HERE, Run
 from gossamer.fit.resources import GIB, memory_budget
 from gossamer.fit.selection import Choice, check_terms, choose_terms
@@ -70,6 +72,7 @@ def fit(
     terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
+    baseline: Any = AUTO,
     keep_global: bool = False,
     run: Run = HERE,
     progress: Progress = silent,
@@ -84,7 +87,10 @@ def fit(
     "both", the sum of them, contacts apart; "auto", the global term, "both", or its local terms alone, as the
     validation set says; or a list of Fragment, with "global" among them for the whole molecule, such as
     ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the global term out.
-    symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  options: fields of Settings
+    symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the
+    labels and added at prediction: "auto", the repulsion of atoms that no bond joins, but nothing with terms "global";
+    "none"; "repulsion", "gfn2-xtb", "gfnff", or several, joined by commas; a ForceField, an ASE calculator, or a list
+    (gossamer.fit.baselines).  options: fields of Settings
     (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
@@ -96,19 +102,22 @@ def fit(
         budget = run.once("memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
         settings = replace(settings, memory=budget)
     check_terms(terms, settings)
+    check_baseline(baseline)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
     progress(Event("symmetry", 1, 1, group.note))
+    baselines = baselines_of(baseline, terms, train, group.perms)
+    given, train, valid = train, taken_off(baselines, train), None if valid is None else taken_off(baselines, valid)
     choice = choose_terms(
         terms, train, valid, group, pairs, settings, keep_global=keep_global, run=run, progress=progress
     )
-    claimed = group.cut_to(kept(choice.terms, choice.pairs, group.perms))
+    claimed = group.cut_to(kept(choice.terms, choice.pairs, group.perms) & kept_by(baselines, group.perms))
     if claimed.order < group.order:
         progress(Event("symmetry", 1, 1, claimed.note))
     group = claimed
     settings, trials = choice.settings, list(choice.trials)
-    provenance = make_provenance(train, group, settings) | {"terms": choice.name}
+    provenance = make_provenance(given, group, settings) | {"terms": choice.name}
     if choice.search and valid is not None:
         pilot = NOISES.index(settings.relative_noise or START_NOISE)
         start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
@@ -121,7 +130,7 @@ def fit(
             choice.terms, choice.pairs, train, valid, settings, provenance=provenance, run=run, progress=progress
         )
     settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
-    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
+    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=baselines)
     seconds = time.perf_counter() - began
     return Fit(model, fitted.light(), group, settings, choice, tuple(trials), seconds)
 
