@@ -31,7 +31,6 @@ def gauss(s, length):
     return k, k / length**2, k / length**4
 
 
-VAN_DER_WAALS = {1: 1.20, 6: 1.77, 8: 1.50}  # Angstrom, Alvarez 2013
 KERNELS = {"matern52": matern52, "matern72": matern72, "matern92": matern92, "gauss": gauss}
 
 
@@ -53,15 +52,14 @@ def descriptor(pairs, structure):
     return x, jacobian.reshape(len(pairs), -1)
 
 
-def repulsion(numbers, pairs, structure):
-    """Ziegler, Biersack and Littmark's repulsion of the pairs, switched off at van der Waals contact; eV."""
+def repulsion(numbers, pairs, ends, structure):
+    """Ziegler, Biersack and Littmark's repulsion of the pairs, switched off at `ends`; eV."""
     energy = 0.0
-    for i, j in pairs:
+    for (i, j), outer in zip(pairs, ends, strict=True):
         r = np.linalg.norm(structure[i] - structure[j])
         x = r * (float(numbers[i]) ** 0.23 + float(numbers[j]) ** 0.23) / 0.46850
         phi = (0.18175 * np.exp(-3.19980 * x) + 0.50986 * np.exp(-0.94229 * x) + 0.28022 * np.exp(-0.40290 * x)
                + 0.02817 * np.exp(-0.20162 * x))  # fmt: skip
-        outer = VAN_DER_WAALS[numbers[i]] + VAN_DER_WAALS[numbers[j]]
         t = np.clip((r / outer - 0.5) / 0.5, 0, 1)
         energy += 14.399645 * numbers[i] * numbers[j] / r * phi * (1 - 10 * t**3 + 15 * t**4 - 6 * t**5)
     return energy

@@ -9,11 +9,16 @@ from cases import METHYL, NUMBERS, structures
 
 from gossamer.baselines import added, taken_off
 from gossamer.baselines.calculator import CalculatorBaseline
-from gossamer.baselines.repulsion import Repulsion
+from gossamer.baselines.repulsion import Repulsion, contact_distances
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 
 ALL = np.stack(np.tril_indices(6, -1), axis=1)
+
+
+def wall_of(numbers, pairs):
+    """Repulsion that ends at van der Waals contact."""
+    return Repulsion(numbers, pairs, contact_distances(numbers)[tuple(pairs.T)])
 
 
 def close_structures(n=4):
@@ -21,9 +26,9 @@ def close_structures(n=4):
 
 
 def test_repulsion_is_the_reference():
-    wall, R = Repulsion(NUMBERS, ALL), close_structures()
+    wall, R = wall_of(NUMBERS, ALL), close_structures()
     energies, forces = wall(R)
-    expected = [reference.repulsion(NUMBERS, ALL, structure) for structure in R]
+    expected = [reference.repulsion(NUMBERS, ALL, wall.ends, structure) for structure in R]
     np.testing.assert_allclose(energies, expected, rtol=1e-12)
     h = 1e-5
     for atom, axis in ((0, 0), (2, 1), (5, 2)):
@@ -36,7 +41,7 @@ def test_repulsion_is_the_reference():
 @pytest.mark.parametrize("r", [0.3, 1.2, 1.34999, 1.35, 2.0, 2.69999, 2.7, 5.0])
 def test_repulsion_is_smooth_and_ends(r):
     """Also at the ends of its switch: energy and force are continuous there."""
-    wall = Repulsion(np.array([8, 1]), np.array([[1, 0]]))
+    wall = wall_of(np.array([8, 1]), np.array([[1, 0]]))
     h = 1e-4
     at = np.array([[[0, 0, 0], [0, 0, r + d]] for d in (-h, 0, h)])
     e, f = wall(at)
@@ -60,6 +65,19 @@ def test_repulsion_stands_between_atoms_three_bonds_apart_in_every_image():
         assert found == {tuple(sorted((int(perm[i]), int(perm[j])))) for i, j in found}
 
 
+@pytest.mark.parametrize("perms", [np.arange(6)[None], METHYL], ids=["plain", "methyl"])
+def test_repulsion_is_zero_on_the_training_structures_and_not_closer(perms):
+    R = structures(8)
+    wall = Repulsion.between(R, NUMBERS, perms)
+    assert not wall(R)[0].any()
+    assert np.all(wall.keeps(perms))
+    nearer = R.copy()
+    nearer[:, 3] += 0.6 * (R[:, 2] - R[:, 3])  # H on its way to O, three bonds off
+    assert np.all(wall(nearer)[0] > 0.1)
+    np.testing.assert_allclose(wall(nearer[:, perms[-1]])[0], wall(nearer)[0], rtol=1e-12)
+    assert not wall.keeps(np.array([[2, 1, 0, 3, 4, 5]]))[0]
+
+
 def test_a_jumping_proton_is_bonded_to_both():
     near, far = np.array([[0.0, 0, 0], [0, 0, 1.0], [0, 0, 2.5]]), np.array([[0.0, 0, 0], [0, 0, 1.5], [0, 0, 2.5]])
     jumping = np.concatenate([np.repeat(near[None], 9, 0), far[None]])
@@ -68,14 +86,14 @@ def test_a_jumping_proton_is_bonded_to_both():
 
 def test_elements_without_constants_are_named():
     with pytest.raises(DataError, match="Po has no van der Waals radius"):
-        Repulsion(np.array([84, 1]), np.array([[1, 0]]))
+        Repulsion.between(np.array([[[0.0, 0, 0], [0, 0, 4]]]), np.array([84, 1]), np.arange(2)[None])
 
 
 def test_what_is_taken_off_is_added_again():
     R = close_structures()
     rng = np.random.default_rng(0)
     data = Dataset(NUMBERS, R, rng.normal(size=R.shape), rng.normal(size=len(R)))
-    baselines = (Repulsion(NUMBERS, ALL), CalculatorBaseline(NUMBERS, "mine", LennardJones()))
+    baselines = (wall_of(NUMBERS, ALL), CalculatorBaseline(NUMBERS, "mine", LennardJones()))
     left = taken_off(baselines, data)
     e, f = added(baselines, R)
     assert np.abs(f).max() > 0.1

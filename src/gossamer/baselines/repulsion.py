@@ -6,8 +6,10 @@ fall into each other there (docs/decisions/0009-repulsion.md).
     V(r) = k Z_i Z_j / r  phi(r / a)  S(r),   a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Angstrom,   k = 14.3996 eV Angstrom
     phi(x) = 0.18175 exp(-3.19980 x) + 0.50986 exp(-0.94229 x) + 0.28022 exp(-0.40290 x) + 0.02817 exp(-0.20162 x)
 
-(Ziegler, Biersack and Littmark 1985); S falls from 1 at half the sum of the van der Waals radii (Alvarez 2013) to 0 at
-that sum, S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.
+(Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there,
+S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.  r_off is the sum of the van der Waals radii
+(Alvarez 2013), or the closest distance of the pair in the training structures where that is less: the repulsion is zero
+on all of them, so that it changes neither labels nor errors, and stands where they end.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ COULOMB = 14.399645  # eV Angstrom, e^2 / (4 pi epsilon_0)
 SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
 SHARES = (0.18175, 0.50986, 0.28022, 0.02817)
 RATES = (3.19980, 0.94229, 0.40290, 0.20162)
-FULL = 0.5  # of the sum of van der Waals radii, up to which the repulsion is full
+FULL = 0.5  # of the distance where it ends, up to which the repulsion is full
 BONDS = 3  # atoms at least so many bonds apart repel each other
 EVER = 0.02  # of the training structures in which two atoms are bonded for them to count as bonded: protons jump
 
@@ -38,34 +40,42 @@ class Reach(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Repulsion:
-    """Repulsion between the atoms of pairs (P, 2) of a molecule of atoms `numbers` (N,).
-
-    Raises DataError for an element without a van der Waals radius."""
+    """Repulsion between the atoms of pairs (P, 2) of a molecule of atoms `numbers` (N,), which ends at the distances
+    ends (P,), Angstrom."""
 
     numbers: np.ndarray
     pairs: np.ndarray
+    ends: np.ndarray
     reach: Reach = field(init=False, repr=False)
     kind: ClassVar[str] = "repulsion"
 
     def __post_init__(self) -> None:
-        pairs = np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
-        if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(self.numbers) or np.any(pairs[:, 0] == pairs[:, 1])):
-            raise UsageError(f"repulsion: its pairs must join two of the {len(self.numbers)} atoms.")
-        object.__setattr__(self, "pairs", pairs)
-        object.__setattr__(self, "reach", reach_of(np.asarray(self.numbers), pairs))
+        numbers, pairs = np.asarray(self.numbers), np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
+        ends = np.asarray(self.ends, dtype=np.float64)
+        if len(pairs) and (pairs.min() < 0 or pairs.max() >= len(numbers) or np.any(pairs[:, 0] == pairs[:, 1])):
+            raise UsageError(f"repulsion: its pairs must join two of the {len(numbers)} atoms.")
+        if ends.shape != (len(pairs),) or not np.all((ends > 0) & np.isfinite(ends)):
+            raise UsageError("repulsion: it must end at one positive distance for every pair.")
+        i, j = numbers[pairs].astype(float).T
+        length = SCREENING_LENGTH / (i**SCREENING_POWER + j**SCREENING_POWER)
+        reach = Reach(COULOMB * i * j, 1 / length, FULL * ends, ends)
+        for name, value in (("pairs", pairs), ("ends", ends), ("reach", reach)):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def between(cls, positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) -> "Repulsion":
         """Between atoms three or more bonds apart in every image of the pair under atom permutations perms (S, N).
 
-        positions (n, N, 3) Angstrom: structures in which bonds are seen; two atoms bonded in a few of them do not
-        repel each other."""
+        positions (n, N, 3) Angstrom: the training structures; two atoms bonded in a few of them do not repel each
+        other.  Raises DataError for an element without a van der Waals radius."""
         apart = bond_distances(bond_graph(positions, numbers, share=EVER), len(numbers)) >= BONDS
+        ends = np.minimum(contact_distances(numbers), closest(positions))
         for perm in perms:
-            apart &= apart[np.ix_(perm, perm)]
+            image = np.ix_(perm, perm)
+            apart, ends = apart & apart[image], np.minimum(ends, ends[image])
         i, j = np.tril_indices(len(numbers), -1)
         free = apart[i, j]
-        return cls(np.asarray(numbers), np.stack([i[free], j[free]], axis=1))
+        return cls(np.asarray(numbers), np.stack([i[free], j[free]], axis=1), ends[i, j][free])
 
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
@@ -77,35 +87,40 @@ class Repulsion:
 
     def keeps(self, perms: np.ndarray) -> np.ndarray:
         """Which atom permutations perms (S, N) take its pairs to its pairs, a mask (S,)."""
-        mine = np.zeros((len(self.numbers),) * 2, dtype=bool)
-        mine[self.pairs[:, 0], self.pairs[:, 1]] = True
-        mine |= mine.T
+        mine = np.zeros((len(self.numbers),) * 2)
+        mine[self.pairs[:, 0], self.pairs[:, 1]] = self.ends
+        mine += mine.T
         return np.array([np.array_equal(mine[np.ix_(perm, perm)], mine) for perm in perms], dtype=bool)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return {"kind": self.kind}, {"pairs": self.pairs}
+        return {"kind": self.kind}, {"pairs": self.pairs, "ends": self.ends}
 
     @classmethod
     def from_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> "Repulsion":
         """What `to_file` was made from.  Raises KeyError or UsageError for what is missing or wrong."""
-        return cls(numbers, arrays["pairs"])
+        return cls(numbers, arrays["pairs"], arrays["ends"])
 
 
-def reach_of(numbers: np.ndarray, pairs: np.ndarray) -> Reach:
-    """Constants of the pairs (P, 2) of atoms `numbers` (N,).  Raises DataError for an element that has none."""
+def contact_distances(numbers: np.ndarray) -> np.ndarray:
+    """Sums (N, N) of van der Waals radii, Angstrom.  Raises DataError for an element that has none."""
     from ase.data import chemical_symbols
     from ase.data.vdw_alvarez import vdw_radii
 
     radii = np.full(len(chemical_symbols), np.nan)
     radii[: len(vdw_radii)] = vdw_radii
-    lacking = [chemical_symbols[z] for z in np.unique(numbers[pairs]).tolist() if not np.isfinite(radii[z])]
+    lacking = [chemical_symbols[z] for z in np.unique(numbers).tolist() if not np.isfinite(radii[z])]
     if lacking:
         raise DataError(
             f"baseline: {', '.join(lacking)} has no van der Waals radius, so its repulsion is not known; train with "
             "baseline 'none'."
         )
-    i, j = pairs.T
-    z = numbers.astype(float)
-    length = SCREENING_LENGTH / (z[i] ** SCREENING_POWER + z[j] ** SCREENING_POWER)
-    outer = radii[numbers[i]] + radii[numbers[j]]
-    return Reach(COULOMB * z[i] * z[j], 1 / length, FULL * outer, outer)
+    return radii[numbers][:, None] + radii[numbers]
+
+
+def closest(positions: np.ndarray) -> np.ndarray:
+    """The least distance (N, N) of every two atoms in structures positions (n, N, 3), Angstrom."""
+    n = positions.shape[1]
+    least = np.full((n, n), np.inf)
+    for structure in positions:
+        np.minimum(least, np.linalg.norm(structure[:, None] - structure, axis=-1), out=least)
+    return least
