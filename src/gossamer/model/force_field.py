@@ -142,7 +142,8 @@ class ForceField:
 
     def test(self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto") -> Errors:
         """Errors on a labelled data set of the same molecule, whose labels are looked at unless `force`: raises
-        DataError for what `inspect` calls an error, and warns of the rest (LabelWarning).  precision: as for `predict`."""
+        DataError for what `inspect` calls an error, and warns of the rest (LabelWarning).  precision: as for
+        `predict`."""
         from gossamer.data.checks import require_sound
 
         errors = self.errors(dataset, precision=precision)
