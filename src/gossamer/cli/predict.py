@@ -30,7 +30,8 @@ def predict(
     force_field = gs.load(model).on(device)
     found = Reading(energy_unit="eV", length_unit=length_unit, index=index).read(structures)  # labels are not used
     require_same_atoms(force_field, found)
-    energies, forces = force_field.predict(found.positions)
+    force_field.seen.warn(found.positions, str(structures), found.frames)
+    energies, forces = force_field.predict(found.positions, warn=False)
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
     gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
     if as_json:

@@ -13,6 +13,7 @@ from gossamer.model.force_field import ForceField
 class GossamerCalculator(Calculator):
     """Energies in eV and forces in eV/Angstrom of a ForceField; the atoms must stand in the model's order.
 
+    The first structure whose bonds differ from those of all training structures gives an ExtrapolationWarning.
     Changes are found by comparing positions and numbers alone, which costs a tenth of ASE's own comparison."""
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
@@ -20,6 +21,7 @@ class GossamerCalculator(Calculator):
     def __init__(self, model: ForceField, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self._warned = False
         self._positions: np.ndarray | None = None
         self._numbers: np.ndarray | None = None
 
@@ -50,7 +52,9 @@ class GossamerCalculator(Calculator):
             raise UsageError(
                 "atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False."
             )
-        prediction = self.model.predict(atoms.positions)
+        if not self._warned and self.model.seen.left_by(atoms.positions):  # told once, not at every step from then on
+            self._warned = self.model.seen.warn(atoms.positions[None], "atoms")
+        prediction = self.model.predict(atoms.positions, warn=False)
         energy = float(prediction.energies[0])
         self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
         self.results = {"energy": energy, "free_energy": energy, "forces": prediction.forces[0]}

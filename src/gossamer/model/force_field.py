@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gossamer.data.dataset import Dataset
     from gossamer.model.kernel_sum import TrainingRows
+    from gossamer.model.seen import SeenDistances
     from gossamer.model.single import BatchEvaluator
 
 
@@ -99,11 +100,14 @@ class ForceField:
         Raises UsageError where there is none."""
         return replace(self, device=str(resolve_device(device)))
 
-    def predict(self, positions: np.ndarray) -> Prediction:
+    def predict(self, positions: np.ndarray, *, warn: bool = True) -> Prediction:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
+        warn: give one ExtrapolationWarning where bonds differ from those of all training structures.
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
         structures = self._shaped(positions)
+        if warn:
+            self.seen.warn(structures, stacklevel=2)
         if len(structures) == 1:
             energy, force = self._single(structures[0])
             return Prediction(np.array([energy]), force[None])
@@ -144,14 +148,23 @@ class ForceField:
             term.scatter(g.mul_(term.amplitude), gradients)
         return energies, gradients
 
-    def test(self, dataset: "Dataset") -> Errors:
-        """Errors on a labelled data set of the same molecule."""
+    @cached_property
+    def seen(self) -> "SeenDistances":
+        """The distances it was trained on."""
+        from gossamer.model.seen import SeenDistances
+
+        return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
+
+    def test(self, dataset: "Dataset", *, warn: bool = True) -> Errors:
+        """Errors on a labelled data set of the same molecule; warn: as for `predict`."""
         if not np.array_equal(dataset.numbers, self.numbers):
             raise UsageError(
                 f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
                 "than the model was trained on; convert it to the model's order."
             )
-        p = self.predict(dataset.positions)
+        if warn:
+            self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
+        p = self.predict(dataset.positions, warn=False)
         df = p.forces - dataset.labelled_forces()
         de = None if dataset.energies is None else p.energies - dataset.energies
         return Errors(
@@ -165,7 +178,7 @@ class ForceField:
         """The model whose mean energy error on `dataset` is zero (least squares); unchanged without energies."""
         if dataset.energies is None:
             return self
-        error = dataset.energies - self.predict(dataset.positions).energies
+        error = dataset.energies - self.predict(dataset.positions, warn=False).energies
         return replace(self, constant=self.constant + float(error.mean()))
 
     def save(self, path: str | Path) -> Path:

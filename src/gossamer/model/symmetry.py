@@ -212,7 +212,7 @@ def parse_permutations(text: str, n_atoms: int) -> np.ndarray:
     try:
         content = json.loads(text)
         entries = content.get("perms") if isinstance(content, dict) else content
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if text.lstrip().startswith(("{", "[[", '["')):
             raise UsageError(f"permutations: no valid JSON ({error}); correct it or give one per line.") from None
     if not isinstance(entries, list) or not entries:
@@ -225,7 +225,7 @@ def parse_permutations(text: str, n_atoms: int) -> np.ndarray:
 def _parse_entry(entry: Any, n_atoms: int) -> np.ndarray:
     shown = str(entry) if len(str(entry)) < 60 else str(entry)[:57] + "..."
     if isinstance(entry, str) and "(" in entry:
-        if not re.fullmatch(r"(\s*\([\d\s,]*\))*\s*", entry):
+        if not re.fullmatch(r"(\s*\([\d\s,]*\))*\s*", entry) or re.search(r"\d{10}", entry):
             raise UsageError(f"permutations: '{shown}' is not written in cycles like (0 1 2)(3 4); correct it.")
         perm = np.arange(n_atoms)
         named = [[int(a) for a in re.findall(r"\d+", cycle)] for cycle in re.findall(r"\(([^)]*)\)", entry)]
@@ -238,7 +238,7 @@ def _parse_entry(entry: Any, n_atoms: int) -> np.ndarray:
     row = re.split(r"[\s,]+", entry.strip(" []")) if isinstance(entry, str) else entry
     try:
         perm = np.array([int(str(a)) for a in row], dtype=np.int64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(f"permutations: '{shown}' is neither a row of atoms nor cycles; correct it.") from None
     if len(perm) != n_atoms or np.any(np.sort(perm) != np.arange(n_atoms)):
         raise UsageError(f"permutations: the row '{shown}' must name each of the atoms 0 to {n_atoms - 1} once.")
