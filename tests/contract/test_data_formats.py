@@ -440,7 +440,7 @@ def test_orca_output_is_in_ev_and_forces_are_minus_the_gradient(tmp_path):
     data = read(tmp_path / "water.out")
     np.testing.assert_allclose(data.energies, [-76.422436201230 * Hartree], rtol=1e-9)
     np.testing.assert_allclose(data.forces[0], -gradient * Hartree / Bohr, rtol=1e-6)
-    assert "as ASE delivers orca-output" in data.provenance.read["forces"]
+    assert "from the units of ORCA" in data.provenance.read["forces"]
     assert read(tmp_path / "water.out", energy_unit="eV").fingerprint == data.fingerprint
 
 
@@ -455,7 +455,7 @@ def test_converted_output_refuses_other_units(tmp_path, option):
 
 
 def test_an_unfinished_calculation(tmp_path):
-    (tmp_path / "water.out").write_text(orca(WATER, end=""))
+    (tmp_path / "water.out").write_text(orca(WATER).partition("FINAL")[0])
     with pytest.raises(DataError, match="did not finish"):
         read(tmp_path / "water.out")
 
@@ -526,7 +526,7 @@ def broken(name):
         "nan-energies.npz": lambda path: npz(path, water(), E=np.full((5, 1), np.nan)),
         "nan.xyz": lambda path: extxyz(path, water(forces=_spoiled(water().forces, np.nan)), extra="energy_unit=eV"),
         "words.xyz": lambda path: extxyz(path, water(), energy="energy=low"),
-        "truncated.xyz": lambda path: path.write_text(extxyz(path, water()).read_text()[:-100]),
+        "truncated.xyz": lambda path: path.write_text(extxyz(path, water(1)).read_text()[:-100]),
         "prose.xyz": lambda path: path.write_text("once upon a time\n"),
         "truncated.traj": lambda path: (write(water(50), path), path.write_bytes(path.read_bytes()[:300])),
         "text.traj": lambda path: path.write_text("nothing"),
@@ -558,7 +558,7 @@ def _spoiled(array, value):
         ("no-frames.npz", "no structures"), ("words.npz", "not numbers"),
         ("nan-forces.npz", "forces of 1 of 5 frames hold NaN .* frame 3"),
         ("inf-positions.npz", "positions of 1 of 5 frames"), ("nan-energies.npz", "energies of 5 of 5"),
-        ("nan.xyz", "forces of 1 of 5"), ("words.xyz", "not a number"), ("truncated.xyz", "cannot be read"),
+        ("nan.xyz", "forces of 1 of 5"), ("words.xyz", "not a number"), ("truncated.xyz", "no frame is complete"),
         ("prose.xyz", "cannot be read"), ("truncated.traj", "cannot be read"), ("text.traj", "cannot be read"),
         ("text.db", "cannot be read"), ("data.unknown", "not known"), ("binary.xyz", "cannot be read"),
         ("truncated.xyz.gz", "cannot be read"),

@@ -19,11 +19,10 @@ from safetensors.numpy import save_file
 
 import gossamer as gs
 from gossamer.errors import GossamerError, ModelFileError
-from gossamer.model.npz_members import read_members
 
-CASES = sorted((Path(__file__).parents[1] / "data" / "cases" / "18").iterdir())
+CASES = sorted((Path(__file__).parents[1] / "data" / "cases" / "18").glob("fuzz-*.[gn]*"))
 HOSTILE = settings(
-    deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=200, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 SYMMETRY = {"symmetry": {"order": len(METHYL), "perms": METHYL.tolist()}, "name": "chain", "noise": 1e-8}
 
@@ -75,7 +74,7 @@ def refused_or_sound(path):
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.name)
 def test_cases(path):
-    with pytest.raises(ModelFileError, match="damaged"):
+    with pytest.raises(ModelFileError, match=r"damaged|not a readable npz|not an sgdml model"):
         gs.load(path)
 
 
@@ -287,18 +286,12 @@ def npy(header):
         b"", b"\x93NUMPY", b"no array at all",
     ],
 )  # fmt: skip
-def test_arrays_in_an_npz_that_lie(tmp_path, content):
-    with zipfile.ZipFile(tmp_path / "m.npz", "w") as archive:
+def test_arrays_in_an_npz_that_lie(fields, tmp_path, content):
+    np.savez(tmp_path / "m.npz", **{k: a for k, a in fields.items() if k != "z"})
+    with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
         archive.writestr("z.npy", content)
-    with pytest.raises(ModelFileError, match=r"m\.npz: the file is truncated or damaged"):
-        read_members(tmp_path / "m.npz", ("z",))
-
-
-def test_an_npz_that_inflates_without_bound(tmp_path):
-    np.savez_compressed(tmp_path / "m.npz", z=np.zeros(2**24))
-    assert os.path.getsize(tmp_path / "m.npz") < 2**20
-    with pytest.raises(ModelFileError, match="inflate"):
-        read_members(tmp_path / "m.npz", ("z",))
+    with pytest.raises(ModelFileError, match=r"m\.npz: array 'z' is"):
+        gs.load(tmp_path / "m.npz")
 
 
 # names ----------------------------------------------------------------------------------------------------------------
@@ -375,7 +368,7 @@ def test_any_change_of_an_array(contents, tmp_path, data):
 @given(data=st.data())
 @HOSTILE
 def test_any_change_of_an_sgdml_model(fields, tmp_path, data):
-    name = data.draw(st.sampled_from(sorted(fields)))
+    name = data.draw(st.sampled_from(sorted(name for name in fields if fields[name].size)))
     value = changed(fields[name], data.draw)
     if data.draw(st.integers(0, 4)) == 0:
         value = np.asarray(data.draw(SCALARS), dtype=None)

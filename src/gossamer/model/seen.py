@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.chemistry.bonds import STRETCH
 from gossamer.errors import ExtrapolationWarning
 from gossamer.model import _numba
-from gossamer.model.bonds import STRETCH
 from gossamer.model.pairs import PairSet, orbit_numbers
 
 if TYPE_CHECKING:

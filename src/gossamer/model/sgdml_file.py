@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from gossamer import units
-from gossamer.errors import ModelFileError, UsageError
+from gossamer.data.formats.npz import NpzFile
+from gossamer.errors import DataError, ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.kernels import Matern52
-from gossamer.model.npz_members import read_members
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.model.validation import (
@@ -35,7 +35,12 @@ def load_sgdml(path: str | Path) -> ForceField:
 
     Units missing from the file are kcal/mol and Angstrom, sgdml's own default.  Raises ModelFileError."""
     path = regular_file(path, "model file", ModelFileError)
-    found = read_members(path, ("type", "lattice", CHECKED, *NEEDED, *OPTIONAL))
+    try:
+        archive = NpzFile(path)
+        wanted = ("type", "lattice", CHECKED, *NEEDED, *OPTIONAL)
+        found = {name: archive.get(name) for name in wanted if name in archive.names}
+    except DataError as error:
+        raise ModelFileError(str(error)) from error
     try:
         if _text(found, "type", "") != "m":
             raise ModelFileError(f"{path}: it is an npz, but not an sgdml model; models have type 'm'.")

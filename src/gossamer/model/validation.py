@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.bonds import COINCIDENT
+from gossamer.chemistry.groups import is_group
+from gossamer.chemistry.symmetry import symmetry_from_perms
 from gossamer.files import is_shallow
-from gossamer.model.pairs import COINCIDENT
-from gossamer.model.symmetry import is_group, symmetry_from_perms
 
 LARGEST = 1e30  # of coefficients: products of four such numbers are finite
 RANGE = (1e-12, 1e12)  # of lengths, amplitudes, scales and weights, whose squares are divided by
@@ -50,7 +51,7 @@ def array(value: Any, name: str, kind: str, *shape: int | None) -> np.ndarray:
         raise ValueError(f"{name} holds {value.dtype}, and must hold {'whole' if kind == 'i' else 'real'} numbers")
     if not np.all(np.abs(value.astype(np.float64)) <= LARGEST):
         raise ValueError(f"{name} holds values that are NaN, infinite or beyond {LARGEST:g}")
-    return np.ascontiguousarray(value, dtype=np.int64 if kind == "i" else np.float64)
+    return np.array(value, dtype=np.int64 if kind == "i" else np.float64, order="C")
 
 
 def descriptors(value: Any, name: str, weights: np.ndarray, rows: int | None = None) -> np.ndarray:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gossamer.data.dataset import Dataset, Provenance, hill_formula
+from gossamer.data.whole import whole
 from gossamer.errors import DataError, UnitsError, UsageError
 from gossamer.units import ATOMIC, energy_in_ev, energy_unit, force_unit, length_in_angstrom, length_unit
 
+_LARGEST = 1e12  # in any unit; larger numbers are damage
 _FORMAT = "by the format's definition"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the user said about a file; None: read it from the file."""
+    """What the user said about a file; None: read it from the file.  labels False: positions are all that is wanted."""
 
     energy_unit: str | None = None
     length_unit: str | None = None
@@ -23,6 +25,10 @@ class Options:
     energy_key: str | None = None
     forces_key: str | None = None
     index: str | int | slice = ":"
+    positions_key: str | None = None
+    numbers_key: str | None = None
+    gradients_key: str | None = None
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,8 @@ class Raw:
     numbers (N,); positions (n, N, 3); forces (n, N, 3) and energies (n,), or None; frames (n,) numbers in the file.
     *_unit: as the file declares it, None where it is silent.  usual_length: the unit that the format's users take for
     granted, believed only after a look at the bond lengths.  converted: a program's output that the reader has put
-    into the units named here; other units cannot be true.
+    into the units named here; other units cannot be true.  cells (n, 3, 3) vectors of a periodic box in the unit of the
+    positions and periodic (n, 3) which of them repeat, or None.
     """
 
     source: str
@@ -50,6 +57,16 @@ class Raw:
     name: str = ""
     theory: str = ""
     read: dict[str, str] = field(default_factory=dict)
+    cells: np.ndarray | None = None
+    periodic: np.ndarray | None = None
+
+
+def no_keys(source: object, options: Options, *fields: str) -> None:
+    """Raise UsageError when the user names an array in a file whose format has no names for it."""
+    for name in fields:
+        if (key := getattr(options, name)) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{source}: its format has no names to choose from, so leave out {option} {key}.")
 
 
 def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
@@ -68,6 +85,14 @@ def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
     if not len(chosen):
         raise DataError(f"{source}: index {text} selects none of its {n} structures; choose frames from 0 to {n - 1}.")
     return chosen
+
+
+def slice_from_start(index: str | int | slice) -> slice | None:
+    """A slice that needs no knowledge of the file's length, or None."""
+    match = re.fullmatch(r"(\d*):(\d*)(?::([1-9]\d*)?)?", str(index).strip())
+    if match is None or not any(match.groups()):
+        return None
+    return slice(*(int(part) if part else None for part in match.groups()))
 
 
 def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -100,8 +125,12 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
     energy, energy_from = _energy(raw, options)
     force, force_from = _force(raw, options, energy, energy_from, length)
     positions = raw.positions * length_in_angstrom(length)
-    _require_plausible(raw, length_from, positions)
     read = dict(raw.read)
+    if raw.cells is not None and raw.periodic is not None:
+        cells = raw.cells * length_in_angstrom(length)
+        positions, about_box = whole(raw.numbers, positions, cells, raw.periodic)
+        read |= {"periodic box": about_box} if about_box else {}
+    _require_plausible(raw, length_from, positions)
     read["positions"] = f"{raw.read.get('positions', 'positions')}, {length} ({length_from})"
     forces, energies = raw.forces, raw.energies
     if forces is not None:
@@ -120,7 +149,7 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
 def _require_finite(source: str, what: str, array: np.ndarray | None, frames: np.ndarray) -> None:
     if array is None:
         return
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    bad = ~(np.abs(array.reshape(len(array), -1)) < _LARGEST).all(axis=1)
     if bad.any():
         raise DataError(
             f"{source}: the {what} of {bad.sum()} of {len(bad)} frames hold NaN or infinite numbers "
@@ -177,10 +206,8 @@ def _force(raw: Raw, options: Options, energy: str, energy_from: str, length: st
     defined = raw.energy_unit is not None and raw.length_unit is not None and energy_from == raw.said_by
     if raw.forces is not None and not defined and ATOMIC.get(energy, length) != length:
         usual, other = f"{energy}/{ATOMIC[energy]}", f"{energy}/{length}"
-        raise UnitsError(
-            f"{raw.source}: nothing says whether its forces are in {usual}, as most programs write them, or in {other}; "
-            f"give --forces-unit {usual} or --forces-unit {other}."
-        )
+        doubt = f"nothing says whether its forces are in {usual}, as most programs write them, or in {other}"
+        raise UnitsError(f"{raw.source}: {doubt}; give --forces-unit {usual} or --forces-unit {other}.")
     return f"{energy}/{length}", energy_from
 
 
