@@ -13,8 +13,8 @@ from ase.io import read
 import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.errors import ExtrapolationWarning
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

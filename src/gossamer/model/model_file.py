@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer import kernels
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.model.validation import (
@@ -41,7 +41,7 @@ def save(model: ForceField, path: str | Path) -> Path:
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
         terms.append(
-            {"name": term.name, "kernel": "matern52", "length": term.kernel.length, "amplitude": term.amplitude}
+            {"name": term.name, "kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
         )
         found = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in found.items() if a is not None}
@@ -144,17 +144,15 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceFie
 
 def _term(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], n_pairs: int) -> tuple[Term, TermCoefficients]:
     """Term `t` and its coefficients.  n_pairs: of the model."""
-    if entry["kernel"] != "matern52":
-        raise ValueError(f"kernel {shown(entry['kernel'])} is unknown")
-    if not isinstance(entry["name"], str):
-        raise ValueError(f"the name of a term is {shown(entry['name'])}, and must be a text")
+    if not isinstance(entry["name"], str) or not isinstance(entry["kernel"], str):
+        raise ValueError(f"name or kernel of term {t} is no text")
     found = {key: arrays.get(f"terms.{t}.{key}") for key in ARRAYS}
     places = indices(found["places"], f"terms.{t}.places", n_pairs, None, None)
     L, P = places.shape
     weights = array(found["weights"], f"terms.{t}.weights", "f", P)
     if weights.min() < RANGE[0] or weights.max() > RANGE[1]:
         raise ValueError(f"terms.{t}.weights must lie in {RANGE[0]:g} ... {RANGE[1]:g}")
-    kernel = Matern52(positive(entry["length"], f"length of term {t}"))
+    kernel = kernels.make(entry["kernel"], positive(entry["length"], f"length of term {t}"))
     perms = group(found["perms"], f"terms.{t}.perms", P)
     term = Term(places, perms, kernel, positive(entry["amplitude"], f"amplitude of term {t}"), weights, entry["name"])
     X = descriptors(found["X"], f"terms.{t}.X", weights)
