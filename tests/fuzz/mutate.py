@@ -12,8 +12,8 @@ import numpy as np
 POISON = [
     b"", b"\n", b"\0", b"-", b"nan", b"inf", b"-inf", b"1e999", b"1e308", b"-1", b"0", b"9" * 30, b"9" * 5000,
     b"999999999", b"99999999999999", b"********", b"1_0", b"1,5", b"NaN NaN NaN", b"\xff\xfe", b"\xef\xbb\xbf",
-    b'"', b"'", b"{", b"[", b"(", b"=", b"\\", b":", b"\t", b"\r", b"None", b"true", b"furlong", b"\x1b[31m", b"\xe2\x80\xae",
-    b"[" * 3000, b"(" * 3000,
+    b'"', b"'", b"{", b"[", b"(", b"=", b"\\", b":", b"\t", b"\r", b"None", b"true", b"furlong", b"\x1b[31m",
+    b"\xe2\x80\xae", b"[" * 3000, b"(" * 3000,
 ]  # fmt: skip
 _WORD = re.compile(rb"[^\s,;:=\"'()\[\]{}]+")
 
