@@ -33,8 +33,8 @@ def test(
     ).read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
-    errors = force_field.errors(found)._asdict()
-    seen = int(force_field.seen(found.positions).sum())
+    errors = force_field.errors(found, warn=True)._asdict()
+    seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
         print_json({"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors})
     else:
