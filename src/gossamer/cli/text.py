@@ -53,7 +53,7 @@ def about_test(errors: Mapping[str, float | None], n: int, seen: int) -> list[st
     if offset is not None and mae is not None:
         way = "above" if offset > 0 else "below"
         said.append(
-            f"The energies of the data lie {abs(offset):.6g} eV {way} those of the model, a constant that was taken "
+            f"The energies of the data lie {abs(offset):.3f} eV {way} those of the model, a constant that was taken "
             f"off: their mean absolute error is {digits(MEV * mae)} meV without it. Another energy zero or method?"
         )
     if seen:
