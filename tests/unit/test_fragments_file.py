@@ -8,14 +8,14 @@ from ase.build import molecule
 from cases import METHYL, NUMBERS, random_model, structures
 
 import gossamer as gs
+from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.fragments_file import read_fragments, write_fragments
+from gossamer.chemistry.symmetry import symmetry_from_perms
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.fit.selection import makeup_of
 from gossamer.fit.workflow import fit
-from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
-from gossamer.model.fragments_file import read_fragments, write_fragments
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import symmetry_from_perms
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,9 @@ def estimate(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -44,7 +47,17 @@ def estimate(
 
     job = Job(
         data,
-        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Reading(
+            energy_unit,
+            length_unit,
+            forces_unit,
+            energy_key,
+            forces_key,
+            index,
+            positions_key,
+            numbers_key,
+            gradients_key,
+        ),
         Sizes(train_size, valid_size, test_size, seed),
         Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu"),
         symmetry,

@@ -52,6 +52,9 @@ def reduce(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     resume: o.Resume = False,
     every: o.Every = 60.0,
     threads: o.Threads = None,
@@ -68,7 +71,17 @@ def reduce(
     """
     job = Job(
         data,
-        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Reading(
+            energy_unit,
+            length_unit,
+            forces_unit,
+            energy_key,
+            forces_key,
+            index,
+            positions_key,
+            numbers_key,
+            gradients_key,
+        ),
         Sizes(train_size, valid_size, test_size, seed),
         Fitting(length, noise, energies, solver, memory, seed, max_images, device),
         symmetry,

@@ -14,6 +14,9 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
@@ -24,7 +27,9 @@ def test(
     import gossamer as gs
 
     force_field = gs.load(model).on(device)
-    found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    found = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     require_same_atoms(force_field, found)
     errors = force_field.test(found)
     if as_json:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
+    from gossamer.chemistry.fragments import Fragment
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
-    from gossamer.model.fragments import Fragment
     from gossamer.records.parts import Model
     from gossamer.records.record import ReduceRecord
 

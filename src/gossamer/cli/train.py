@@ -44,6 +44,9 @@ def train(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
@@ -64,7 +67,17 @@ def train(
     """
     job = Job(
         data,
-        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Reading(
+            energy_unit,
+            length_unit,
+            forces_unit,
+            energy_key,
+            forces_key,
+            index,
+            positions_key,
+            numbers_key,
+            gradients_key,
+        ),
         Sizes(train_size, valid_size, test_size, seed),
         Fitting(length, noise, energies, solver, memory, seed, max_images, device),
         symmetry,

@@ -23,9 +23,9 @@ from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
+    from gossamer.chemistry.fragments import Fragment
+    from gossamer.chemistry.symmetry import Symmetry
     from gossamer.data.dataset import Dataset
-    from gossamer.model.fragments import Fragment
-    from gossamer.model.symmetry import Symmetry
 
 SAMPLE = 12  # structures on which rates are measured
 COMPILED_SAMPLE = 60  # the same for products of compiled code, whose overhead is not to weigh

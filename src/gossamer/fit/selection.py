@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from gossamer.chemistry.bonds import bond_graph, molecules
+from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -23,11 +26,9 @@ from gossamer.fit.training import (
     pilot_part,
     pilot_search,
 )
-from gossamer.model.bonds import bond_graph, molecules
-from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet, orbit_numbers
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
@@ -255,7 +256,7 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
     """Terms over `fragments`, whose lengths fit how much their descriptors vary, with equal prior variance."""
     terms = []
     for fragment in fragments:
-        term = fragment.term(pairs, Matern52(1.0))
+        term = term_of(fragment, pairs, Matern52(1.0))
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=Matern52(length), amplitude=share * length**2))

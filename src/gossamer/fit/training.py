@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -21,7 +22,6 @@ from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
