@@ -24,7 +24,7 @@ from gossamer.fit.parallel import divide
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.solvers import StopRule, cholesky, conjugate_gradients
 from gossamer.fit.training import Labels
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

@@ -35,7 +35,7 @@ def one(n_train: int, threads: int, result: Path) -> None:
     from gossamer.fit.operator import KernelOperator
     from gossamer.fit.preconditioners import Nystrom
     from gossamer.fit.solvers import StopRule, conjugate_gradients
-    from gossamer.model.kernels import Matern52
+    from gossamer.kernels import Matern52
     from gossamer.model.pairs import PairSet
     from gossamer.model.terms import Term
 

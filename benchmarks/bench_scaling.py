@@ -18,11 +18,10 @@ import numpy as np
 from common import RESULTS, median_seconds, save, table
 
 from gossamer.chemistry.fragments import local_fragments
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.fragment_terms import term_of
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term
 
 M, M_TERMS = 1000, 200
@@ -171,7 +170,7 @@ def main() -> None:
         }
         for kind, (pairs, terms, n_train) in makeups.items():
             model = random_model(numbers, positions, pairs, terms, n_train, rng)
-            evaluate = SingleEvaluator.build(model, 1)
+            evaluate = model.evaluator(threads=1).one
             seconds = median_seconds(lambda e=evaluate, R=positions: e(R), REPEATS)
             rows.append(
                 {

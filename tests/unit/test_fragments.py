@@ -9,8 +9,8 @@ from gossamer.chemistry.fragments import Fragment, _split, local_fragments
 from gossamer.chemistry.graph import MolecularGraph
 from gossamer.chemistry.places import Orbits
 from gossamer.errors import UsageError
+from gossamer.kernels import Matern52
 from gossamer.model.fragment_terms import fragment_atoms, term_of
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.records.upgrade import origin_in_name

@@ -352,9 +352,9 @@ def test_terms_and_choice_are_told(pages: dict[str, str], kind: str) -> None:
     assert "fitted to 111 training structures" in text
     rows = re.findall(r'<tr><th scope="row">(.*?)</tr>', pages[kind])
     cells = [re.sub("<[^>]*>", "|", row).replace("||", "|") for row in rows]
-    assert "CH|3|–C within 1 bond|C0|5|10|1|6|2.00|60.0|" in cells
-    assert "HO–C within 1 bond|O2|3|3|1|6|2.00|30.0|" in cells
-    assert "the whole molecule|–|9|36|1|6|2.00|10.0|" in cells
+    assert "CH|3|–C within 1 bond|C0|5|10|1|6|matern52|2.00|60.0|" in cells
+    assert "HO–C within 1 bond|O2|3|3|1|6|matern52|2.00|30.0|" in cells
+    assert "the whole molecule|–|9|36|1|6|matern52|2.00|10.0|" in cells
     for name in ("kinds", "weights", "learning"):
         assert CAPTIONS[name][1] in pages[kind]
 

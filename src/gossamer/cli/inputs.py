@@ -88,6 +88,7 @@ class Fitting:
     seed: int
     max_images: int | None
     device: str
+    kernel: str | None
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""

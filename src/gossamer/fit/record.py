@@ -162,7 +162,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
             pairs=term.n_pairs,
             places=term.n_places,
             permutations=len(term.perms),
-            kernel="matern52",
+            kernel=term.kernel.name,
             length=term.kernel.length,
             amplitude=term.amplitude,
             prior_share=_rounded(variance / sum(variances)),

@@ -1,17 +1,16 @@
 """Terms over the atoms of fragments, and the way back from a term to its atoms."""
 
-
 import numpy as np
 
 from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.pairs import all_pairs, pair_images
 from gossamer.errors import UsageError
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Kernel
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 
-def term_of(fragment: Fragment, pairs: PairSet, kernel: Matern52, **kwargs) -> Term:
+def term_of(fragment: Fragment, pairs: PairSet, kernel: Kernel, **kwargs) -> Term:
     """The term over all pairs of the fragment's atoms.  Raises UsageError where `pairs` lacks one of them."""
     if fragment.atoms.min() < 0 or fragment.atoms.max() >= pairs.n_atoms:
         raise UsageError(f"fragment {fragment.name!r}: its atoms must lie in 0 to {pairs.n_atoms - 1}; correct them.")

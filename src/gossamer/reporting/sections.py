@@ -234,7 +234,7 @@ def _web_name(kept: list[Pair]) -> str:
 
 def _terms_table(record: Record) -> Html:
     """A row per term."""
-    head = ["Term", "around", "atoms", "pairs", "places", "exchanges", "kernel length, 1/Å", "prior variance, %"]
+    head = ["Term", "around", "atoms", "pairs", "places", "exchanges", "kernel", "length, 1/Å", "prior variance, %"]
     rows = [_term_row(term, record) for term in record.terms]
     shown = [k for k in range(len(head)) if any(row[k] for row in rows)]
     cells = [[row[k] or "–" for k in shown] for row in rows]
@@ -246,7 +246,7 @@ def _term_row(term: Term, record: Record) -> list[object]:
     name = join([terms.spelled_term(term, record), f" {reach}" if reach else None])
     counts = [_count(number) for number in (term.n_atoms, term.pairs, term.places, term.permutations)]
     percent = "" if term.prior_share is None else f"{100 * term.prior_share:.1f}"
-    return [name, terms.centres(term, record), *counts, _digits(term.length), percent]
+    return [name, terms.centres(term, record), *counts, term.kernel, _digits(term.length), percent]
 
 
 def _facts(part: Data | Settings | Symmetry | Machine) -> dict[str, object]:

@@ -169,7 +169,8 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
     found = {key: file.numeric(key) for key in (force, gradient) if key is not None}
     for key, array in found.items():
         flat = array.shape == (shape[0], shape[1] * 3)
-        _require_shape(file, key, shape if flat or array.shape == shape[3 - array.ndim :] else array.shape, shape)
+        fitting = array.size == size and (flat or array.shape == shape[3 - array.ndim :])
+        _require_shape(file, key, shape if fitting else array.shape, shape)
     if force is not None and gradient is not None and asked is None:
         size = np.abs(found[force]).max(initial=0)
         if not np.allclose(found[force].ravel(), -found[gradient].ravel(), rtol=1e-5, atol=1e-5 * size):

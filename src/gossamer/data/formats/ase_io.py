@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
+_XYZ = {"xyz", "extxyz"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
 _SLICED_WHILE_READING = {"traj"}
 
@@ -30,8 +31,13 @@ _SLICED_WHILE_READING = {"traj"}
 def read(path: Path, options: Options) -> Raw:
     """Contents of a file that ASE can read.
     Raises DataError when it cannot, or when the frames are not one molecule."""
+    format_name = _format(path)
+    if format_name in _XYZ:  # ASE waits for every atom that a damaged file declares; ours says what is wrong
+        from gossamer.data.formats import xyz
+
+        return xyz.read(path, options)
     no_keys(path, options, "positions_key", "numbers_key")
-    format_name, images, frames, notes = _images(path, options.index)
+    images, frames, notes = _images(path, format_name, options.index)
     images, frames, left_out = _complete(format_name, images, frames)
     numbers = same_atoms(str(path), [image.numbers for image in images], frames)
     wanted = images if options.labels else []
@@ -94,18 +100,23 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
         ase.io.write(str(partial), images, format=path.suffix[1:].lower(), parallel=False)
 
 
-def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], np.ndarray, list[str]]:
-    """Format, the chosen frames, their numbers in the file, and what ASE had to say."""
+def _format(path: Path) -> str:
+    """ASE's name for the format of a file."""
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
     try:
         format_name = filetype(str(path))
         get_ioformat(format_name)  # a guess by suffix may be no format at all
+        return format_name
     except UnknownFileTypeError as error:
         known = "an npz, extxyz, traj, db or program output file"
         raise DataError(f"{path}: its format is not known; give {known}.") from error
     except Exception as error:
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
+
+
+def _images(path: Path, format_name: str, index: str | int | slice) -> tuple[list["Atoms"], np.ndarray, list[str]]:
+    """The chosen frames, their numbers in the file, and what ASE had to say."""
     part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
     if not images and format_name == "espresso-out":  # what ASE takes any .out for
@@ -119,9 +130,9 @@ def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], n
         where = " in this range" if part else ""
         raise DataError(f"{path}: read as {format_name}, it holds no structures{where}; give a file with at least one.")
     if part:
-        return format_name, images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
+        return images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
     frames = rows(index, len(images), str(path))
-    return format_name, [images[row] for row in frames], frames, notes
+    return [images[row] for row in frames], frames, notes
 
 
 def _parsed(path: Path, format_name: str, part: slice) -> tuple[list["Atoms"], list[str]]:
