@@ -100,7 +100,9 @@ def describe_model(
 
 def describe_parity(data: Dataset, seed: int, *, full: ForceField, chosen: ForceField | None = None) -> parts.Parity:
     """Reference and predicted values for parity plots: at most PARITY_COMPONENTS force components, all energies."""
-    predictions = {n: m.predict(data.positions) for n, m in (("full", full), ("chosen", chosen)) if m is not None}
+    predictions = {
+        n: m.predict(data.positions, warn=False) for n, m in (("full", full), ("chosen", chosen)) if m is not None
+    }
     reference = data.labelled_forces().ravel()
     picked = np.sort(np.random.default_rng(seed).permutation(len(reference))[:PARITY_COMPONENTS])
     forces = {name: tuple(p.forces.ravel()[picked].tolist()) for name, p in predictions.items()}
@@ -113,7 +115,7 @@ def describe_parity(data: Dataset, seed: int, *, full: ForceField, chosen: Force
 
 def per_atom_mae(model: ForceField, data: Dataset) -> parts.PerAtom:
     """Mean absolute force error of every atom, eV/Angstrom."""
-    errors = np.abs(model.predict(data.positions).forces - data.labelled_forces()).mean(axis=(0, 2))
+    errors = np.abs(model.predict(data.positions, warn=False).forces - data.labelled_forces()).mean(axis=(0, 2))
     return parts.PerAtom(tuple(errors.tolist()))
 
 
@@ -225,7 +227,7 @@ def train_record(
     """The record of `fit`, whose errors are measured here on `test`, else `valid`, else `train`.  command: the command
     line, where there was one."""
     data = {"test": test, "valid": valid, "train": train}
-    errors = {n: fit.model.test(d) for n, d in data.items() if d is not None and len(d)}
+    errors = {n: fit.model.test(d, warn=False) for n, d in data.items() if d is not None and len(d)}
     shown = next(d for n, d in data.items() if n in errors and d is not None)
     full = describe_model(
         "full", fit.model.pairs, mean_distances(train.positions, fit.model.pairs), errors, fit.solution,

@@ -1,6 +1,5 @@
 """The records of `train` and `reduce`: what a run did and measured (docs/record.md)."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gossamer.errors import DataError
+from gossamer.files import read_json
 from gossamer.records import parts as p
 from gossamer.records.coding import decode, encode, finite, shown
 from gossamer.records.upgrade import UPGRADES
@@ -110,14 +110,7 @@ def read_record(path: str | Path) -> Record:
     """The record in a file that `gossamer train` or `gossamer reduce` wrote, of this version or an older one.
 
     Raises DataError, which names the file, and the field that is wrong."""
-    path = Path(path)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: it cannot be opened ({error.strerror}); check the name.") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: it is not JSON, or it is truncated; give the record.json of a run.") from error
-    return from_json(values, str(path))
+    return from_json(read_json(path, "record.json of a run", DataError), str(path))
 
 
 def _version(values: Mapping[str, Any], name: str) -> int:
