@@ -50,3 +50,7 @@ class OutputError(GossamerError):
 
 class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A model is asked about structures that its training structures say nothing about."""

@@ -1,6 +1,5 @@
 """`gossamer report`: the page of a record."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from gossamer.cli import options as o
 from gossamer.cli.outputs import console, print_json, writable
 from gossamer.errors import DataError
+from gossamer.files import read_json
 
 
 def report(
@@ -34,12 +34,7 @@ def report(
 
 def _read(path: Path) -> dict[str, Any]:
     """A record.  Raises DataError when the file is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: it cannot be opened ({error.strerror}); check the name.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: it is not JSON, or it is truncated; give the record.json of a run.") from error
+    found = read_json(path, "record.json of a run", DataError)
     if not isinstance(found, dict):
         raise DataError(f"{path}: it is JSON, but no record; give the record.json of a run.")
     return found

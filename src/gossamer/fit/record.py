@@ -105,7 +105,7 @@ def describe_model(
 
 def describe_parity(models: dict[str, ForceField], data: Dataset, seed: int) -> dict[str, Any]:
     """Reference and predicted values for parity plots: at most PARITY_COMPONENTS force components, all energies."""
-    predictions = {name: model.predict(data.positions) for name, model in models.items()}
+    predictions = {name: model.predict(data.positions, warn=False) for name, model in models.items()}
     reference = data.labelled_forces().ravel()
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(reference))[:PARITY_COMPONENTS])
@@ -119,7 +119,7 @@ def describe_parity(models: dict[str, ForceField], data: Dataset, seed: int) -> 
 
 def per_atom_mae(model: ForceField, data: Dataset) -> list[float]:
     """Mean absolute force error of every atom, eV/Angstrom."""
-    return np.abs(model.predict(data.positions).forces - data.labelled_forces()).mean(axis=(0, 2)).tolist()
+    return np.abs(model.predict(data.positions, warn=False).forces - data.labelled_forces()).mean(axis=(0, 2)).tolist()
 
 
 def describe_geometry(train: Dataset) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def train_record(
 ) -> dict[str, Any]:
     """The record of `gossamer train`."""
     parts = {"test": test, "valid": valid, "train": train}
-    errors = {n: fit.model.test(d) for n, d in parts.items() if d is not None and len(d)}
+    errors = {n: fit.model.test(d, warn=False) for n, d in parts.items() if d is not None and len(d)}
     shown = next(d for n, d in parts.items() if n in errors and d is not None)
     distances = mean_distances(train.positions, fit.model.pairs)
     row = describe_model(

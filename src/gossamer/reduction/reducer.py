@@ -258,7 +258,7 @@ def _candidate(
     bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra
 ) -> Candidate:
     parts = {"test": bench.test, "valid": bench.valid}
-    errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
+    errors = {name: model.test(data, warn=False) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
         label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
         orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),
