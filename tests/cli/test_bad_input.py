@@ -124,8 +124,8 @@ def test_one_sentence(name: str, gossamer: Command, shelf: Path) -> None:
 
 @pytest.mark.parametrize("line", [
     "train two_frames.npz --train 2 --symmetry none --quiet --out x",
-    train("two_atoms.npz", "--force"),  # the two atoms are too far apart for a bond
-    "reduce two_atoms.npz --force --train 5 --valid 5 --length 20 --symmetry none --quiet --out x",
+    train("two_atoms.npz"),
+    "reduce two_atoms.npz --train 5 --valid 5 --length 20 --symmetry none --quiet --out x",
 ])  # fmt: skip
 def test_small_is_not_bad(line: str, gossamer: Command, shelf_folder: Path, tmp_path: Path, monkeypatch) -> None:
     for name in ("two_frames.npz", "two_atoms.npz"):

@@ -102,7 +102,8 @@ def _array(array: np.ndarray, rng: random.Random) -> Any:
     if kind == 3:
         return array[None] if rng.random() < 0.5 else array.T
     if kind == 4:
-        return array.astype(rng.choice(("U8", "S3", "f4", "f2", "i1", "u8", "c16", "?")))
+        with np.errstate(all="ignore"):
+            return array.astype(rng.choice(("U8", "S3", "f4", "f2", "i1", "u8", "c16", "?")))
     if kind == 5:
         return np.array(rng.choice(("", "nonsense", "\0", "[" * 3000, '{"a": null}', "eV", "\x1b[31m")))
     if kind == 6:
