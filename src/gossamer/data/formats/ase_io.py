@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
 _SLICED_WHILE_READING = {"traj"}
+_READ_ELSEWHERE = {"orca-output", "aims-output", "gaussian-out", "gamess-us-out", "gamess-us-punch"}
 
 
 def read(path: Path, options: Options) -> Raw:
@@ -106,6 +107,8 @@ def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], n
         raise DataError(f"{path}: its format is not known; give {known}.") from error
     except Exception as error:
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
+    if format_name in _READ_ELSEWHERE:  # by its banner, which this file lacks
+        raise DataError(f"{path}: it looks like {format_name}, but its beginning is missing; give the whole output.")
     part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
     if not images and format_name == "espresso-out":  # what ASE takes any .out for
