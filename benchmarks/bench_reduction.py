@@ -15,7 +15,6 @@ from common import KCAL, RESULTS, median_seconds, save, saved, table
 
 import gossamer as gs
 from gossamer.model.force_field import ForceField
-from gossamer.model.single import SingleEvaluator
 
 CASES = (
     *(f"alkane_C{n}H{2 * n + 2}:150" for n in (4, 6, 8, 10, 12, 15)),
@@ -51,7 +50,7 @@ def one(name: str, M: int, terms: str) -> dict[str, object]:
 
 def step(model: ForceField, R: np.ndarray) -> float:
     """Milliseconds for energy and forces of one structure R (N, 3), one thread."""
-    evaluate = SingleEvaluator.build(model, 1)
+    evaluate = model.evaluator(threads=1).one
     return 1e3 * median_seconds(lambda: evaluate(R), 60)
 
 

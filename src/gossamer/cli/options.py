@@ -90,6 +90,13 @@ Length = Annotated[
         help="Kernel length in 1/Angstrom of the one global kernel; by default searched. Sums of terms set their own.",
     ),
 ]
+Kernel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=_MODEL,
+        help="Radial kernel of all terms: matern52 (sgdml's, the default), or the smoother matern72, matern92, gauss.",
+    ),
+]  # fmt: skip
 Noise = Annotated[
     float | None,
     typer.Option(

@@ -7,6 +7,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from gossamer.errors import UsageError
+from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
 
 
@@ -17,9 +18,10 @@ class GossamerCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
 
-    def __init__(self, model: ForceField, **kwargs: Any) -> None:
+    def __init__(self, model: ForceField, evaluator: Evaluator | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.evaluator = evaluator or model.evaluator()
         self._positions: np.ndarray | None = None
         self._numbers: np.ndarray | None = None
 
@@ -50,7 +52,6 @@ class GossamerCalculator(Calculator):
             raise UsageError(
                 "atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False."
             )
-        prediction = self.model.predict(atoms.positions)
-        energy = float(prediction.energies[0])
+        energy, forces = self.evaluator.one(atoms.positions)
         self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
-        self.results = {"energy": energy, "free_energy": energy, "forces": prediction.forces[0]}
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.fit.learning import mean_variance
 from gossamer.fit.resources import machine
@@ -13,9 +15,8 @@ from gossamer.fit.selection import WORTH
 from gossamer.fit.solvers import Solution
 from gossamer.fit.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragments import GLOBAL, fragment_atoms, reach_of
+from gossamer.model.fragment_terms import fragment_atoms, reach_of
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 from gossamer.version import __version__
 
@@ -125,7 +126,7 @@ def describe_geometry(train: Dataset) -> dict[str, Any]:
     """A structure to draw: the training structure nearest to the mean descriptor, with its bonds."""
     from ase.data import chemical_symbols
 
-    from gossamer.model.bonds import bond_graph
+    from gossamer.chemistry.bonds import bond_graph
 
     i, j = PairSet.full(train.n_atoms).pairs.T
     x = 1 / np.linalg.norm(train.positions[:, i] - train.positions[:, j], axis=-1)

@@ -5,6 +5,8 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from gossamer.kernels import radial
+
 
 @njit(inline="always")
 def _inverse_distance(p, a, b, c, r2, x, dx):
@@ -73,10 +75,15 @@ def pull(pairs: np.ndarray, dx: np.ndarray, g: np.ndarray, out: np.ndarray, thre
     _pull(pairs, dx, g, out)
 
 
-@njit(fastmath=True, inline="always")
-def _matern52(s2, length):
-    """The three radial factors of kernels.Matern52 at squared distance s2."""
-    q = np.sqrt(5.0 * s2) / length
-    decay = np.exp(-q)
-    c = 5.0 / (3.0 * length * length)
-    return (1.0 + q + q * q / 3.0) * decay, c * (1.0 + q) * decay, c * decay * 5.0 / (length * length)
+_polynomials = njit(fastmath=True, cache=True)(radial.polynomials)
+_exponent = njit(fastmath=True, cache=True)(radial.exponent)
+
+
+@njit(fastmath=True, cache=True)
+def _radial(s2, order, rate, norm):
+    """The three radial factors at squared distance s2 (kernels.radial)."""
+    q = rate * np.sqrt(s2)
+    decay = norm * np.exp(_exponent(q, order))
+    low, middle, high = _polynomials(1.0, q, order)
+    square = rate * rate
+    return high * decay, square * middle * decay, square * square * low * decay

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer import kernels
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -26,7 +26,7 @@ def save(model: ForceField, path: str | Path) -> Path:
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
         terms.append(
-            {"name": term.name, "kernel": "matern52", "length": term.kernel.length, "amplitude": term.amplitude}
+            {"name": term.name, "kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
         )
         found = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in found.items() if a is not None}
@@ -92,10 +92,8 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceFie
     numbers = arrays["numbers"]
     terms, coefficients = [], []
     for t, entry in enumerate(header["terms"]):
-        if entry["kernel"] != "matern52":
-            raise ValueError(f"kernel {entry['kernel']!r} is unknown")
         part = {key: arrays[f"terms.{t}.{key}"] for key in ("places", "perms", "weights", "X", "V")}
-        kernel = Matern52(entry["length"])
+        kernel = kernels.make(entry["kernel"], entry["length"])
         terms.append(
             Term(part["places"], part["perms"], kernel, entry["amplitude"], part["weights"], name=entry["name"])
         )

@@ -10,8 +10,8 @@ import numpy as np
 from gossamer import units
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -74,6 +74,11 @@ def export_sgdml(model: ForceField, path: str | Path) -> Path:
     full = PairSet.full(model.n_atoms)
     if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(term.weights != 1):
         raise UsageError("export: sgdml knows one unweighted term only; train with terms='global'.")
+    if not isinstance(term.kernel, Matern52):
+        raise UsageError(
+            f"export: sgdml knows the Matern-5/2 kernel only, the model has {term.kernel.name!r}; train with "
+            "kernel='matern52'."
+        )
     if not np.array_equal(model.pairs.pairs, full.pairs) or not np.array_equal(term.places[0], np.arange(len(full))):
         raise UsageError(
             f"export: sgdml needs all {len(full)} pairs, the model keeps {len(model.pairs)}; export the full model."

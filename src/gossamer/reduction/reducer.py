@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL, Fragment
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
@@ -15,7 +16,6 @@ from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragments import GLOBAL, Fragment
 from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.model.terms import Term
 from gossamer.reduction.relevance import masking_scores

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.data.formats import database
+from gossamer.data.formats import database, programs
 from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
+_XYZ = {"xyz", "extxyz"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
 _SLICED_WHILE_READING = {"traj"}
 _READ_ELSEWHERE = {"orca-output", "aims-output", "gaussian-out", "gamess-us-out", "gamess-us-punch"}
@@ -31,8 +32,13 @@ _READ_ELSEWHERE = {"orca-output", "aims-output", "gaussian-out", "gamess-us-out"
 def read(path: Path, options: Options) -> Raw:
     """Contents of a file that ASE can read.
     Raises DataError when it cannot, or when the frames are not one molecule."""
+    format_name = _format(path)
+    if format_name in _XYZ:  # ASE waits for every atom that a damaged file declares; ours says what is wrong
+        from gossamer.data.formats import xyz
+
+        return xyz.read(path, options)
     no_keys(path, options, "positions_key", "numbers_key")
-    format_name, images, frames, notes = _images(path, options.index)
+    images, frames, notes = _images(path, format_name, options.index)
     images, frames, left_out = _complete(format_name, images, frames)
     numbers = same_atoms(str(path), [image.numbers for image in images], frames)
     wanted = images if options.labels else []
@@ -95,8 +101,8 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
         ase.io.write(str(partial), images, format=path.suffix[1:].lower(), parallel=False)
 
 
-def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], np.ndarray, list[str]]:
-    """Format, the chosen frames, their numbers in the file, and what ASE had to say."""
+def _format(path: Path) -> str:
+    """ASE's name for the format of a file."""
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
     try:
@@ -109,22 +115,25 @@ def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], n
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
     if format_name in _READ_ELSEWHERE:  # by its banner, which this file lacks
         raise DataError(f"{path}: it looks like {format_name}, but its beginning is missing; give the whole output.")
+    if format_name == "espresso-out" and programs.recognised(path) is None:  # what ASE takes any .out for
+        raise DataError(
+            f"{path}: the program that wrote it is not recognised; outputs of {programs.SUPPORTED} are read, other "
+            "results as extxyz."
+        )
+    return format_name
+
+
+def _images(path: Path, format_name: str, index: str | int | slice) -> tuple[list["Atoms"], np.ndarray, list[str]]:
+    """The chosen frames, their numbers in the file, and what ASE had to say."""
     part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
-    if not images and format_name == "espresso-out":  # what ASE takes any .out for
-        from gossamer.data.formats.programs import SUPPORTED
-
-        raise DataError(
-            f"{path}: the program that wrote it is not recognised; outputs of {SUPPORTED} are read, other results as "
-            "extxyz."
-        )
     if not images:
         where = " in this range" if part else ""
         raise DataError(f"{path}: read as {format_name}, it holds no structures{where}; give a file with at least one.")
     if part:
-        return format_name, images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
+        return images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
     frames = rows(index, len(images), str(path))
-    return format_name, [images[row] for row in frames], frames, notes
+    return [images[row] for row in frames], frames, notes
 
 
 def _parsed(path: Path, format_name: str, part: slice) -> tuple[list["Atoms"], list[str]]:

@@ -89,6 +89,8 @@ def _rank(place: str, what: str, asked: str | None) -> int | None:
 
 def _labels(path: Path, place: str, values: list[Any], what: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
+        if any(np.iscomplexobj(value) for value in values):
+            raise TypeError("complex numbers")
         found = np.array([np.asarray(value, dtype=np.float64).reshape(shape) for value in values])
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: {place} holds something that is not a number; write the file again.") from error

@@ -124,10 +124,11 @@ def _structure(path: Path, frame: Frame, options: Options) -> _Structure:
     in_text = comments.forces_in_text(frame.comment, len(frame.rows))
     if in_text is not None:
         vectors[comments.AFTER_ENERGY] = in_text
+    energies = comments.energies(comment, options.energy_key, where) if options.labels else {}
     words = [] if layout.label is None else [row[layout.label] for row in frame.rows]
     return _Structure(
         frame.number, comment, columns.atomic_numbers(path, frame, layout),
-        columns.vector(path, frame, layout.positions), comments.energies(comment, options.energy_key, where), vectors,
+        columns.vector(path, frame, layout.positions), energies, vectors,
         layout.others, comments.lattice(comment, where), next((word for word in words if is_label(word)), ""),
     )  # fmt: skip
 

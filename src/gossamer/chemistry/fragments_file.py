@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL, Fragment
+from gossamer.chemistry.groups import close_group
 from gossamer.errors import UsageError
 from gossamer.files import write_text
-from gossamer.model.fragments import GLOBAL, Fragment
-from gossamer.model.symmetry import close_group
 
 KEYS = ("name", "atoms", "perms", "elements", "global")
 SHOWN = 60  # characters of a value in a message
