@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from gossamer.data.dataset import Dataset
 from gossamer.data.formats.files import existing
 from gossamer.data.formats.raw import Options, Raw, to_dataset
@@ -50,7 +52,8 @@ def read(
         labels,
     )
     file = existing(path)
-    return to_dataset(_reader(file)(file, options), options)
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        return to_dataset(_reader(file)(file, options), options)
 
 
 def _reader(file: Path) -> Callable[[Path, Options], Raw]:

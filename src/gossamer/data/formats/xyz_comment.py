@@ -18,7 +18,7 @@ AFTER_ENERGY = "the comment, after the energy, as 'forces'"
 _LONGEST = 2000  # characters of free text in which an energy is looked for
 _FIELDS, _BRACKETS = 1000, 5000  # looked at in one line, so that no line takes long
 _DECIMAL = r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eEdD]))(?:[eEdD][-+]?\d+)?"
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 _UNIT = r"(?P<unit>[A-Za-zÅ][\w/.^*()Å -]{0,30}?)"
 _REPR = re.compile(r"(?:\w+\.)?(?:float\d*|array|tensor)\(\s*(?P<value>[^()]*?)\s*(?:,\s*\w+=[^()]*)?\)", re.ASCII)
 _QUANTITY = re.compile(rf"(?P<value>{_NUMBER})\s*[\[(]?{_UNIT}?[\])]?", re.ASCII)
