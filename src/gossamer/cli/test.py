@@ -31,9 +31,9 @@ def test(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     ).read(data)
     require_same_atoms(force_field, found)
-    errors = force_field.test(found)._asdict()
+    errors = force_field.test(found)
     if as_json:
-        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors})
+        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors._asdict()})
     else:
         from gossamer.cli.text import errors_table
         from gossamer.reporting.words import count_of
