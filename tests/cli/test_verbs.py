@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +230,21 @@ def test_predict_needs_no_labels(gossamer: Command, work: Path) -> None:
     np.testing.assert_allclose(values["energies"], wanted.energies, rtol=1e-12)
     np.testing.assert_allclose(gs.read("p.extxyz").forces, wanted.forces, rtol=1e-9, atol=1e-9)
     assert gossamer("predict m.gossamer silent.extxyz --out q.extxyz").code == 0  # labels of unknown unit do not matter
+
+
+def test_exchanged_atoms_are_warned_of_in_one_line(gossamer: Command, work: Path) -> None:
+    data = gs.read("good.npz")
+    order = np.arange(9)
+    order[[3, 8]] = order[[8, 3]]  # a hydrogen of a carbon, and that of the oxygen
+    gs.write(replace(data, positions=data.positions[:, order], forces=data.forces[:, order]), "swapped.npz")
+    for line in ("predict m.gossamer swapped.npz --out p.npz --json", "test m.gossamer swapped.npz --json"):
+        found = gossamer(line)
+        assert found.code == 0
+        told = [said for said in found.err.splitlines() if "warning" in said]
+        assert len(told) == 1
+        assert re.match(r"gossamer: warning: swapped\.npz: 60 of 60 structures \(frames 0, 1, 2, \.\.\.\)", told[0])
+        json.loads(found.out)
+    assert "warning" not in gossamer("predict m.gossamer good.npz --out p.npz").err
 
 
 # reduce, report ------------------------------------------------------------------------------------------------------

@@ -41,7 +41,34 @@ def read_data(path: Path) -> Iterator[np.ndarray | None]:
     yield from (data.positions, data.forces, data.energies)
 
 
-TARGETS: dict[str, Callable[[Path], Iterator[np.ndarray | None]]] = {"data": read_data}  # what a file is tried as
+def read_model(path: Path) -> Iterator[np.ndarray | None]:
+    """What a model predicts for one structure and for two."""
+    import gossamer as gs
+
+    model = gs.load(path)
+    structures = np.random.default_rng(0).normal(size=(2, model.n_atoms, 3), scale=3.0)
+    for part in (structures, structures[:1]):
+        yield from model.predict(part, warn=False)
+
+
+def read_fragments(path: Path) -> Iterator[np.ndarray | None]:
+    """The atoms of the fragments of a molecule of 9 atoms."""
+    import gossamer as gs
+
+    yield from (f.atoms for f in gs.read_fragments(path, ETHANOL) if isinstance(f, gs.Fragment))
+
+
+def read_permutations(path: Path) -> Iterator[np.ndarray | None]:
+    """The permutations in a file for --symmetry."""
+    from gossamer.cli.inputs import read_symmetry
+
+    yield np.asarray(read_symmetry(str(path), len(ETHANOL)))
+
+
+ETHANOL = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
+TARGETS: dict[str, Callable[[Path], Iterator[np.ndarray | None]]] = {  # what a file is tried as
+    "data": read_data, "model": read_model, "fragments": read_fragments, "permutations": read_permutations,
+}  # fmt: skip
 
 
 def outcome_of(target: str, path: Path) -> str:
@@ -145,6 +172,11 @@ def generated(folder: Path) -> None:
     data = Dataset(np.array([8, 1, 1]), positions, rng.normal(size=(4, 3, 3)), rng.normal(size=4) - 2000)
     for suffix in ("npz", "extxyz", "traj", "db"):
         gs.write(data, folder / f"water.{suffix}")
+    from gossamer.chemistry.fragments_file import write_fragments
+
+    bent = gs.Fragment(np.array([[0, 3, 4], [1, 6, 7]]), np.array([[0, 1, 2], [0, 2, 1]]), "bent")
+    write_fragments(folder / "ethanol.fragments", [bent, "global"], ETHANOL)
+    (folder / "ethanol.perms").write_text("(3 4 5)\n[0, 1, 2, 3, 4, 5, 7, 6, 8]  # two hydrogens\n")
 
 
 def samples(folder: Path) -> list[tuple[str, Path]]:
@@ -154,9 +186,9 @@ def samples(folder: Path) -> list[tuple[str, Path]]:
     small = [
         path for path in files if path.stat().st_size <= LARGEST_SAMPLE and path.suffix not in (".md", ".py", ".txt")
     ]
-    kinds = {".gossamer": "model"}
+    kinds = {".gossamer": "model", ".fragments": "fragments", ".perms": "permutations"}
     chosen = [(kinds.get(path.suffix, "data"), path) for path in small]
-    return [(target, path) for target, path in chosen if target in TARGETS]
+    return chosen + [("model", path) for path in small if path.parent.name == "sgdml" and path.suffix == ".npz"]
 
 
 def fuzz(minutes: float, seed: int, keep: Path, only: str) -> dict[str, object]:

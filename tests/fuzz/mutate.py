@@ -20,7 +20,7 @@ _WORD = re.compile(rb"[^\s,;:=\"'()\[\]{}]+")
 
 def mutate(content: bytes, suffix: str, others: list[bytes], rng: random.Random) -> bytes:
     """One damaged file.  suffix: of its name; others: files to take pieces from."""
-    structured = {".npz": _npz, ".gossamer": _npz, ".json": _json}.get(suffix)
+    structured = {".npz": _npz, ".gossamer": _gossamer, ".json": _json, ".fragments": _json}.get(suffix)
     if structured is not None and rng.random() < 0.7:
         try:
             return structured(content, rng)
@@ -88,6 +88,23 @@ def _npz(content: bytes, rng: random.Random) -> bytes:
     stream = io.BytesIO()
     np.savez(stream, **{name: value for name, value in arrays.items() if value is not None})
     return stream.getvalue()
+
+
+def _gossamer(content: bytes, rng: random.Random) -> bytes:
+    """A model file with another header, other arrays, or both."""
+    from safetensors.numpy import load, save
+
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["gossamer"])
+    arrays = load(content)
+    if rng.random() < 0.5:
+        header = _tree(header, rng)
+    else:
+        name = rng.choice(sorted(arrays))
+        changed = _array(arrays.pop(name), rng)
+        if isinstance(changed, np.ndarray) and changed.dtype.kind in "fiub":
+            arrays[name] = np.ascontiguousarray(changed)
+    return save(arrays, {"gossamer": json.dumps(header)})
 
 
 def _array(array: np.ndarray, rng: random.Random) -> Any:

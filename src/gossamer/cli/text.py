@@ -151,13 +151,16 @@ def how_it_was_solved(row: "Model") -> str:
     return f"{row.status} ({row.iterations} iterations, residual {digits(MEV * row.residual)} meV/Å)"
 
 
+_TAKEN = ("atoms", "positions", "energies", "forces")  # the others say what was left out, and why
+
+
 def inspection(found: "Inspection") -> list[str]:
     """The summary of a data set, as lines, without the findings."""
     rows = {
         "molecule": f"{found.formula}, {count_of(found.n_atoms, 'atom')}",
         "structures": f"{found.n_frames:,}, order: {found.order}, {count_of(found.duplicates, 'duplicate')}",
         "theory": found.theory,
-        **{f"{what} from": where for what, where in found.read.items()},
+        **{f"{what} from" if what in _TAKEN else what: where for what, where in found.read.items()},
         "energies": _span(found.energies, "{:.6g} to {:.6g} eV, spread {:.3g} eV"),
         "forces": _span(found.forces, "RMS {:.3g} eV/Å, largest component {:.3g} eV/Å"),
         "distances": _span(found.distances, "{:.3g} to {:.3g} Å"),

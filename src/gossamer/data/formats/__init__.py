@@ -63,10 +63,10 @@ def _reader(file: Path) -> Callable[[Path, Options], Raw]:
         from gossamer.data.formats import sgdml_npz
 
         return sgdml_npz.read
-    from gossamer.data.formats import ase_io, hdf5, programs, qcschema, xyz
+    from gossamer.data.formats import apart, ase_io, hdf5, programs, qcschema, xyz
 
     if hdf5.recognised(file):
-        return hdf5.read
+        return apart.read
     if suffix in _BY_NAME:
         return ase_io.read
     if xyz.is_xyz(file):
