@@ -17,12 +17,15 @@ _WHERE = {
     "Fragment": "gossamer.chemistry.fragments",
     "GossamerError": "gossamer.errors",
     "PairSet": "gossamer.model.pairs",
+    "ReduceRecord": "gossamer.records.record",
     "Term": "gossamer.model.terms",
+    "TrainRecord": "gossamer.records.record",
     "find_symmetry": "gossamer.chemistry.symmetry",
     "inspect": "gossamer.data.checks",
     "load": "gossamer.model.model_file",
     "local_fragments": "gossamer.chemistry.fragments",
     "read": "gossamer.data.formats",
+    "read_record": "gossamer.records.record",
     "read_fragments": "gossamer.chemistry.fragments_file",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
@@ -51,6 +54,9 @@ if TYPE_CHECKING:
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet
     from gossamer.model.terms import Term as Term
+    from gossamer.records.record import ReduceRecord as ReduceRecord
+    from gossamer.records.record import TrainRecord as TrainRecord
+    from gossamer.records.record import read_record as read_record
     from gossamer.reduction.reducer import reduce as reduce
     from gossamer.reporting.html import report as report
 

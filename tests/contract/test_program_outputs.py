@@ -4,6 +4,7 @@ The outputs are written here in the layout of each program, with numbers of our 
 """
 
 import bz2
+import contextlib
 import gzip
 from pathlib import Path
 
@@ -428,6 +429,28 @@ def test_gamess_punch_file(tmp_path):
 def test_gamess_punch_file_with_unique_atoms_only_is_refused(tmp_path, gradient):
     (tmp_path / "a.dat").write_text(gamess_punch(Job(1), slice(2), "CNV      2", gradient))
     with pytest.raises(DataError, match="only the atoms unique by symmetry"):
+        read(tmp_path / "a.dat")
+
+
+@pytest.mark.parametrize("line", ["-" * 500 + "x", " ".join(["-"] * 500) + "x", "9" * 60_000, "MOPAC " * 10_000])
+def test_no_line_takes_long(tmp_path, line):
+    """Patterns that try every way to part a line would not come back from these."""
+    (tmp_path / "a.dat").write_text(f"{gamess_punch(Job(1))}{line}\n $GRAD\nE= 1\n{line}\n")
+    (tmp_path / "b.log").write_text(
+        gamess_log(Job(1)).replace("GRADIENT OF THE ENERGY\n", f"GRADIENT OF THE ENERGY\n{line}\n")
+    )
+    (tmp_path / "c.out").write_text(
+        f"{line}\n{orca_jobs(Job(2))}".replace("SINGLE POINT ENERGY", f"SINGLE POINT ENERGY {line}")
+    )
+    for name in ("a.dat", "b.log", "c.out"):
+        with contextlib.suppress(GossamerError):
+            read(tmp_path / name)
+
+
+def test_a_gamess_punch_file_without_its_beginning_does_not_hang(tmp_path):
+    text = gamess_punch(Job(1)).replace(" $DATA", "$ DATA")
+    (tmp_path / "a.dat").write_text(text[: text.rindex("$END")])
+    with pytest.raises(DataError):
         read(tmp_path / "a.dat")
 
 

@@ -10,9 +10,10 @@ from gossamer.chemistry.graph import MolecularGraph
 from gossamer.chemistry.places import Orbits
 from gossamer.errors import UsageError
 from gossamer.kernels import Matern52
-from gossamer.model.fragment_terms import fragment_atoms, reach_of, term_of
+from gossamer.model.fragment_terms import fragment_atoms, term_of
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
+from gossamer.records.upgrade import origin_in_name
 
 
 def shaken(name, n=30, seed=0):
@@ -67,22 +68,15 @@ def test_a_term_tells_its_atoms_and_reach(name):
     for fragment in local_fragments(positions, numbers):
         term = term_of(fragment, pairs, Matern52(2.0))
         assert np.array_equal(fragment_atoms(term, pairs), fragment.atoms)
-        reach = reach_of(term, pairs)
-        assert fragment.name == f"{fragment.atoms[0][0]} within {reach} bond{'s' * (reach > 1)}"
-
-
-@pytest.mark.parametrize(("name", "reach"), [("3 within 2 bonds", 2), ("1 within 2 bonds", None), ("3 A", None)])
-def test_a_name_tells_the_reach_where_it_begins_with_the_first_atom(name, reach):
-    pairs = PairSet.full(5)
-    bent = Fragment(np.array([[3, 1, 4], [1, 3, 0]]), np.arange(3)[None], name)
-    assert reach_of(term_of(bent, pairs, Matern52(2.0)), pairs) == reach
+        origin = origin_in_name(term.name, fragment.atoms.tolist())
+        assert (origin.kind, origin.heads) == ("bonds", 1)
+        assert fragment.name == f"{fragment.atoms[0][0]} within {origin.reach:g} bond{'s' * (origin.reach > 1)}"
 
 
 def test_atoms_of_other_terms():
     pairs = PairSet.full(5)
     two = term_of(Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two"), pairs, Matern52(2.0))
     assert [set(row) for row in fragment_atoms(two, pairs).tolist()] == [{1, 3}, {0, 4}]
-    assert reach_of(two, pairs) is None
     for slots in ([0, 1, 9], [0, 9, 1], [0, 1], [0, 1, 2, 3]):  # no triangle, another order, no fragment's number
         assert fragment_atoms(Term(np.array(slots), np.arange(len(slots)), Matern52(2.0)), pairs) is None
 

@@ -180,16 +180,10 @@ def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
         return choice
     from gossamer.chemistry.groups import close_group
     from gossamer.chemistry.permutations import parse_permutations
+    from gossamer.files import read_text
 
-    try:
-        return close_group(parse_permutations(Path(choice).read_text(encoding="utf-8"), n_atoms), MAX_GROUP)
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise UsageError(
-            f"--symmetry: {choice!r} is neither auto nor none, and no file ({reason}); check it."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--symmetry: {choice!r} is no text; write one permutation on a line.") from error
+    text = read_text(choice, "file of permutations (--symmetry is auto, none or such a file)", UsageError)
+    return close_group(parse_permutations(text, n_atoms), MAX_GROUP)
 
 
 def require_same_atoms(model: "ForceField", data: "Dataset") -> None:

@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.errors import OutputError, UsageError
+from gossamer.errors import ExtrapolationWarning, OutputError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,3 +79,19 @@ def console(*, stderr: bool = False) -> "Console":
 def print_json(value: Any) -> None:
     """A result for programs, on standard output."""
     print(json.dumps(value, indent=2))
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Our own warnings in the block go to standard error, a line each; others as Python shows them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+        if issubclass(category, ExtrapolationWarning):
+            console(stderr=True).print(f"gossamer: warning: {message}", markup=False)
+        else:
+            usual(message, category, *where, **options)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -35,7 +35,8 @@ def predict(
     )
     found = reading.read(structures)
     require_same_atoms(force_field, found)
-    energies, forces = force_field.predict(found.positions)
+    force_field.seen.warn(found.positions, str(structures), found.frames)
+    energies, forces = force_field.predict(found.positions, warn=False)
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
     gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
     if as_json:

@@ -33,10 +33,12 @@ def test(
     ).read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
-    errors = force_field.errors(found)._asdict()
-    seen = int(force_field.seen(found.positions).sum())
+    errors = force_field.errors(found, warn=True)
+    seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
-        print_json({"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors})
+        print_json(
+            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors._asdict()}
+        )
     else:
         from gossamer.cli.text import about_test, errors_table
         from gossamer.reporting.words import count_of

@@ -74,7 +74,7 @@ def inspect(data: Dataset) -> Inspection:
         distances = (float(shortest.min()), longest) if longest else None
         lengths = structures.check_lengths(finite)
         findings += [lengths, structures.check_duplicates(finite)]
-        if lengths.level == "ok":
+        if lengths.level != "error":
             findings.append(structures.check_coincident(finite, shortest))
             evidence = _check_bonded(finite.take(shortest >= structures.COINCIDENT))
         else:

@@ -84,8 +84,8 @@ def _two_units(
         tried.append((work.fit_slope(steps, energies), energies, other, factor))
     slope, energies, other, factor = min(tried, key=lambda one: abs(np.log(max(one[0].slope, 1e-9))))
     message = (
-        f"the energies of {{frames}} out of {len(data)} looked at are {1 / factor:.4g} times those of the others, which is "
-        "the ratio of two units; convert them to one."
+        f"the energies of {{frames}} out of {len(data)} looked at are {1 / factor:.4g} times those of the others, "
+        "which is the ratio of two units; convert them to one."
     )
     return concerning("error", "energy zero", message, data.frames[other]), energies - np.median(energies), slope
 

@@ -160,9 +160,9 @@ def held_out(
     y, wanted = (torch.from_numpy(part.labelled_forces() / scale) for part in (fitted, judged))
     a = solve(factor, y.reshape(-1))
     forward = assemble(K, a, fitted.numbers, 1.0, 0.0, {})
-    r = torch.from_numpy(forward.predict(judged.positions, precision="float64").forces) - wanted
+    r = torch.from_numpy(forward.predict(judged.positions, precision="float64", warn=False).forces) - wanted
     backward = assemble(C, r.reshape(-1), fitted.numbers, 1.0, 0.0, {})
-    pulled = torch.from_numpy(backward.predict(fitted.positions, precision="float64").forces)
+    pulled = torch.from_numpy(backward.predict(fitted.positions, precision="float64", warn=False).forces)
     b = solve(factor, pulled.reshape(-1))
     adjoint = assemble(K, b, fitted.numbers, 1.0, 0.0, {})
     by_weight, by_amplitude = [], []

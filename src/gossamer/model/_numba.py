@@ -52,6 +52,20 @@ def _pull(pairs, dx, g, out):
                 out[q, j, c] -= f
 
 
+@njit(cache=True)
+def is_outside(pairs, structure, least2, most2):
+    """Whether a squared distance of the structure (N, 3) is below least2 (P,) or above most2 (P,)."""
+    found = 0
+    for p in range(pairs.shape[0]):
+        i, j = pairs[p]
+        a = structure[i, 0] - structure[j, 0]
+        b = structure[i, 1] - structure[j, 1]
+        c = structure[i, 2] - structure[j, 2]
+        r2 = a * a + b * b + c * c
+        found += r2 < least2[p] or r2 > most2[p]
+    return found > 0
+
+
 def _use(threads: int) -> None:
     """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
     numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]

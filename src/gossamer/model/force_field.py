@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gossamer.data.dataset import Dataset
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.evaluate.precision import Precision
+    from gossamer.model.seen import SeenDistances
 
 _FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
 
@@ -115,16 +116,18 @@ class ForceField:
         Raises UsageError where there is none."""
         return replace(self, device=str(resolve_device(device)))
 
-    def predict(self, positions: np.ndarray, *, precision: "Precision" = "auto") -> Prediction:
+    def predict(self, positions: np.ndarray, *, precision: "Precision" = "auto", warn: bool = True) -> Prediction:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
         precision: how training rows are kept, see `evaluator`, which is what many calls in another precision want.
-
+        warn: give one ExtrapolationWarning where bonds differ from those of all training structures.
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
         evaluator = self._evaluator if precision == "auto" else self.evaluator(precision=precision)
         structures = np.asarray(positions)
         if structures.ndim == 2:
             structures = structures[None]
+        if warn and structures.shape[1:] == (self.n_atoms, 3):
+            self.seen.warn(structures, stacklevel=2)
         if len(structures) == 1:
             energy, force = evaluator.one(structures[0])
             return Prediction(np.array([energy]), force[None])
@@ -143,24 +146,37 @@ class ForceField:
 
         return Evaluator.build(self, device, precision, threads, replicas)
 
-    def test(self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto") -> Errors:
+    @cached_property
+    def seen(self) -> "SeenDistances":
+        """The distances it was trained on."""
+        from gossamer.model.seen import SeenDistances
+
+        return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
+
+    def test(
+        self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto", warn: bool = True
+    ) -> Errors:
         """Errors on a labelled data set of the same molecule, whose labels are looked at unless `force`: raises
-        DataError for what `inspect` calls an error, and warns of the rest (LabelWarning).  precision: as for `predict`."""
+        DataError for what `inspect` calls an error, and warns of the rest (LabelWarning).  precision and warn: as for
+        `predict`."""
         from gossamer.data.checks import require_sound
 
-        errors = self.errors(dataset, precision=precision)
+        errors = self.errors(dataset, precision=precision, warn=warn)
         if not force:
             require_sound(dataset)
         return errors
 
-    def errors(self, dataset: "Dataset", *, precision: "Precision" = "auto") -> Errors:
-        """Errors on a labelled data set of the same molecule, whatever its labels are; precision: as for `predict`."""
+    def errors(self, dataset: "Dataset", *, precision: "Precision" = "auto", warn: bool = False) -> Errors:
+        """Errors on a labelled data set of the same molecule, whatever its labels are; precision and warn: as for
+        `predict`."""
         if not np.array_equal(dataset.numbers, self.numbers):
             raise UsageError(
                 f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
                 "than the model was trained on; convert it to the model's order."
             )
-        p = self.predict(dataset.positions, precision=precision)
+        if warn:
+            self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
+        p = self.predict(dataset.positions, precision=precision, warn=False)
         df = p.forces - dataset.labelled_forces()
         force_errors = float(np.abs(df).mean()), float(np.sqrt((df**2).mean()))
         if dataset.energies is None:
@@ -170,7 +186,7 @@ class ForceField:
         de = de - (offset or 0.0)
         return Errors(*force_errors, float(np.abs(de).mean()), float(np.sqrt((de**2).mean())), offset)
 
-    def seen(self, positions: np.ndarray) -> np.ndarray:
+    def trained_on(self, positions: np.ndarray) -> np.ndarray:
         """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones
         included."""
         from gossamer.model.familiar import seen_in_training
@@ -181,7 +197,7 @@ class ForceField:
         """The model whose mean energy error on `dataset` is zero (least squares); unchanged without energies."""
         if dataset.energies is None:
             return self
-        error = dataset.energies - self.predict(dataset.positions, precision="float64").energies
+        error = dataset.energies - self.predict(dataset.positions, precision="float64", warn=False).energies
         return replace(self, constant=self.constant + float(error.mean()))
 
     def with_calculator(self, calculator: "Calculator") -> "ForceField":

@@ -1,7 +1,5 @@
 """Terms over the atoms of fragments, and the way back from a term to its atoms."""
 
-import re
-
 import numpy as np
 
 from gossamer.chemistry.fragments import Fragment
@@ -44,11 +42,3 @@ def fragment_atoms(term: Term, pairs: PairSet) -> np.ndarray | None:
     if any(len(set(row)) < n for row in atoms.tolist()) or np.any(pairs.index(atoms[:, inner]) != term.places):
         return None
     return atoms
-
-
-def reach_of(term: Term, pairs: PairSet) -> int | None:
-    """Within how many bonds of its first atom a term of `local_fragments` looks; None for another term, which may be
-    called alike but does not begin with the atom in its name."""
-    found = re.fullmatch(r"(\d+) within (\d+) bonds?", term.name)
-    atoms = None if found is None else fragment_atoms(term, pairs)
-    return None if found is None or atoms is None or atoms[0, 0] != int(found[1]) else int(found[2])

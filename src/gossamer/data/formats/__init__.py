@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from gossamer.data.dataset import Dataset
 from gossamer.data.formats.files import existing
 from gossamer.data.formats.raw import Options, Raw, to_dataset
@@ -50,7 +52,8 @@ def read(
         labels,
     )
     file = existing(path)
-    return to_dataset(_reader(file)(file, options), options)
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        return to_dataset(_reader(file)(file, options), options)
 
 
 def _reader(file: Path) -> Callable[[Path, Options], Raw]:
@@ -60,10 +63,10 @@ def _reader(file: Path) -> Callable[[Path, Options], Raw]:
         from gossamer.data.formats import sgdml_npz
 
         return sgdml_npz.read
-    from gossamer.data.formats import ase_io, hdf5, programs, qcschema, xyz
+    from gossamer.data.formats import apart, ase_io, hdf5, programs, qcschema, xyz
 
     if hdf5.recognised(file):
-        return hdf5.read
+        return apart.read
     if suffix in _BY_NAME:
         return ase_io.read
     if xyz.is_xyz(file):

@@ -82,8 +82,7 @@ def read_arrays(file: Container, options: Options, name: str) -> Raw:
     if forces is not None:
         read["forces"] = f"{'minus ' if sign < 0 else ''}array '{forces_key}'"
         forces = sign * forces.reshape(positions.shape)[frames].astype(np.float64)
-    if "lattice" in file.names:
-        read["periodic box"] = "ignored: gossamer treats molecules, not crystals"
+    cell = _cell(file)
     numbers, real, padded = without_padding(f"{file.source}: {number_key}", numbers, frames, forces)
     if padded:
         read["padding"] = f"{padded} atoms with number 0 left out"
@@ -93,7 +92,15 @@ def read_arrays(file: Container, options: Options, name: str) -> Raw:
         forces=None if forces is None else forces[:, real], energies=energies, frames=frames,
         energy_unit=units["energy"], length_unit=units["length"], forces_unit=units["forces"],
         usual_length="Angstrom", said_by=said_by, name=file.text("name") or name, theory=file.text("theory"), read=read,
+        cells=None if cell is None else np.tile(cell, (len(frames), 1, 1)),
+        periodic=None if cell is None else np.ones((len(frames), 3), dtype=bool),
     )  # fmt: skip
+
+
+def _cell(file: Container) -> np.ndarray | None:
+    """Vectors (3, 3) of the periodic box, one a row, None where there is none; sgdml keeps them as columns."""
+    lattice = file.numeric("lattice") if "lattice" in file.names else None
+    return lattice.T.astype(np.float64) if lattice is not None and lattice.shape == (3, 3) else None
 
 
 def _required(file: Container, role: Role, asked: str | None, text: bool = False) -> tuple[str, np.ndarray]:
@@ -169,7 +176,8 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
     found = {key: file.numeric(key) for key in (force, gradient) if key is not None}
     for key, array in found.items():
         flat = array.shape == (shape[0], shape[1] * 3)
-        _require_shape(file, key, shape if flat or array.shape == shape[3 - array.ndim :] else array.shape, shape)
+        fitting = array.size == size and (flat or array.shape == shape[3 - array.ndim :])
+        _require_shape(file, key, shape if fitting else array.shape, shape)
     if force is not None and gradient is not None and asked is None:
         size = np.abs(found[force]).max(initial=0)
         if not np.allclose(found[force].ravel(), -found[gradient].ravel(), rtol=1e-5, atol=1e-5 * size):

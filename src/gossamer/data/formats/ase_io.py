@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.data.formats import database
+from gossamer.data.formats import database, programs
 from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
@@ -26,6 +26,7 @@ _SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
 _XYZ = {"xyz", "extxyz"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
 _SLICED_WHILE_READING = {"traj"}
+_READ_ELSEWHERE = {"orca-output", "aims-output", "gaussian-out", "gamess-us-out", "gamess-us-punch"}
 
 
 def read(path: Path, options: Options) -> Raw:
@@ -107,25 +108,25 @@ def _format(path: Path) -> str:
     try:
         format_name = filetype(str(path))
         get_ioformat(format_name)  # a guess by suffix may be no format at all
-        return format_name
     except UnknownFileTypeError as error:
         known = "an npz, extxyz, traj, db or program output file"
         raise DataError(f"{path}: its format is not known; give {known}.") from error
     except Exception as error:
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
+    if format_name in _READ_ELSEWHERE:  # by its banner, which this file lacks
+        raise DataError(f"{path}: it looks like {format_name}, but its beginning is missing; give the whole output.")
+    if format_name == "espresso-out" and programs.recognised(path) is None:  # what ASE takes any .out for
+        raise DataError(
+            f"{path}: the program that wrote it is not recognised; outputs of {programs.SUPPORTED} are read, other "
+            "results as extxyz."
+        )
+    return format_name
 
 
 def _images(path: Path, format_name: str, index: str | int | slice) -> tuple[list["Atoms"], np.ndarray, list[str]]:
     """The chosen frames, their numbers in the file, and what ASE had to say."""
     part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
-    if not images and format_name == "espresso-out":  # what ASE takes any .out for
-        from gossamer.data.formats.programs import SUPPORTED
-
-        raise DataError(
-            f"{path}: the program that wrote it is not recognised; outputs of {SUPPORTED} are read, other results as "
-            "extxyz."
-        )
     if not images:
         where = " in this range" if part else ""
         raise DataError(f"{path}: read as {format_name}, it holds no structures{where}; give a file with at least one.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[EeDd][-+]?\d+)?"
 TRIPLE = rf"({NUMBER})\s+({NUMBER})\s+({NUMBER})"
 
 

@@ -28,7 +28,7 @@ from gossamer.data.formats.steps import (
 
 _ATOM = re.compile(rf"\s*[A-Za-z]\S*\s+(\d+\.\d*)\s+{TRIPLE}\s*$")
 _GRADIENT = re.compile(rf"\s*\d+\s+[A-Za-z]\S*\s+(?:\d+\.\d*\s+)?{TRIPLE}\s*$")
-_ABOVE = re.compile(r"\s*(-+\s*)*$|\s*(CHARGE|ATOM|UNITS)\b.*$")
+_ABOVE = re.compile(r"[\s-]*$|\s*(CHARGE|ATOM|UNITS)\b")
 _BOHR = re.compile(r"ATOM\s+ATOMIC\s+COORDINATES \(BOHR\)")
 _ENERGY = re.compile(rf"FINAL .*ENERGY IS\s+({NUMBER})\s+AFTER")
 _CORRELATED = re.compile(rf"(?:E\(MP2\)=|TOTAL ENERGY \(MP2\) =)\s*({NUMBER})\s*$")

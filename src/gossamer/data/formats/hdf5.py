@@ -31,7 +31,8 @@ def recognised(path: Path) -> bool:
 def read(path: Path, options: Options) -> Raw:
     """The data set of the one molecule in the file, or of that whose group a key names ("aspirin/conformations").
     Raises DataError when it is damaged or h5py is missing, UsageError when there are several molecules."""
-    h5py = _library(path)
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             name, options = _group(h5py, path, file, options)
@@ -81,14 +82,12 @@ class Group:
         return next(filter(None, said), None)
 
 
-def _library(path: Path) -> ModuleType:
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(
-            f"{path}: reading HDF5 needs h5py, which is not installed; run pip install 'gossamer[hdf5]'."
-        ) from error
-    return h5py
+def require_library(path: Path) -> None:
+    """Raise DataError when h5py is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("h5py") is None:
+        raise DataError(f"{path}: reading HDF5 needs h5py, which is not installed; run pip install 'gossamer[hdf5]'.")
 
 
 def _members(h5py: ModuleType, group: Any) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from gossamer.data.formats.raw import Options, Raw
 from gossamer.data.formats.steps import text_lines
 from gossamer.errors import DataError
 
-_LOOKED_AT = 3000  # lines in which a banner stands, after what a batch system may print
+_LOOKED_AT, _WIDE = 3000, 400  # lines in which a banner stands, after what a batch system may print; characters
 _QCENGINE = "run it through QCEngine, which writes QCSchema JSON"
 _EXTXYZ = "write its positions, energies and forces as extxyz"
 
@@ -82,6 +82,6 @@ def recognised(path: Path) -> Program | None:
         if "\0" in line:
             return None  # no text
         for banner, program in known:
-            if banner.match(line):
+            if banner.match(line[:_WIDE]):
                 return program
     return None

@@ -156,7 +156,8 @@ def raw_of_steps(path: Path, program: str, steps: list[Step], options: Options, 
             f"{path}: none of its structures is complete: {left_out}; let {program} finish the calculation."
         )
     kept: list[Any] = [steps[row] for row in frames]
-    read = {"atoms": f"{program} output", "positions": "geometries"} | notes
+    read = {"atoms": f"{program} output", "positions": "geometries"}
+    read |= {key: note for key, note in notes.items() if key != "theory"}
     read |= {"energies": "final energies"} if with_energy else {}
     read |= {"forces": "forces of each geometry"} if with_forces else {}
     read |= {"left out": f"of {len(chosen)} structures: {left_out}"} if left_out else {}
@@ -166,7 +167,8 @@ def raw_of_steps(path: Path, program: str, steps: list[Step], options: Options, 
         forces=np.array([step.forces[0].values for step in kept]) if with_forces else None,
         energies=np.array([step.energies[-1].value for step in kept]) if with_energy else None, frames=frames,
         energy_unit="eV", length_unit="Angstrom", usual_length="Angstrom", converted=True,
-        said_by=f"from the units of {program}", name=path.name.split(".")[0], read=read,
+        said_by=f"from the units of {program}", name=path.name.split(".")[0],
+        theory=notes.get("theory", ""), read=read,
     )  # fmt: skip
 
 

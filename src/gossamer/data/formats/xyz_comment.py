@@ -18,7 +18,7 @@ AFTER_ENERGY = "the comment, after the energy, as 'forces'"
 _LONGEST = 2000  # characters of free text in which an energy is looked for
 _FIELDS, _BRACKETS = 1000, 5000  # looked at in one line, so that no line takes long
 _DECIMAL = r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eEdD]))(?:[eEdD][-+]?\d+)?"
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 _UNIT = r"(?P<unit>[A-Za-zÅ][\w/.^*()Å -]{0,30}?)"
 _REPR = re.compile(r"(?:\w+\.)?(?:float\d*|array|tensor)\(\s*(?P<value>[^()]*?)\s*(?:,\s*\w+=[^()]*)?\)", re.ASCII)
 _QUANTITY = re.compile(rf"(?P<value>{_NUMBER})\s*[\[(]?{_UNIT}?[\])]?", re.ASCII)
@@ -64,7 +64,9 @@ class Comment:
 
     def units(self, kind: str) -> list[str]:
         """What is declared to be the unit of "energy", "length" or "forces"."""
-        return [value for key, value in self.fields.items() if names.unit_kind(key) == kind]
+        said = [value for key, value in self.fields.items() if names.unit_kind(key) == kind]
+        words = re.split(r"[,;]", self.get("units") or self.get("unit") or "")
+        return said or [word for word in words if names.only_kind(word) == kind]
 
     def not_labels(self) -> list[str]:
         """Keys with numbers that are neither energies nor units nor about the box."""
@@ -93,7 +95,7 @@ def parse(line: str) -> Comment:
         if word := _BEHIND.match(line, place, place + 40):
             after[key] = word[1]
     rest.append(line[place:])
-    return Comment(line, fields, after, " ".join(part for part in rest if part).strip(" ,;\t"), frozenset(twice))
+    return Comment(line, fields, after, " ".join(part for part in rest if part).strip(" ,;\t\n"), frozenset(twice))
 
 
 def _key(before: str) -> tuple[str, str]:
