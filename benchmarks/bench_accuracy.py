@@ -124,7 +124,7 @@ def peer(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
 
 def reduced(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
     """The model that `reduce` keeps at its default tolerance."""
-    found = gs.reduce(train, valid, seed=seed, baselines=())
+    found = gs.reduce(train, valid, seed=seed)
     pairs = {"global pairs": found.record.chosen.global_pairs, "all pairs": found.record.full.pairs}
     return found.model, pairs | {"s": found.record.seconds}
 

@@ -28,7 +28,7 @@ def one(name: str, M: int, terms: str) -> dict[str, object]:
     """Reduce one molecule."""
     data = read(name)
     train, valid, test = data.split(M, 50, min(300, len(data) - M - 50), seed=0)
-    found = gs.reduce(train, valid, test, terms=terms, quantiles=QUANTILES, baselines=())
+    found = gs.reduce(train, valid, test, terms=terms, quantiles=QUANTILES)
     record, n_atoms = found.record, train.n_atoms
     full, chosen = record.full, record.chosen
     local = sum(pair.local for pair in record.pairs)

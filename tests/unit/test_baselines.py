@@ -125,4 +125,4 @@ def test_a_baseline_that_fails_names_the_frame(where, words):
 
 def test_a_calculator_that_a_file_cannot_hold_is_asked_for():
     with pytest.raises(UsageError, match=r"difference to .mine..*with_calculator"):
-        CalculatorBaseline.from_file(*CalculatorBaseline(NUMBERS, "mine", Failing()).to_file(), NUMBERS)(structures(1))
+        CalculatorBaseline(NUMBERS, "mine")(structures(1))

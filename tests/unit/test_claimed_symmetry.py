@@ -152,7 +152,7 @@ def test_reduced_models_keep_it_too(name):
     data = labelled(name, n=36)
     for terms in ("global", "both"):
         found = reduce(
-            data.take(np.arange(24)), data.take(np.arange(24, 36)), terms=terms, quantiles=(30, 60), baselines=(),
+            data.take(np.arange(24)), data.take(np.arange(24, 36)), terms=terms, quantiles=(30, 60),
             tolerance=5.0, score_structures=4, **QUICK,
         )  # fmt: skip
         perms = np.array(found.model.provenance["symmetry"]["perms"])

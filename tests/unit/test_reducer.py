@@ -13,7 +13,7 @@ from gossamer.model.pairs import PairSet
 from gossamer.reduction.reducer import _first_rows
 
 OPTIONS = {"terms": "global", "length": 3.0, "symmetry": METHYL, "noise": 1e-9}
-QUICK = {"quantiles": (30, 60, 90), "baselines": (60,)}
+QUICK = {"quantiles": (30, 60, 90), "compared": (60,)}
 
 
 def labelled(model, R, energies=True):
@@ -51,7 +51,7 @@ def test_the_choice_is_the_smallest_within_the_tolerance(reduction):
 
 
 def test_a_wide_tolerance_keeps_fewer_pairs(parts, reduction):
-    loose = gs.reduce(*parts, **OPTIONS, quantiles=(30, 60, 90), baselines=(), tolerance=5.0)
+    loose = gs.reduce(*parts, **OPTIONS, quantiles=(30, 60, 90), tolerance=5.0)
     assert len(loose.model.pairs) <= len(reduction.model.pairs)
     assert loose.record.random == loose.record.shortest == ()
 
@@ -97,14 +97,14 @@ def test_the_same_seed_gives_the_same_models(parts, reduction, tmp_path):
 
 def test_without_energies_and_without_a_test_set(parts):
     train, valid, _ = (Dataset(NUMBERS, d.positions, d.forces) for d in parts)
-    record = gs.reduce(train, valid, **OPTIONS, quantiles=(50,), baselines=()).record
+    record = gs.reduce(train, valid, **OPTIONS, quantiles=(50,)).record
     assert record.chosen.tested_on == "valid"
     assert record.chosen.energy_mae is None
     assert record.parity.energies.reference == ()
 
 
 def test_with_energies_as_labels(parts):
-    found = gs.reduce(*parts, **(OPTIONS | {"noise": 1e-6}), energies=True, quantiles=(50,), baselines=())
+    found = gs.reduce(*parts, **(OPTIONS | {"noise": 1e-6}), energies=True, quantiles=(50,))
     assert found.model.coefficients[0].w is not None
     assert found.record.settings.energies_as_labels is True
 
@@ -116,7 +116,7 @@ def test_a_diatomic_keeps_its_pair():
     F = np.zeros_like(R)
     F[:, 0, 0], F[:, 1, 0] = k, -k
     data = Dataset(np.array([1, 1]), R, F, 2.0 * (R[:, 1, 0] - 1.1) ** 2)
-    found = gs.reduce(data.take(slice(0, 12, 2)), data.take(slice(1, 12, 2)), length=2.0, baselines=())
+    found = gs.reduce(data.take(slice(0, 12, 2)), data.take(slice(1, 12, 2)), length=2.0)
     assert len(found.model.pairs) == 1
     assert found.record.chosen.force_rmse < 0.05
 
@@ -126,7 +126,7 @@ def test_a_diatomic_keeps_its_pair():
     [
         ({"tolerance": -0.1}, "tolerance: -0.1 given"),
         ({"quantiles": (0, 50)}, "quantiles"),
-        ({"baselines": (55,)}, "baselines"),
+        ({"compared": (55,)}, "compared"),
         ({"score_structures": 0}, "score_structures: 0 given"),
     ],
 )
@@ -168,7 +168,7 @@ def test_other_selections_have_as_many_non_local_pairs():
 @pytest.fixture(scope="module")
 def of_terms(ethanol_file):
     data = gs.read(ethanol_file).split(30, 10, 20, seed=0)
-    return gs.reduce(*data, terms="both", quantiles=(50, 90), baselines=(50,), learning_steps=2, relative_noise=1e-5)
+    return gs.reduce(*data, terms="both", quantiles=(50, 90), compared=(50,), learning_steps=2, relative_noise=1e-5)
 
 
 def test_a_global_term_is_thinned_out_beside_local_ones(of_terms):

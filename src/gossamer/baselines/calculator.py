@@ -65,13 +65,6 @@ class CalculatorBaseline:
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind, "name": self.name}, {}
 
-    @classmethod
-    def from_file(
-        cls, header: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray
-    ) -> "CalculatorBaseline":
-        """What `to_file` was made from, without its calculator.  Raises KeyError for a name that is missing."""
-        return cls(numbers, str(header["name"]))
-
     def _made(self) -> "Calculator":
         if self.name not in NAMED:
             raise UsageError(

@@ -8,8 +8,8 @@ fall into each other there (docs/decisions/0009-repulsion.md).
 
 (Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there,
 S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.  r_off is the sum of the van der Waals radii
-(Alvarez 2013), or the closest distance of the pair in the training structures where that is less: the repulsion is zero
-on all of them, so that it changes neither labels nor errors, and stands where they end.
+(Alvarez 2013), or a part of the closest distance of the pair in the training structures where that is less: the
+repulsion is zero on all of them and on others a little beyond, so that it changes neither labels nor errors.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
 SHARES = (0.18175, 0.50986, 0.28022, 0.02817)
 RATES = (3.19980, 0.94229, 0.40290, 0.20162)
 FULL = 0.5  # of the distance where it ends, up to which the repulsion is full
+NEARER = 0.85  # of the closest distance of a pair in the training structures, where its repulsion ends
 BONDS = 3  # atoms at least so many bonds apart repel each other
 EVER = 0.02  # of the training structures in which two atoms are bonded for them to count as bonded: protons jump
 
@@ -69,7 +70,7 @@ class Repulsion:
         positions (n, N, 3) Angstrom: the training structures; two atoms bonded in a few of them do not repel each
         other.  Raises DataError for an element without a van der Waals radius."""
         apart = bond_distances(bond_graph(positions, numbers, share=EVER), len(numbers)) >= BONDS
-        ends = np.minimum(contact_distances(numbers), closest(positions))
+        ends = np.minimum(contact_distances(numbers), NEARER * closest(positions))
         for perm in perms:
             image = np.ix_(perm, perm)
             apart, ends = apart & apart[image], np.minimum(ends, ends[image])
@@ -94,11 +95,6 @@ class Repulsion:
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind}, {"pairs": self.pairs, "ends": self.ends}
-
-    @classmethod
-    def from_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> "Repulsion":
-        """What `to_file` was made from.  Raises KeyError or UsageError for what is missing or wrong."""
-        return cls(numbers, arrays["pairs"], arrays["ends"])
 
 
 def contact_distances(numbers: np.ndarray) -> np.ndarray:

@@ -91,14 +91,27 @@ class Fitting:
     max_images: int | None
     device: str
     kernel: str | None
+    baseline: str
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
+        from gossamer.fit.baselines import check_baseline
         from gossamer.fit.training import make_settings
 
         options = asdict(self)
+        baseline = options.pop("baseline")
         make_settings(options)
-        return options
+        if self.baseline_file is not None:
+            import gossamer as gs
+
+            return options | {"baseline": gs.load(self.baseline_file)}
+        check_baseline(baseline)
+        return options | {"baseline": baseline}
+
+    @property
+    def baseline_file(self) -> Path | None:
+        """The model that is the baseline, None where it is named."""
+        return Path(self.baseline) if self.baseline.endswith((".gossamer", ".npz")) else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,11 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """What it reads."""
-        return tuple(path for path in (self.data, self.fragments, self.symmetry_file) if path is not None)
+        return tuple(
+            path
+            for path in (self.data, self.fragments, self.symmetry_file, self.fitting.baseline_file)
+            if path is not None
+        )
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""

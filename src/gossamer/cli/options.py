@@ -97,6 +97,15 @@ Kernel = Annotated[
         help="Radial kernel of all terms: matern52 (sgdml's, the default), or the smoother matern72, matern92, gauss.",
     ),
 ]  # fmt: skip
+Baseline = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|MODEL", rich_help_panel=_MODEL,
+        help="What is taken off the labels and added at prediction: auto is the repulsion of atoms that no bond joins, "
+        "which keeps them apart in molecular dynamics (nothing with --terms global); none, repulsion, gfn2-xtb, gfnff, "
+        "or several joined by commas; or a .gossamer file, to learn the difference to that model.",
+    ),
+]  # fmt: skip
 Noise = Annotated[
     float | None,
     typer.Option(

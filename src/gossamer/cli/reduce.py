@@ -40,6 +40,7 @@ def reduce(
     fragments: o.Fragments = None,
     length: o.Length = None,
     kernel: o.Kernel = None,
+    baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
@@ -85,7 +86,7 @@ def reduce(
             gradients_key,
         ),
         Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel),
+        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline),
         symmetry,
         quiet or not is_first(),
         context.obj,
@@ -110,6 +111,7 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fit.checkpoint import Run
+    from gossamer.reduction.reducer import COMPARED
     from gossamer.reduction.reducer import reduce as reduce_pairs
 
     parts, options = job.prepare()
@@ -121,7 +123,7 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
         progress(Event("symmetry", message="looking for permutations"))
         found = reduce_pairs(
             parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,
-            command=job.command, force=True, progress=progress, run=Run(ranks, entries), **options,
+            compared=COMPARED, command=job.command, force=True, progress=progress, run=Run(ranks, entries), **options,
         )  # fmt: skip
         if not ranks.first:
             return None

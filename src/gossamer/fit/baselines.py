@@ -8,8 +8,8 @@ import numpy as np
 from gossamer.baselines.calculator import NAMED, CalculatorBaseline
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.errors import UsageError
-from gossamer.evaluate.model_baseline import ModelBaseline
 from gossamer.model.force_field import ForceField
+from gossamer.model.model_baseline import ModelBaseline
 
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline

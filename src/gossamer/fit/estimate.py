@@ -6,11 +6,12 @@ few of the structures themselves; constants of one machine only tell solvers apa
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from gossamer.fit.baselines import check_baseline
 from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
@@ -78,14 +79,17 @@ def estimate(
     terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
+    baseline: Any = "auto",
     **options,
 ) -> Estimate:
     """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
 
-    Nothing is trained; symmetry is looked for and rates are measured, a few seconds.  Raises what `fit` raises before
+    Nothing is trained; symmetry is looked for and rates are measured, a few seconds; what a baseline costs is left
+    out.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
     settings = make_settings(options)
     check_terms(terms, settings)
+    check_baseline(baseline)
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)

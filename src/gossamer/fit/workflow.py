@@ -48,6 +48,7 @@ class Fit:
     choice: Choice
     trials: tuple[Trial, ...]
     seconds: float  # all of it, symmetry and searches included
+    left: tuple[Dataset, Dataset | None]  # training and validation structures with the baselines taken off
 
     @property
     def solution(self) -> Solution:
@@ -132,7 +133,7 @@ def fit(
     settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=baselines)
     seconds = time.perf_counter() - began
-    return Fit(model, fitted.light(), group, settings, choice, tuple(trials), seconds)
+    return Fit(model, fitted.light(), group, settings, choice, tuple(trials), seconds, (train, valid))
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:

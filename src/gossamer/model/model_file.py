@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from gossamer import kernels
+from gossamer.baselines import Baseline
+from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.repulsion import Repulsion
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.model_baseline import ModelBaseline
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.model.validation import (
@@ -28,7 +32,7 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 1
+VERSION = 2  # 1: no baselines
 UNITS = {"energy": "eV", "length": "Angstrom"}
 ARRAYS = ("places", "perms", "weights", "X", "V", "w")  # of a term; w where energies are labels
 
@@ -37,15 +41,23 @@ def save(model: ForceField, path: str | Path) -> Path:
     """Write `model` to `path`; returns the path.  Raises OutputError when it cannot be written."""
     from safetensors.numpy import save_file
 
-    arrays = {"numbers": model.numbers.astype(np.int64), "pairs": model.pairs.pairs}
+    header, arrays = _packed(model)
+    with atomic_path(path) as temporary:  # one key, since safetensors writes several in any order
+        save_file(arrays, temporary, metadata={KEY: json.dumps(header)})
+    return Path(path)
+
+
+def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `_assemble` makes the model from again."""
+    arrays: dict[str, np.ndarray] = {"numbers": model.numbers.astype(np.int64), "pairs": model.pairs.pairs}
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
         terms.append(
             {"name": term.name, "kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
         )
-        found = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
-        arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in found.items() if a is not None}
-    header = {
+        mine = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
+        arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "terms": terms,
@@ -53,10 +65,20 @@ def save(model: ForceField, path: str | Path) -> Path:
         "scale": model.scale,
         "units": UNITS,
         "provenance": model.provenance,
+        "baselines": [],
     }
-    with atomic_path(path) as temporary:  # one key, since safetensors writes several in any order
-        save_file(arrays, temporary, metadata={KEY: json.dumps(header)})
-    return Path(path)
+    for b, baseline in enumerate(model.baselines):
+        entry, found = baseline.to_file()
+        if isinstance(baseline, ModelBaseline):
+            entry["model"], found = _packed(baseline.model)
+        header["baselines"].append(entry)
+        arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
+    return header, arrays
+
+
+def _prefix(b: int) -> str:
+    """Of the names of baseline b's arrays."""
+    return f"baselines.{b}."
 
 
 def load(path: str | Path) -> ForceField:
@@ -123,6 +145,12 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceFie
     entries = header["terms"]
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"terms are {shown(entries)}, and must be a list of objects")
+    asked = header.get("baselines", [])
+    if not isinstance(asked, list) or not all(isinstance(entry, dict) for entry in asked):
+        raise ValueError(f"baselines are {shown(asked)}, and must be a list of objects")
+    theirs = [{key.removeprefix(_prefix(b)): a for key, a in arrays.items() if key.startswith(_prefix(b))}
+              for b in range(len(asked))]  # fmt: skip
+    arrays = {key: a for key, a in arrays.items() if not key.startswith(tuple(map(_prefix, range(len(asked)))))}
     known = {"numbers", "pairs"} | {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
     if not arrays.keys() <= known:
         raise ValueError(f"{shown(min(arrays.keys() - known))} belongs to none of its {len(entries)} terms")
@@ -139,7 +167,27 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceFie
         number(header["constant"], "constant", -ENERGY, ENERGY),
         positive(header["scale"], "scale"),
         provenance(header["provenance"], numbers),
+        baselines=tuple(_baseline(entry, found, numbers) for entry, found in zip(asked, theirs, strict=True)),
     )
+
+
+def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> Baseline:
+    """A baseline for atoms `numbers` (N,)."""
+    kind = entry["kind"]
+    if kind == Repulsion.kind:
+        pairs = indices(arrays["pairs"], "pairs of the repulsion", len(numbers), None, 2)
+        ends = array(arrays["ends"], "ends of the repulsion", "f", len(pairs))
+        return Repulsion(numbers, pairs, ends)
+    if kind == CalculatorBaseline.kind:
+        if not isinstance(entry["name"], str):
+            raise ValueError("the name of a baseline's calculator is no text")
+        return CalculatorBaseline(numbers, entry["name"])
+    if kind == ModelBaseline.kind:
+        model = _assemble(arrays, entry["model"])
+        if not np.array_equal(model.numbers, numbers):
+            raise ValueError("its baseline is a model of other atoms")
+        return ModelBaseline(model)
+    raise ValueError(f"baseline {shown(kind)} is not known")
 
 
 def _term(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], n_pairs: int) -> tuple[Term, TermCoefficients]:

@@ -68,12 +68,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings a run ended with.  length (1/Angstrom): of the one global term, None in a sum; noise: a variance of
+    """The settings a run ended with.  length (1/Angstrom): of the one global term, None in a sum;
+    baselines: kinds of what was taken off the labels; noise: a variance of
     labels of unit spread, relative_noise: that over the mean prior variance of a force component; tolerance and
     score_structures (on which pairs were scored): of a reduction."""
 
     terms: Kind = "global"
     length: float | None = None
+    baselines: tuple[str, ...] = ()
     noise: float | None = None
     relative_noise: float | None = None
     energies_as_labels: bool = False

@@ -24,7 +24,7 @@ from gossamer.reduction.choice import is_within, limit_of, smallest_within
 from gossamer.reduction.relevance import masking_scores
 
 QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
-BASELINES = (50, 70, 90)
+COMPARED = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
 REFINEMENTS = 4  # bisection steps between two quantiles
 FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PATIENCE times those of the full model
@@ -111,7 +111,7 @@ def reduce(
     *,
     tolerance: float = 0.02,
     quantiles: tuple[int, ...] = QUANTILES,
-    baselines: tuple[int, ...] = BASELINES,
+    compared: tuple[int, ...] = (),
     pool: Dataset | None = None,
     score_structures: int | None = None,
     terms: Any = "auto",
@@ -125,7 +125,7 @@ def reduce(
     """Train the full model, score its pairs by masking, and keep the fewest whose retrained model stays good.
 
     tolerance: the chosen model's validation force RMSE may exceed the best model's by this fraction.  quantiles: the
-    cuts of the paper.  baselines: quantiles at which random and shortest-first selections of equal size are trained
+    cuts of the paper.  compared: quantiles at which random and shortest-first selections of equal size are trained
     for comparison, and once more at the chosen size; () for none.  Iterations of random ones are limited, since some
     would take many hundreds.  pool: structures to score on, used neither in training nor validation (None: the test
     set, else the validation set); at most score_structures (None: 3000 divided by the number of images, at
@@ -136,7 +136,7 @@ def reduce(
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
-    _check(tolerance, quantiles, baselines)
+    _check(tolerance, quantiles, compared)
     _check_global(terms)
     if valid is None or len(valid) == 0:
         raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
@@ -154,7 +154,7 @@ def reduce(
     )
     bench = _bench(train, valid, test, fit, pool, score_structures, run, progress)
     bench = replace(bench, noise=options.get("noise"))
-    total = len(quantiles) + REFINEMENTS + 2 * (len(baselines) + 1 if baselines else 0)
+    total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
     full, done = _full_candidate(bench)
     tried = {full.rows.tobytes(): (full, done)}
     attempts = 0
@@ -177,7 +177,7 @@ def reduce(
     limit = limit_of([c.entry for c in tried_first], tolerance)
     refined = _refine(bench, tried_first, limit, attempt)
     chosen = smallest_within([*tried_first, *refined], limit)
-    random, shortest = _baselines(bench, baselines, cuts, chosen, attempt)
+    random, shortest = _compared(bench, compared, cuts, chosen, attempt)
     record = ReduceRecord(
         **_described(bench, full, chosen, command),
         quantiles=_entries(cuts), local=None if local is None else local.entry, refined=_entries(refined),
@@ -187,14 +187,14 @@ def reduce(
     return Reduction(chosen.model, full.model, replace(record, settings=settings))
 
 
-def _check(tolerance: float, quantiles: tuple[int, ...], baselines: tuple[int, ...]) -> None:
+def _check(tolerance: float, quantiles: tuple[int, ...], compared: tuple[int, ...]) -> None:
     if not 0 <= tolerance < 10:
         raise UsageError(f"tolerance: {tolerance} given; it is a fraction such as 0.02 and cannot be negative.")
-    for name, values in (("quantiles", quantiles), ("baselines", baselines)):
+    for name, values in (("quantiles", quantiles), ("compared", compared)):
         if any(not 0 < q < 100 for q in values):
             raise UsageError(f"{name}: {values} given; quantiles lie between 0 and 100.")
-    if set(baselines) - set(quantiles):
-        raise UsageError(f"baselines: {baselines} must be among the quantiles {quantiles}.")
+    if set(compared) - set(quantiles):
+        raise UsageError(f"compared: {compared} must be among the quantiles {quantiles}.")
 
 
 def _check_global(terms: Any) -> None:
@@ -257,10 +257,10 @@ def _train_candidate(
         most = min(settings.stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * bench.fit.solution.iterations))
         settings = replace(settings, stop=replace(settings.stop, max_iterations=most))
     fitted: Fitted = fit_terms(
-        terms, pairs, bench.train, bench.valid, settings,
+        terms, pairs, *bench.fit.left, settings,
         previous=nearest, provenance=provenance, run=bench.run, progress=progress,
     )  # fmt: skip
-    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise})
+    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=bench.fit.model.baselines)
     found = _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, selection=selection, **extra)
     return found, fitted.light()
 
@@ -339,7 +339,7 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: 
     return refined
 
 
-def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: Attempt):
+def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: Attempt):
     """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep, as many of them
     non-local."""
     random: list[Candidate] = []
