@@ -127,11 +127,11 @@ class Job:
         options["terms"] = self._terms(data)
         if not self.quiet:
             from gossamer.cli import text
-            from gossamer.cli.outputs import console
+            from gossamer.cli.outputs import say
 
             drawn = {"train": parts.train, "validate": parts.valid, "test": parts.test, "score pairs": parts.pool}
             lines = [*text.what_was_read(data), text.sizes(drawn, self.sizes.seed, len(data.repeats()[0]))]
-            console(stderr=True).print("\n".join(lines), markup=False)
+            say(lines, stderr=True)
         return parts, options
 
     def _terms(self, data: "Dataset") -> "str | tuple[Fragment | str, ...]":

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gossamer.cli import options as o
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import print_json, say, writable
 from gossamer.errors import DataError
 
 
@@ -29,7 +29,7 @@ def report(
     if as_json:
         print_json({"report": str(page)})
     else:
-        console().print(f"report: {page}", markup=False)
+        say([f"report: {page}"])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ ones in tiles of WIDTH rows, pairs side by side (`_rows`), in float64 or float32
 import numpy as np
 from numba import njit, prange
 
+from gossamer.model._loops import parallel_loop
 from gossamer.model._numba import _inverse_distance, _use
 from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
 
@@ -326,7 +327,7 @@ def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work,
     return scale * energy, nearest
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
     if not _finite(positions):
         return 0.0, HUGE
@@ -351,7 +352,7 @@ def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, sc
     return _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _many(x, layout, ints, doubles, floats, work, energies, g):
     parts = len(work)
     for part in prange(parts):
@@ -367,7 +368,7 @@ def add_queries(x, layout, ints, doubles, floats, work, energies, g) -> None:
     _many(x, layout, ints, doubles, floats, work, energies, g)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _weights(products, a, query_squares, squares, constants, w, length, energies, sums):
     n_rows = products.shape[1]
     whole = n_rows // WIDTH * WIDTH
