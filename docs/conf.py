@@ -7,6 +7,7 @@ author = copyright = "The Gossamer developers"
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Gossamer"

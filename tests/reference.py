@@ -1,6 +1,6 @@
 """The whole model in plain NumPy, slow and readable.  Nobody optimises this file; every fast path is held against it.
 
-M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations: PAPER.md, section "Equations".
+M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations: docs/theory.md.
 """
 
 import numpy as np
@@ -100,7 +100,7 @@ def fit(terms, pairs, structures, labels, noise):
 
 
 def masked_model(model, mask):
-    """Arrays of a one-term model in which the masked pairs (P,) are zero everywhere (PAPER.md, procedure, step 3)."""
+    """Arrays of a one-term model in which the masked pairs (P,) are zero everywhere (docs/theory.md, masking)."""
     keep = (~mask).astype(float)
     (term,), (c,) = model.terms, model.coefficients
     return keep, term, c

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.units import Bohr, Hartree
+from ase.units import Bohr, Hartree, kcal, mol
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -206,10 +206,10 @@ def test_extxyz_without_units_asks_for_them(tmp_path):
 
 def test_given_units_are_used_and_said(tmp_path):
     data = water()
-    back = read(extxyz(tmp_path / "w.xyz", data), energy_unit="Hartree")
-    np.testing.assert_allclose(back.forces, data.forces * Hartree, rtol=1e-8)
-    np.testing.assert_allclose(back.energies, data.energies * Hartree, rtol=1e-8)
-    assert back.provenance.read["forces"] == "calculator result 'forces', Hartree/Angstrom (--energy-unit)"
+    back = read(extxyz(tmp_path / "w.xyz", data), energy_unit="kcal/mol")
+    np.testing.assert_allclose(back.forces, data.forces * kcal / mol, rtol=1e-8)
+    np.testing.assert_allclose(back.energies, data.energies * kcal / mol, rtol=1e-8)
+    assert back.provenance.read["forces"].endswith("'forces', kcal/mol/Angstrom (--energy-unit)")
     assert back.provenance.read["positions"].endswith("Angstrom (by the format's definition)")
 
 
@@ -219,6 +219,22 @@ def test_forces_in_a_unit_of_their_own(tmp_path):
     np.testing.assert_allclose(back.forces, data.forces * Hartree / Bohr, rtol=1e-8)
     np.testing.assert_allclose(back.energies, data.energies)
     assert back.provenance.forces_unit == "Hartree/Bohr"
+
+
+@pytest.mark.parametrize("unit", ["Hartree", "au", "Rydberg"])
+def test_energies_in_atomic_units_leave_the_forces_in_doubt(tmp_path, unit):
+    data = water()
+    path = extxyz(tmp_path / "w.xyz", data)
+    for said in ({}, {"length_unit": "Angstrom"}):
+        with pytest.raises(UnitsError) as error:
+            read(path, energy_unit=unit, **said)
+        assert "/Bohr or --forces-unit" in sentence(error)
+    with pytest.raises(UnitsError, match="as most programs write them"):
+        read(extxyz(tmp_path / "d.xyz", data, extra=f"energy_unit={unit}"))
+    assert read(extxyz(tmp_path / "e.xyz", data, forces=""), energy_unit=unit).forces is None
+    back = read(path, energy_unit="Hartree", forces_unit="au")
+    np.testing.assert_allclose(back.forces, data.forces * Hartree / Bohr, rtol=1e-8)
+    np.testing.assert_allclose(back.energies, data.energies * Hartree, rtol=1e-8)
 
 
 def test_forces_alone_need_only_their_unit(tmp_path):
@@ -510,7 +526,7 @@ def broken(name):
         "nan-energies.npz": lambda path: npz(path, water(), E=np.full((5, 1), np.nan)),
         "nan.xyz": lambda path: extxyz(path, water(forces=_spoiled(water().forces, np.nan)), extra="energy_unit=eV"),
         "words.xyz": lambda path: extxyz(path, water(), energy="energy=low"),
-        "truncated.xyz": lambda path: path.write_text(extxyz(path, water()).read_text()[:-100]),
+        "truncated.xyz": lambda path: path.write_text(extxyz(path, water(1)).read_text()[:-100]),
         "prose.xyz": lambda path: path.write_text("once upon a time\n"),
         "truncated.traj": lambda path: (write(water(50), path), path.write_bytes(path.read_bytes()[:300])),
         "text.traj": lambda path: path.write_text("nothing"),
@@ -542,7 +558,7 @@ def _spoiled(array, value):
         ("no-frames.npz", "no structures"), ("words.npz", "not numbers"),
         ("nan-forces.npz", "forces of 1 of 5 frames hold NaN .* frame 3"),
         ("inf-positions.npz", "positions of 1 of 5 frames"), ("nan-energies.npz", "energies of 5 of 5"),
-        ("nan.xyz", "forces of 1 of 5"), ("words.xyz", "not a number"), ("truncated.xyz", "cannot be read"),
+        ("nan.xyz", "forces of 1 of 5"), ("words.xyz", "not a number"), ("truncated.xyz", "no frame is complete"),
         ("prose.xyz", "cannot be read"), ("truncated.traj", "cannot be read"), ("text.traj", "cannot be read"),
         ("text.db", "cannot be read"), ("data.unknown", "not known"), ("binary.xyz", "cannot be read"),
         ("truncated.xyz.gz", "cannot be read"),

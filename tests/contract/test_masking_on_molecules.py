@@ -1,7 +1,7 @@
 """Masking scores on real molecules against brute force: a masked pair is one the model no longer has.
 
 With a component zero in X, V, query and Jacobian, it drops out of every sum, so the masked model is the frozen model
-without those pairs.  Model against model, no refit (PAPER.md, step 3)."""
+without those pairs.  Model against model, no refit (docs/theory.md, masking)."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -9,6 +9,7 @@ from gossamer.model.bonds import MolecularGraph, molecules
 from gossamer.model.fragments import Fragment, _split, fragment_atoms, local_fragments, reach_of
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.model.places import Orbits
 from gossamer.model.terms import Term
 
 
@@ -22,7 +23,9 @@ def test_methane_is_one_fragment_of_all_its_atoms():
     numbers, positions = shaken("CH4")
     (fragment,) = local_fragments(positions, numbers)
     assert sorted(fragment.atoms[0]) == list(range(5))
-    assert len(fragment.perms) == 12  # 24 exchanges of four hydrogens are more than the limit; turns alone are kept
+    assert len(fragment.perms) == 24
+    (limited,) = local_fragments(positions, numbers, max_images=12)
+    assert len(limited.perms) == 12  # turns alone
 
 
 def test_every_place_has_the_elements_of_the_first():
@@ -286,9 +289,13 @@ def test_an_atom_named_twice_is_refused():
 def test_parts_of_unequal_kinds_stay_below_the_limit():
     looks = np.repeat([0, 1, 2, 3], [5, 6, 12, 1])
     places = np.arange(24)[:, None]
-    sizes = [len(part) for part in _split(places, looks, [0], 12)]
+    apart = Orbits(places, np.arange(24), np.zeros((1, 1), dtype=int))
+    sizes = [len(part) for part in _split(apart, looks, [0], 12)]
     assert sum(sizes) == 24
     assert max(sizes) <= 12
+    joined = Orbits(places, np.append(np.arange(23), 0), np.zeros((1, 1), dtype=int))
+    parts = [set(part[:, 0].tolist()) for part in _split(joined, looks, [0], 12)]
+    assert {0, 23} <= next(part for part in parts if 0 in part)  # whatever they look like
 
 
 def test_exchanges_that_are_no_group_are_refused():

@@ -25,7 +25,7 @@ def convert(
 ) -> None:
     """Write DATA in another format or in other units, and show which keys and units were read.
 
-    Example: gossamer convert traj.xyz traj.npz --energy-unit Hartree --to-energy-unit kcal/mol
+    Example: gossamer convert traj.xyz traj.npz --energy-unit Hartree --forces-unit Hartree/Bohr
     """
     import gossamer as gs
 

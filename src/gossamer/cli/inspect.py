@@ -95,6 +95,9 @@ def _fragments(
     data: "Dataset", bonds: list[int] | None, radius: list[float] | None, contacts: bool
 ) -> "tuple[Fragment, ...]":
     from gossamer.model.fragments import local_fragments
+    from gossamer.model.symmetry import find_symmetry, usual_limit
 
+    R, z = data.positions, data.numbers
+    group = find_symmetry(R, z, limit=usual_limit(data.n_atoms))
     sizes = tuple(bonds or (1, 2))
-    return local_fragments(data.positions, data.numbers, bonds=sizes, radii=tuple(radius or ()), contacts=contacts)
+    return local_fragments(R, z, bonds=sizes, radii=tuple(radius or ()), contacts=contacts, perms=group.perms)

@@ -1,7 +1,7 @@
 """Columns and the diagonal of the covariance in array operations: the twin, for any device, of the compiled loops
 `covariance_columns` and `covariance_diagonal` of model/_covariance.py, where the same equations stand number by number.
 
-Blocks of K between structures i and j, summed over places and permutations (PAPER.md), with delta = x_i - x_j:
+Blocks of K between structures i and j, summed over images (docs/theory.md), with delta = x_i - x_j:
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0."""
 
 from dataclasses import dataclass

@@ -230,7 +230,7 @@ def makeup_of(terms: str | Sequence[Fragment | str], train: Dataset, group: Symm
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
         return makeup("given", _given(terms, whole), pairs, train)
-    local = local_fragments(train.positions, train.numbers, contacts=terms == "local")
+    local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")

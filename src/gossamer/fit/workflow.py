@@ -29,14 +29,14 @@ from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.fragments import Fragment
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms
-
-IMAGES, IMAGE_PAIRS = 12, 4000  # permutations of the global term by default, and those times pairs where that is more
+from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
+from gossamer.model.terms import kept
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What `fit` returns: the model, how the solver ended, how its terms were chosen, and the symmetry used."""
+    """What `fit` returns: the model, how the solver ended, how its terms were chosen, and the symmetry that all of them
+    keep (the global term may have more, where fragments given by hand break it)."""
 
     model: ForceField
     fitted: Fitted  # the one training that gave the model, with its own seconds
@@ -96,6 +96,10 @@ def fit(
     choice = choose_terms(
         terms, train, valid, group, pairs, settings, keep_global=keep_global, run=run, progress=progress
     )
+    claimed = group.cut_to(kept(choice.terms, choice.pairs, group.perms))
+    if claimed.order < group.order:
+        progress(Event("symmetry", 1, 1, claimed.note))
+    group = claimed
     settings, trials = choice.settings, list(choice.trials)
     provenance = make_provenance(train, group, settings) | {"terms": choice.name}
     if choice.search and valid is not None:
@@ -116,17 +120,16 @@ def fit(
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:
-    """ "auto": found in the training structures, at most `max_images` permutations (None: IMAGES, or as many as make
-    IMAGE_PAIRS numbers of a descriptor); "none"; an array (S, N); or a Symmetry made before."""
+    """ "auto": found in the training structures, at most `max_images` permutations (None: `usual_limit`); "none"; an
+    array (S, N); or a Symmetry made before.  Raises UsageError where the permutations are no group of these atoms."""
     if isinstance(symmetry, Symmetry):
-        return symmetry
+        return replace(symmetry, perms=symmetry_from_perms(symmetry.perms, train.numbers).perms)
     if isinstance(symmetry, np.ndarray):
         return symmetry_from_perms(symmetry, train.numbers)
     if symmetry == "none":
         return Symmetry.trivial(train.n_atoms)
     if symmetry == "auto":
-        n_pairs = train.n_atoms * (train.n_atoms - 1) // 2
-        limit = settings.max_images or max(IMAGES, IMAGE_PAIRS // n_pairs)
+        limit = settings.max_images or usual_limit(train.n_atoms)
         return find_symmetry(train.positions, train.numbers, limit=limit, seed=settings.seed)
     raise UsageError(f"symmetry: {symmetry!r} is not known; use auto, none, or an array of permutations.")
 

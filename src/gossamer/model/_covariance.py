@@ -1,7 +1,7 @@
 """Compiled loops that build blocks of the covariance: the whole matrix, chosen columns, the diagonal.
 
 Block of structures i and j, with delta_p = x_i[h p] - x_j[p] at slot p of j's place, summed over places and
-permutations h (PAPER.md):
+permutations h (docs/theory.md, Covariance of the labels):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
 `term` is the tuple made by fit.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per

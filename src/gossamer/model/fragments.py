@@ -12,11 +12,13 @@ from gossamer.errors import UsageError
 from gossamer.model.bonds import UNCONNECTED, bond_distances
 from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import is_group
+from gossamer.model.places import Orbits, with_images
+from gossamer.model.symmetry import group_order, is_group
 from gossamer.model.terms import Term
 from gossamer.model.web import Cut, Web
 
 GLOBAL = "global"  # name and kind of the term over the whole molecule
+IMAGES, IMAGE_PAIRS = 12, 240  # exchanges of a fragment's atoms by default, and those times pairs where that is more
 CLOSE = 4.0  # Angstrom; median distance below which heavy atoms of different molecules are in contact
 
 
@@ -120,8 +122,9 @@ def local_fragments(
     radii: Sequence[float] = (),
     contacts: bool = False,
     share: bool = True,
-    max_images: int = 12,
+    max_images: int | None = None,
     max_places: int = 12,
+    perms: np.ndarray | None = None,
 ) -> tuple[Fragment, ...]:
     """The atoms within 1, 2, ... `bonds` of every atom with two or more neighbours, those whose median distance from a
     heavy atom is below one of `radii` (Angstrom), and those around contacts between molecules.
@@ -129,10 +132,12 @@ def local_fragments(
     positions (n, N, 3) Angstrom, numbers (N,).  Hydrogen bonds count as bonds here, so that ring closures and base
     pairs get terms too.  contacts: every heavy atom and the nearest one of a molecule not bonded to its own, closer
     than CLOSE, with the atoms bonded to both, where no other fragment holds the two.  share: fragments whose atoms look
-    alike are places of one term.  max_images: exchanges of like atoms are used up to so many; fragments that allow more
-    are cut down to those that the surroundings tell apart.  max_places: a term's cost grows with the square of its
-    places, so more of them are split among several terms, unless the molecule's symmetry can exchange them.
-    Raises UsageError for a radius that is not positive.
+    alike are places of one term.  max_images: exchanges of like atoms are used up to so many (None: IMAGES, or as many
+    as make IMAGE_PAIRS numbers of a descriptor); fragments that allow more are cut down to those that the surroundings
+    tell apart.  max_places: a term's cost grows with the square of its places, so more of them are split among several
+    terms, unless the molecule's symmetry can exchange them.  perms (S, N): a closed group of atom permutations, such as
+    `find_symmetry(positions, numbers).perms`, under which the sum of the terms is invariant, by places and exchanges
+    beyond both limits where need be.  Raises UsageError for a radius that is not positive.
     """
     if not all(0 < radius < float("inf") for radius in radii):
         raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
@@ -142,18 +147,42 @@ def local_fragments(
     if contacts:
         cuts += [web.contact(i, j) for i, j in _contacts(web, cuts)]
     looks = np.array(web.looks(len(numbers)))
+    group = np.arange(len(numbers))[None] if perms is None else perms
+    alike = _alike(web, cuts, share)
+    first = {frozenset(cut.atoms): cut for cut, *_ in alike}
     found: list[Fragment] = []
-    for cut, *others in _alike(web, cuts, share):
-        perms = web.exchanges(cut, max_images)
-        for atoms in _split(np.array([cut.atoms, *others]), looks, cut.heads, max_places):
-            found.append(Fragment(atoms, perms, cut.name_at(atoms[0])))
+    for atoms in with_images([np.array([cut.atoms, *others]) for cut, *others in alike], group):
+        cut = first[frozenset(atoms[0].tolist())]
+        for orbits, exchanges in _exchanges(web, cut, atoms, group, max_images):
+            for part in _split(orbits, looks, cut.heads, max_places):
+                found.append(Fragment(part, exchanges, cut.name_at(part[0])))
     return tuple(found)
 
 
-def _split(places: np.ndarray, looks: np.ndarray, heads: list[int], most: int) -> list[np.ndarray]:
+def _exchanges(
+    web: Web, cut: Cut, atoms: np.ndarray, group: np.ndarray, limit: int | None
+) -> list[tuple[Orbits, np.ndarray]]:
+    """The places (L, n), of which `cut` is the first, and the exchanges that all share; in several parts where the
+    group needs others in each, and too many in all."""
+    most = limit or max(IMAGES, IMAGE_PAIRS // (atoms.shape[1] * (atoms.shape[1] - 1) // 2))
+    orbits, free = Orbits.of(atoms, group), web.exchanges(cut, most)
+    if {tuple(turn) for turn in orbits.turns.tolist()} <= {tuple(perm) for perm in free.tolist()}:
+        return [(orbits, free)]
+    orbits = orbits.aligned(group)
+    together = group_order(orbits.turns) <= max(most, len(group))
+    parts = [orbits] if together else orbits.parts(group)
+    return [(part, web.exchanges(cut, most, part.turns)) for part in parts]
+
+
+def _split(orbits: Orbits, looks: np.ndarray, heads: list[int], most: int) -> list[np.ndarray]:
     """The places (L, n) in parts of about equal size, at most `most` if that can be.  Those whose atoms `heads` have
-    equal `looks` (N,), which symmetry may exchange, stay together."""
+    equal `looks` (N,), which symmetry may exchange, stay together, and so does an orbit."""
+    places = orbits.atoms
     kinds = np.unique(np.sort(looks[places[:, heads]], axis=1), axis=0, return_inverse=True)[1].ravel()
+    for number in range(orbits.numbers.max() + 1):
+        met = kinds[orbits.numbers == number]
+        kinds[np.isin(kinds, met)] = met.min()
+    kinds = np.unique(kinds, return_inverse=True)[1]
     size = len(places) / -(-len(places) // most)
     parts: list[list[int]] = [[]]
     for kind in range(kinds.max() + 1):

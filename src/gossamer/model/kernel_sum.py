@@ -1,6 +1,6 @@
 """The hot function: sums over training structures.  Everything that costs time goes through this file.
 
-Notation (PAPER.md): x query rows, X training rows, V descriptor coefficients, w energy coefficients,
+Notation (docs/theory.md, Kernel sum): x query rows, X training rows, V descriptor coefficients, w energy coefficients,
 delta = x - X_j, a = delta . V_j.   E = sum_j k1 a + k0 w_j,   g = dE/dx = sum_j k1 V_j - (k2 a + k1 w_j) delta.
 """
 

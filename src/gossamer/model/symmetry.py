@@ -17,6 +17,7 @@ from gossamer.errors import DataError, UsageError
 from gossamer.model.bonds import MolecularGraph
 from gossamer.model.pairs import PairSet
 
+IMAGES, IMAGE_PAIRS = 12, 4000  # permutations of a molecule by default, and those times pairs where that is more
 FRAMES = 400  # structures looked at
 FRAME_PAIRS = 400  # pairs of structures compared, fewer for large molecules:
 DISTANCES = 2_000_000  # so many interatomic distances in all
@@ -46,6 +47,13 @@ class Symmetry:
     @property
     def order(self) -> int:
         return len(self.perms)
+
+    def cut_to(self, kept: np.ndarray) -> "Symmetry":
+        """The subgroup of the elements `kept`, a mask (S,), of a model whose other parts break the rest."""
+        if np.all(kept):
+            return self
+        note = f"{self.note.rstrip('.')}; of these, the fragments given keep {int(kept.sum()):,}."
+        return replace(self, perms=self.perms[kept], note=note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +101,11 @@ class _Factor:
             these = np.flatnonzero(best == element)
             y[np.ix_(self.columns, these)] = y[np.ix_(self.images[element], these)]
         return y, best
+
+
+def usual_limit(n_atoms: int) -> int:
+    """How many permutations of so many atoms a model uses at most, unless asked for another number."""
+    return max(IMAGES, IMAGE_PAIRS // max(1, n_atoms * (n_atoms - 1) // 2))
 
 
 def find_symmetry(

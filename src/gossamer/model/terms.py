@@ -1,5 +1,6 @@
 """A term: one unknown function of a few pair distances, and the places and permutations at which it is used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -96,3 +97,22 @@ class Term:
         g = g.reshape(len(out), self.n_places, self.n_pairs)
         for place, slots in enumerate(self.places):
             out[:, slots] += g[:, place]
+
+
+def kept(terms: Sequence[Term], pairs: PairSet, perms: np.ndarray) -> np.ndarray:
+    """Which of the atom permutations perms (S, N) leave every term as it is, a mask (S,); places are indices into
+    `pairs`.
+
+    A permutation does where it takes the places of each term to the same places again, up to the term's own perms."""
+    moved = pairs.index(perms[:, pairs.pairs])
+    kept = np.ones(len(perms), dtype=bool)
+    for term in terms:
+        place_of: dict[bytes, int] = {}
+        for number, place in enumerate(term.places):
+            if place.tobytes() not in place_of:
+                place_of |= {place[perm].tobytes(): number for perm in term.perms}
+        before = sorted(place_of[place.tobytes()] for place in term.places)
+        for s in np.flatnonzero(kept):
+            after = [place_of.get(place.tobytes(), -1) for place in moved[s][term.places]]
+            kept[s] = sorted(after) == before
+    return kept

@@ -132,19 +132,20 @@ class Web:
         seen = sorted(colour for colour, _ in heads) if cut.kind == "contact" else sorted(heads)
         return (cut.kind, len(cut.atoms), *seen)
 
-    def exchanges(self, cut: Cut, limit: int) -> np.ndarray:
+    def exchanges(self, cut: Cut, limit: int, needed: np.ndarray | None = None) -> np.ndarray:
         """Permutations (H, n) of a cut's atoms that keep its centre, looks, bonds, and all handedness or none; pieces
-        go nowhere, but the two sides of a contact may be exchanged.  At most `limit` of them."""
+        go nowhere, but the two sides of a contact may be exchanged.  At most `limit` of them, unless those `needed`
+        (T, n), which go in first, make more."""
         local = self._part([cut])
         found, _ = local.generators()
         mirror = local.relabelling({}, -1)
         found = [perm[: len(cut.atoms)] for perm in ([*found] if mirror is None else [*found, mirror])]
         turn = self._turn(cut) if cut.kind == "contact" else None
-        chosen = [np.arange(len(cut.atoms))]
+        chosen = [np.arange(len(cut.atoms)), *(() if needed is None else needed)]
         for perm in found if turn is None else [*found, turn]:
             if group_order([*chosen, perm]) <= limit:
                 chosen.append(perm)
-        return close_group(chosen, limit)
+        return close_group(chosen, max(limit, group_order(chosen)))
 
     def match(self, cut: Cut, other: Cut) -> np.ndarray | None:
         """The atoms of another cut in the order of this one, or None where they do not correspond."""

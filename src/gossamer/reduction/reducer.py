@@ -16,7 +16,7 @@ from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.fragments import GLOBAL, Fragment
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.model.terms import Term
 from gossamer.reduction.relevance import masking_scores
 
@@ -210,10 +210,11 @@ def _bench(
 ) -> _Bench:
     """Score the pairs of the full model."""
     pairs = fit.model.pairs
-    orbits = pairs.orbits(fit.symmetry.perms)
     source = pool if pool is not None and len(pool) else test if test is not None and len(test) else valid
     at = next(t for t, term in enumerate(fit.model.terms) if term.name == GLOBAL)
     images = fit.model.terms[at].n_images
+    orbits = np.empty(len(pairs), dtype=np.int64)
+    orbits[fit.model.terms[at].places[0]] = orbit_numbers(fit.model.terms[at].perms)
     wanted = score_structures or max(100, SCORE_STRUCTURES // images)
     rng = np.random.default_rng(fit.settings.seed)
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))

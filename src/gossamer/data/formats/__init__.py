@@ -6,6 +6,7 @@ from pathlib import Path
 from gossamer.data.dataset import Dataset
 from gossamer.data.formats.files import existing
 from gossamer.data.formats.raw import Options, to_dataset
+from gossamer.data.formats.xyz import is_xyz
 from gossamer.errors import UsageError
 
 _WRITERS = {".npz": "sgdml_npz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "ase_io", ".db": "ase_io"}
@@ -33,6 +34,8 @@ def read(
     file = existing(path)
     if file.suffix.lower() == ".npz":
         from gossamer.data.formats import sgdml_npz as reader
+    elif is_xyz(file):
+        from gossamer.data.formats import xyz as reader  # type: ignore[no-redef]
     else:
         from gossamer.data.formats import ase_io as reader  # type: ignore[no-redef]
     return to_dataset(reader.read(file, options), options)

@@ -4,35 +4,26 @@ Labels come from a program's output or from the keys people use; which key was t
 known where ASE has converted a program's output; plain containers (xyz, LAMMPS dumps) say nothing unless a frame does.
 """
 
-import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.data.formats.raw import Options, Raw, rows, same_atoms
-from gossamer.errors import DataError, UnitsError, UsageError
+from gossamer.data.formats.labels import choose, key_of, one_unit
+from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
+from gossamer.data.formats.raw import Options, Raw, rows, same_atoms, slice_from_start
+from gossamer.errors import DataError, UnitsError
 from gossamer.files import atomic_path
 from gossamer.units import energy_unit, length_unit
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ENERGY_KEYS = ("energy", "e", "ref_energy", "dft_energy", "qm_energy", "energy_ref", "energy_dft", "total_energy",
-               "potential_energy", "totenergy", "free_energy")  # fmt: skip
-FORCES_KEYS = ("forces", "force", "f", "ref_forces", "ref_force", "dft_forces", "qm_forces", "forces_ref",
-               "forces_dft")  # fmt: skip
-UNIT_KEYS = {
-    "energy": ("energy_unit", "energy_units", "e_unit"),
-    "length": ("length_unit", "length_units", "r_unit"),
-    "forces": ("forces_unit", "force_unit", "f_unit"),
-}
-_SILENT_ABOUT_UNITS = {"extxyz", "xyz", "lammps-dump-text", "lammps-dump-binary"}
+_SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
-_SLICED_WHILE_READING = {"extxyz", "traj"}
+_SLICED_WHILE_READING = {"traj"}
 
 
 def read(path: Path, options: Options) -> Raw:
@@ -40,16 +31,20 @@ def read(path: Path, options: Options) -> Raw:
     Raises DataError when it cannot, or when the frames are not one molecule."""
     format_name, images, frames, notes = _images(path, options.index)
     numbers = same_atoms(str(path), [image.numbers for image in images], frames)
-    energy_place, energies = _labels(path, images, frames, "energies", ENERGY_KEYS, options.energy_key)
-    forces_place, forces = _labels(path, images, frames, "forces", FORCES_KEYS, options.forces_key)
+    one, several = (), (len(numbers), 3)
+    places = [_places(image, "energies") for image in images]
+    energy_place, energies = choose(path, places, frames, "energies", options.energy_key, one)
+    places = [_places(image, "forces") for image in images]
+    forces_place, forces = choose(path, places, frames, "forces", options.forces_key, several)
     read = {"atoms": f"{format_name} format", "positions": "atomic positions"}
     read |= {what: place for what, place in (("energies", energy_place), ("forces", forces_place)) if place}
-    periodic = sum(bool(image.pbc.any()) for image in images)
-    if periodic:
-        read["periodic box"] = f"ignored in {periodic} of {len(images)} frames: gossamer treats molecules, not crystals"
     if notes:
         read["notes by ASE"] = "; ".join(notes)
-    declared = {kind: _declared(path, images, keys) for kind, keys in UNIT_KEYS.items()}
+    given = {"energy": options.energy_unit, "length": options.length_unit, "forces": options.forces_unit}
+    said_in = {kind: [] if given[kind] else _said(images, kind) for kind in given}
+    if energy_place and not given["energy"] and (in_key := unit_in(key_of(energy_place), ENERGY_KEYS)):
+        said_in["energy"].append(in_key)
+    declared = {kind: one_unit(path, kind, words) for kind, words in said_in.items()}
     ours = format_name not in _SILENT_ABOUT_UNITS
     of_program = ours and all(place.startswith("calculator") for place in (energy_place, forces_place) if place)
     said = any(declared.values())
@@ -63,6 +58,7 @@ def read(path: Path, options: Options) -> Raw:
         converted=of_program and not said and format_name not in _CONTAINERS,
         said_by="as the file says" if said else f"as ASE delivers {format_name}",
         name=_text(images[0], "name") or path.name.split(".")[0], theory=_text(images[0], "theory"), read=read,
+        cells=np.array([image.cell.array for image in images]), periodic=np.array([image.pbc for image in images]),
     )  # fmt: skip
 
 
@@ -105,7 +101,7 @@ def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], n
         raise DataError(f"{path}: its format is not known; give {known}.") from error
     except Exception as error:
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
-    part = _slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
+    part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
     if not images:
         where = " in this range" if part else ""
@@ -130,45 +126,6 @@ def _parsed(path: Path, format_name: str, part: slice) -> tuple[list["Atoms"], l
     return images, list(dict.fromkeys(_in_short(w.message) for w in caught if w.category is UserWarning))
 
 
-def _slice_from_start(index: str | int | slice) -> slice | None:
-    """A slice that needs no knowledge of the file's length, or None."""
-    match = re.fullmatch(r"(\d*):(\d*)(?::([1-9]\d*)?)?", str(index).strip())
-    if match is None or not any(match.groups()):
-        return None
-    return slice(*(int(part) if part else None for part in match.groups()))
-
-
-def _labels(
-    path: Path, images: list["Atoms"], frames: np.ndarray, what: str, known: tuple[str, ...], asked: str | None
-) -> tuple[str, np.ndarray | None]:
-    """Where the energies or forces stand, and their values; ("", None) when no frame has any.
-    Raises DataError when some frames lack them, or two places disagree; UsageError when the key asked for is absent."""
-    option = "--energy-key" if what == "energies" else "--forces-key"
-    wanted = known if asked is None else (asked,)
-    present = {place for image in images for place in _places(image, what)}
-    ranked = sorted((_rank(place, wanted), place) for place in present)
-    places = [place for rank, place in ranked if rank < len(wanted)]
-    if not places:
-        if asked is not None:
-            names = ", ".join(sorted({_key(place) for place in present})) or "nothing in this file"
-            raise UsageError(f"{path}: it has no {what} under '{asked}'; {option} can name {names}.")
-        return "", None
-    values = [_places(image, what).get(places[0]) for image in images]
-    lacking = [frame for frame, value in zip(frames, values, strict=True) if value is None]
-    if lacking:
-        which = f"{len(lacking)} of {len(images)} frames have no {what} in {places[0]} (first: frame {lacking[0]})"
-        raise DataError(f"{path}: {which}; remove these frames or name another key with {option}.")
-    found = _stack(path, places[0], values, (len(images[0]), 3) if what == "forces" else ())
-    for other in places[1:]:
-        rivals = [_places(image, what).get(other) for image in images]
-        if "free_energy" in other or any(rival is None for rival in rivals):
-            continue
-        if not np.allclose(_stack(path, other, rivals, found.shape[1:]), found, rtol=1e-9, atol=1e-7):
-            choice = f"{option} {_key(places[0])} or {option} {_key(other)}"
-            raise DataError(f"{path}: there are two kinds of {what}, in {places[0]} and {other}; choose with {choice}.")
-    return places[0], found
-
-
 def _places(image: "Atoms", what: str) -> dict[str, Any]:
     """Every place of a frame where a label could stand: description -> value."""
     results = {} if image.calc is None else image.calc.results
@@ -178,39 +135,9 @@ def _places(image: "Atoms", what: str) -> dict[str, Any]:
     return {place: value for place, value in found.items() if np.size(value) == size and not isinstance(value, bool)}
 
 
-def _key(place: str) -> str:
-    return place.split("'")[1]
-
-
-def _rank(place: str, wanted: tuple[str, ...]) -> int:
-    """Position of a place's key among the wanted ones, in any spelling when there is a choice; len(wanted): absent."""
-    key = _key(place)
-    if len(wanted) == 1:
-        return 0 if key == wanted[0] else 1
-    key = key.lower().replace("-", "_")
-    return wanted.index(key) if key in wanted else len(wanted)
-
-
-def _stack(path: Path, place: str, values: list[Any], shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        return np.array([np.asarray(value, dtype=np.float64).reshape(shape) for value in values])
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: {place} holds something that is not a number; write the file again.") from error
-
-
-def _declared(path: Path, images: list["Atoms"], keys: tuple[str, ...]) -> str | None:
-    """The unit that the frames declare under one of `keys`.  Raises UnitsError when they do not agree."""
-    units = set(_said(images, keys))
-    if len(units) > 1:
-        raise UnitsError(f"{path}: its frames declare different units ({', '.join(sorted(units))}); split the file.")
-    return units.pop() if units else None
-
-
-def _said(images: list["Atoms"], keys: tuple[str, ...]) -> Iterator[str]:
-    for image in images:
-        for key in keys:
-            if key in image.info:
-                yield str(image.info[key])
+def _said(images: list["Atoms"], kind: str) -> list[str]:
+    """The words that the frames have for the unit of "energy", "length" or "forces"."""
+    return [str(value) for image in images for key, value in image.info.items() if unit_kind(str(key)) == kind]
 
 
 def _text(image: "Atoms", key: str) -> str:

@@ -1,7 +1,7 @@
 """Writing extended XYZ.  ASE's own writer cuts numbers at 8 decimals; this one keeps every bit and names the units."""
 
+import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,6 @@ from gossamer.units import energy_in_ev, energy_unit, length_in_angstrom, length
 def write(data: Dataset, path: Path, energy: str, length: str) -> None:
     """One frame per structure; `energy_unit` and `length_unit` stand in every comment line.
     energy, length: the units to write in.  Raises OutputError when the path is not writable."""
-    from ase.io.extxyz import key_val_dict_to_str
-
     energy, length = energy_unit(energy), length_unit(length)
     per_ev, per_angstrom = 1 / energy_in_ev(energy), 1 / length_in_angstrom(length)
     columns = data.positions * per_angstrom
@@ -22,10 +20,12 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
     if data.forces is not None:
         columns = np.concatenate([columns, data.forces * (per_ev / per_angstrom)], axis=2)
         properties += ":forces:R:3"
-    common: dict[str, Any] = {"energy_unit": energy, "length_unit": length}
+    common = {"energy_unit": energy, "length_unit": length}
+    if data.forces is not None:
+        common["forces_unit"] = f"{energy}/{length}"
     texts = {"name": data.provenance.name, "theory": data.provenance.theory}
     common |= {key: " ".join(text.split()) for key, text in texts.items() if text}
-    tail = key_val_dict_to_str(common) + ' pbc="F F F"'
+    tail = " ".join(f"{key}={_quoted(value)}" for key, value in common.items()) + ' pbc="F F F"'
     names = symbols(data.numbers)
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row, frame in enumerate(columns.tolist()):
@@ -33,3 +33,10 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
             file.write(f"{len(names)}\nProperties={properties} {label}{tail}\n")
             lines = zip(names, frame, strict=True)
             file.writelines(f"{name} {' '.join(map(repr, numbers))}\n" for name, numbers in lines)
+
+
+def _quoted(text: str) -> str:
+    """A value as extended XYZ has it: in quotes unless it is one plain word."""
+    if re.fullmatch(r"[\w/.+-]+", text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gossamer.data.dataset import Dataset, Provenance, hill_formula
+from gossamer.data.whole import whole
 from gossamer.errors import DataError, UnitsError, UsageError
-from gossamer.units import energy_in_ev, energy_unit, length_in_angstrom, length_unit
+from gossamer.units import ATOMIC, energy_in_ev, energy_unit, force_unit, length_in_angstrom, length_unit
 
+_LARGEST = 1e12  # in any unit; larger numbers are damage
 _FORMAT = "by the format's definition"
 
 
@@ -32,7 +34,8 @@ class Raw:
     numbers (N,); positions (n, N, 3); forces (n, N, 3) and energies (n,), or None; frames (n,) numbers in the file.
     *_unit: as the file declares it, None where it is silent.  usual_length: the unit that the format's users take for
     granted, believed only after a look at the bond lengths.  converted: a program's output that the reader has put
-    into the units named here; other units cannot be true.
+    into the units named here; other units cannot be true.  cells (n, 3, 3) vectors of a periodic box in the unit of the
+    positions and periodic (n, 3) which of them repeat, or None.
     """
 
     source: str
@@ -50,6 +53,8 @@ class Raw:
     name: str = ""
     theory: str = ""
     read: dict[str, str] = field(default_factory=dict)
+    cells: np.ndarray | None = None
+    periodic: np.ndarray | None = None
 
 
 def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
@@ -68,6 +73,14 @@ def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
     if not len(chosen):
         raise DataError(f"{source}: index {text} selects none of its {n} structures; choose frames from 0 to {n - 1}.")
     return chosen
+
+
+def slice_from_start(index: str | int | slice) -> slice | None:
+    """A slice that needs no knowledge of the file's length, or None."""
+    match = re.fullmatch(r"(\d*):(\d*)(?::([1-9]\d*)?)?", str(index).strip())
+    if match is None or not any(match.groups()):
+        return None
+    return slice(*(int(part) if part else None for part in match.groups()))
 
 
 def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -91,16 +104,6 @@ def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.n
     return first.astype(np.int64)
 
 
-def force_unit(name: str) -> tuple[str, float]:
-    """Canonical spelling of a force unit such as "kcal/mol/Angstrom", and how many eV/Angstrom it is.
-    Raises UnitsError for an unknown one."""
-    energy, _, length = name.strip().rpartition("/")
-    if not energy:
-        raise UnitsError(f"forces unit {name!r} is not known; write energy/length, for example Hartree/Bohr.")
-    spelling = f"{energy_unit(energy)}/{length_unit(length)}"
-    return spelling, energy_in_ev(energy) / length_in_angstrom(length)
-
-
 def to_dataset(raw: Raw, options: Options) -> Dataset:
     """The contents as a Dataset in eV and Angstrom; its provenance says what was read, from where and in which unit.
     Raises DataError for numbers that are not finite, UnitsError for a unit that is missing or contradicts the file."""
@@ -108,28 +111,25 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
         _require_finite(raw.source, what, array, raw.frames)
     length, length_from = _length(raw, options)
     energy, energy_from = _energy(raw, options)
-    force, force_from = options.forces_unit, "--forces-unit"
-    if force is None:
-        force, force_from = raw.forces_unit, raw.said_by
-    if force is None:
-        force, force_from = f"{energy}/{length}", energy_from
-    elif raw.converted and force_unit(force)[0] != f"{energy}/{length}":
-        raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
+    force, force_from = _force(raw, options, energy, energy_from, length)
     positions = raw.positions * length_in_angstrom(length)
-    _require_plausible(raw, length_from, positions)
     read = dict(raw.read)
+    if raw.cells is not None and raw.periodic is not None:
+        cells = raw.cells * length_in_angstrom(length)
+        positions, about_box = whole(raw.numbers, positions, cells, raw.periodic)
+        read |= {"periodic box": about_box} if about_box else {}
+    _require_plausible(raw, length_from, positions)
     read["positions"] = f"{raw.read.get('positions', 'positions')}, {length} ({length_from})"
     forces, energies = raw.forces, raw.energies
     if forces is not None:
-        spelling, factor = force_unit(force)
-        read["forces"] = f"{raw.read.get('forces', 'forces')}, {spelling} ({force_from})"
-        forces = forces * factor
+        read["forces"] = f"{raw.read.get('forces', 'forces')}, {force} ({force_from})"
+        forces = forces * force_unit(force)[1]
     if energies is not None:
         read["energies"] = f"{raw.read.get('energies', 'energies')}, {energy} ({energy_from})"
         energies = energies * energy_in_ev(energy)
     provenance = Provenance(
         source=raw.source, name=raw.name, theory=raw.theory, energy_unit=energy, length_unit=length,
-        forces_unit=force_unit(force)[0] if forces is not None else "", read=read,
+        forces_unit=force if forces is not None else "", read=read,
     )  # fmt: skip
     return Dataset(raw.numbers, positions, forces, energies, provenance, raw.frames)
 
@@ -137,7 +137,7 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
 def _require_finite(source: str, what: str, array: np.ndarray | None, frames: np.ndarray) -> None:
     if array is None:
         return
-    bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    bad = ~(np.abs(array.reshape(len(array), -1)) < _LARGEST).all(axis=1)
     if bad.any():
         raise DataError(
             f"{source}: the {what} of {bad.sum()} of {len(bad)} frames hold NaN or infinite numbers "
@@ -179,6 +179,24 @@ def _energy(raw: Raw, options: Options) -> tuple[str, str]:
         f"{raw.source}: the file does not say the unit of its {labels}; give it, "
         "for example --energy-unit eV or --energy-unit kcal/mol (forces are taken per length unit)."
     )
+
+
+def _force(raw: Raw, options: Options, energy: str, energy_from: str, length: str) -> tuple[str, str]:
+    """Force unit and who says so; the energy unit per length unit where nobody does, unless that is in doubt: programs
+    that work in Hartree write forces per Bohr beside positions in Angstrom."""
+    if options.forces_unit is not None:
+        asked, _ = force_unit(options.forces_unit)
+        if raw.converted and asked != f"{energy}/{length}":
+            raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
+        return asked, "--forces-unit"
+    if raw.forces_unit is not None:
+        return force_unit(raw.forces_unit)[0], raw.said_by
+    defined = raw.energy_unit is not None and raw.length_unit is not None and energy_from == raw.said_by
+    if raw.forces is not None and not defined and ATOMIC.get(energy, length) != length:
+        usual, other = f"{energy}/{ATOMIC[energy]}", f"{energy}/{length}"
+        doubt = f"nothing says whether its forces are in {usual}, as most programs write them, or in {other}"
+        raise UnitsError(f"{raw.source}: {doubt}; give --forces-unit {usual} or --forces-unit {other}.")
+    return f"{energy}/{length}", energy_from
 
 
 def _contradiction(raw: Raw, what: str, unit: str | None, option: str) -> str:

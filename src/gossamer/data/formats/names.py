@@ -1,0 +1,76 @@
+"""The names under which people and programs store labels and units, in any spelling: REF_energy, ref-energy, RefEnergy.
+
+A name may end in its unit: energy_eV, forces(Ha/bohr), total_energy_kcal_mol.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from gossamer.errors import UnitsError
+from gossamer.units import energy_unit, force_unit
+
+ENERGY_KEYS = ("energy", "e", "refenergy", "dftenergy", "qmenergy", "energyref", "energydft", "totalenergy",
+               "potentialenergy", "totenergy", "etot", "etotal", "epot", "scfenergy", "energies",
+               "freeenergy")  # fmt: skip
+FORCES_KEYS = ("forces", "force", "f", "refforces", "refforce", "dftforces", "dftforce", "qmforces", "qmforce",
+               "forcesref", "forcesdft", "atomicforces", "totalforces", "frc")  # fmt: skip
+GRADIENT_KEYS = ("gradient", "gradients", "grad", "grads", "dftgradient", "dftgradients", "qmgradient", "qmgradients",
+                 "refgradient", "refgradients", "energygradient", "energygradients", "totalgradient")  # fmt: skip
+_UNIT_OF = {
+    "energy": ("energy", "energies", "e"),
+    "length": ("length", "lengths", "r", "distance", "position", "positions", "pos", "coordinate", "coordinates",
+               "coord", "coords"),
+    "forces": ("force", "forces", "f", "gradient", "gradients", "grad"),
+}  # fmt: skip
+_UNIT_KEYS = {
+    f"{first}{second}": kind
+    for kind, names in _UNIT_OF.items()
+    for name in names
+    for word in ("unit", "units")
+    for first, second in ((name, word), (word, name))
+}
+
+
+@lru_cache(maxsize=4096)
+def plain(key: str) -> str:
+    """Without case and separators."""
+    return re.sub(r"[-_\s]", "", key).lower()
+
+
+@lru_cache(maxsize=4096)
+def unit_kind(key: str) -> str | None:
+    """ "energy", "length" or "forces" where a value under this key is a unit; None elsewhere."""
+    return _UNIT_KEYS.get(plain(key))
+
+
+@lru_cache(maxsize=4096)
+def rank(key: str, known: tuple[str, ...]) -> int | None:
+    """Position of a key among the known names, its unit left away; None: it is not among them."""
+    name = plain(key)
+    if name in known:
+        return known.index(name)
+    parts = _parted(key, known)
+    return known.index(plain(parts[0])) if parts else None
+
+
+@lru_cache(maxsize=4096)
+def unit_in(key: str, known: tuple[str, ...]) -> str | None:
+    """The unit that a key ends in, or None."""
+    parts = None if plain(key) in known else _parted(key, known)
+    return parts[1] if parts else None
+
+
+def _parted(key: str, known: tuple[str, ...]) -> tuple[str, str] | None:
+    """Name and canonical unit of a key such as energy_eV, or None."""
+    parse: Callable[[str], str] = energy_unit if known is ENERGY_KEYS else lambda text: force_unit(text)[0]
+    for match in re.finditer(r"[-_(\[\s]", key[:80]):
+        name, rest = key[: match.start()], key[match.start() :].strip("-_()[] ")
+        if plain(name) not in known:
+            continue
+        for spelling in (rest, rest.replace("_", "/")):
+            try:
+                return name, parse(spelling)
+            except UnitsError:
+                continue
+    return None
