@@ -121,9 +121,13 @@ def test_a_failure_leaves_the_old_results(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "record.json").write_text("old")
-    with pytest.raises(ZeroDivisionError), results_folder(writable_folder(folder)) as staging:
+
+    def fail(staging: Path) -> None:
         (staging / "record.json").write_text("new")
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), results_folder(writable_folder(folder)) as staging:
+        fail(staging)
     assert state(folder) == {"record.json": "old"}
     assert list(tmp_path.iterdir()) == [folder]
 

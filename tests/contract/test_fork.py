@@ -25,7 +25,6 @@ torch.set_num_threads(2)
 R = gs.read(data).positions
 model = gs.load("m.gossamer")
 model.predict(R[:before])
-torch.ones(900, 900) @ torch.ones(900, 900)
 
 def work(n):
     p = model.predict(R[:n])
