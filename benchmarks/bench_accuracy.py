@@ -125,8 +125,8 @@ def peer(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
 def reduced(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:
     """The model that `reduce` keeps at its default tolerance."""
     found = gs.reduce(train, valid, seed=seed, baselines=())
-    pairs = {"global pairs": found.record["chosen"]["global_pairs"], "all pairs": found.record["full"]["pairs"]}
-    return found.model, pairs | {"s": found.record["seconds"]}
+    pairs = {"global pairs": found.record.chosen.global_pairs, "all pairs": found.record.full.pairs}
+    return found.model, pairs | {"s": found.record.seconds}
 
 
 MEASURES = {"sgdml's model": model, "auto": auto, "sgdml": peer, "reduced": reduced}

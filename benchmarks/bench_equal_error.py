@@ -15,7 +15,6 @@ from common import KCAL, evenly, median_seconds, save, table
 
 from gossamer.fit.operator import KernelOperator
 from gossamer.fit.workflow import fit
-from gossamer.model.single import SingleEvaluator
 
 CASES = {  # structures of the sum of terms, and of the global kernel
     "md17_ethanol": (100, (300, 400, 600)),
@@ -38,7 +37,7 @@ def one(name: str) -> list[dict[str, Any]]:
         part = evenly(train, size)
         found = fit(part, valid, terms=terms)
         model = found.model
-        evaluate = SingleEvaluator.build(model, 1)
+        evaluate = model.evaluator(threads=1).one
         K = KernelOperator.build(model.terms, model.pairs, torch.from_numpy(part.positions), 0.0, cache_bytes=2.0**31)
         v = torch.ones(K.size, dtype=torch.float64)
         return {

@@ -19,9 +19,9 @@ import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.workflow import fit
+from gossamer.kernels import Matern52
 from gossamer.model import kernel_sum as sums
 from gossamer.model.force_field import ForceField
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -79,9 +79,7 @@ def prediction(data: Dataset, n: int, device: torch.device) -> dict[str, object]
     query = distorted(data, QUERIES, seed=1)
     row: dict[str, object] = {"M": n, "one ms": 1000 * median_seconds(lambda: model.predict(query[0]), 50)}
     if device.type == "cuda":
-        from gossamer.model.single_cuda import GraphedEvaluator
-
-        replicas = GraphedEvaluator.build(model, 64)
+        replicas = model.evaluator(replicas=64).many
         row["64 replicas ms"] = 1000 * median_seconds(lambda: replicas(query[:64]), 20)
     limit = sums.FUSED_PAIRS
     for name, pairs in (("products", 0), ("fused", 10**6)):

@@ -7,8 +7,6 @@ with float64 and with float32 rows: change of the forces on new structures, the 
 built (`single_error`), drift of the total energy in 10 ps of NVE at 300 K, microseconds per structure.
 """
 
-import dataclasses
-
 import ase
 import numpy as np
 from ase import units
@@ -17,6 +15,7 @@ from ase.md.verlet import VelocityVerlet
 from common import ROOT, SHARED, median_seconds, save, table
 
 import gossamer as gs
+from gossamer.evaluate.precision import SINGLE_LIMIT, Precision, single_error
 from gossamer.model import single
 from gossamer.model.force_field import ForceField
 
@@ -25,12 +24,10 @@ CASES = [("ethanol", 200), ("Ac-Ala3-NHMe", 60)]
 NOISES = (1e-6, 1e-8, 1e-10)  # relative to the mean prior variance of a force
 
 
-def drift(model: ForceField, precision: single.Precision, positions: np.ndarray) -> tuple[float, float]:
+def drift(model: ForceField, precision: Precision, positions: np.ndarray) -> tuple[float, float]:
     """Slope of the total energy (meV per ps and atom) and its spread (meV per atom) in NVE from `positions`."""
-    model = dataclasses.replace(model)  # without the evaluator made before
-    model.__dict__["_single"] = single.SingleEvaluator.build(model, precision=precision)
     atoms = ase.Atoms(model.numbers, positions)
-    atoms.calc = model.ase()
+    atoms.calc = model.ase(precision=precision)
     MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=np.random.default_rng(0))
     Stationary(atoms)
     ZeroRotation(atoms)
@@ -56,9 +53,9 @@ def main() -> None:
             model = gs.train(
                 train, valid, terms="global", symmetry="none", length=20.0, relative_noise=noise, solver="cholesky"
             )  # fmt: skip
-            exact, rounded = (single.SingleEvaluator.build(model, precision=p) for p in ("float64", "float32"))
+            exact, rounded = (model.evaluator(precision=p, threads=1).one for p in ("float64", "float32"))
             change = np.array([exact(R)[1] - rounded(R)[1] for R in test.positions])
-            predicted = single.single_error(model.terms[0], model.coefficients[0])
+            predicted = single_error(model.terms[0], model.coefficients[0])
             slope64, spread64 = drift(model, "float64", test.positions[0])
             slope32, spread32 = drift(model, "float32", test.positions[0])
             rows.append(
@@ -67,7 +64,7 @@ def main() -> None:
                     "force MAE, meV/A": 1e3 * model.test(test).force_mae,
                     "change by float32, rms, meV/A": 1e3 * np.sqrt((change**2).mean()),
                     "predicted, meV/A": 1e3 * predicted * model.scale,
-                    "chosen": "float32" if predicted < single.SINGLE_LIMIT else "float64",
+                    "chosen": "float32" if predicted < SINGLE_LIMIT else "float64",
                     "drift float64, meV/ps/atom": slope64, "drift float32, meV/ps/atom": slope32,
                     "spread float64, meV/atom": spread64, "spread float32, meV/atom": spread32,
                     "float64, us": 1e6 * median_seconds(lambda e=exact, R=test.positions[0]: e(R), 500),

@@ -18,14 +18,14 @@ import torch
 from common import KCAL, ROOT, SHARED, save, table
 
 import gossamer as gs
+from gossamer.chemistry.symmetry import find_symmetry
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.parallel import divide
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.solvers import StopRule, cholesky, conjugate_gradients
 from gossamer.fit.training import Labels
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import find_symmetry
 from gossamer.model.terms import Term
 
 MOLECULES = {  # file, structures, relative noise

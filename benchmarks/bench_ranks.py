@@ -30,13 +30,13 @@ def one(n_train: int, threads: int, result: Path) -> None:
     import torch
 
     import gossamer as gs
+    from gossamer.chemistry.symmetry import find_symmetry
     from gossamer.cli.ranks import joined
     from gossamer.fit.operator import KernelOperator
     from gossamer.fit.preconditioners import Nystrom
     from gossamer.fit.solvers import StopRule, conjugate_gradients
-    from gossamer.model.kernels import Matern52
+    from gossamer.kernels import Matern52
     from gossamer.model.pairs import PairSet
-    from gossamer.model.symmetry import find_symmetry
     from gossamer.model.terms import Term
 
     data = gs.read(ROOT / "examples" / "ac-ala3" / "ac-ala3.npz").take(range(n_train))

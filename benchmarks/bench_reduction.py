@@ -15,7 +15,6 @@ from common import KCAL, RESULTS, median_seconds, save, saved, table
 
 import gossamer as gs
 from gossamer.model.force_field import ForceField
-from gossamer.model.single import SingleEvaluator
 
 CASES = (
     *(f"alkane_C{n}H{2 * n + 2}:150" for n in (4, 6, 8, 10, 12, 15)),
@@ -31,27 +30,25 @@ def one(name: str, M: int, terms: str) -> dict[str, object]:
     train, valid, test = data.split(M, 50, min(300, len(data) - M - 50), seed=0)
     found = gs.reduce(train, valid, test, terms=terms, quantiles=QUANTILES, baselines=())
     record, n_atoms = found.record, train.n_atoms
-    full, chosen = record["full"], record["chosen"]
-    local = sum(pair["local"] for pair in record["pairs"])
-    kept = sum(pair["kept"] and not pair["local"] for pair in record["pairs"])
+    full, chosen = record.full, record.chosen
+    local = sum(pair.local for pair in record.pairs)
+    kept = sum(pair.kept and not pair.local for pair in record.pairs)
     return {
-        "molecule": name, "N": n_atoms, "M": M, "asked": terms, "terms": record["choice"]["name"],
-        "pairs": full["pairs"], "local": local, "non-local kept": kept, "global term's": chosen["global_pairs"],
+        "molecule": name, "N": n_atoms, "M": M, "asked": terms, "terms": record.choice.name,
+        "pairs": full.pairs, "local": local, "non-local kept": kept, "global term's": chosen.global_pairs,
         "local per atom": local / n_atoms, "non-local kept per atom": kept / n_atoms,
-        "kept per atom": chosen["pairs_per_atom"], "longest kept, A": chosen["longest_A"],
-        "force MAE, full": full["force_mae"] / KCAL, "force MAE, chosen": chosen["force_mae"] / KCAL,
-        "force MAE, local alone": next(
-            (c["force_mae"] / KCAL for c in record["refined"] if c["label"] == "local terms"), None
-        ),
+        "kept per atom": chosen.pairs_per_atom, "longest kept, A": chosen.longest_A,
+        "force MAE, full": full.force_mae / KCAL, "force MAE, chosen": chosen.force_mae / KCAL,
+        "force MAE, local alone": None if record.local is None else record.local.force_mae / KCAL,
         "step, ms": step(found.model, test.positions[0]),
         "step of the full model, ms": step(found.full, test.positions[0]),
-        "s": record["seconds"],
+        "s": record.seconds,
     }  # fmt: skip
 
 
 def step(model: ForceField, R: np.ndarray) -> float:
     """Milliseconds for energy and forces of one structure R (N, 3), one thread."""
-    evaluate = SingleEvaluator.build(model, 1)
+    evaluate = model.evaluator(threads=1).one
     return 1e3 * median_seconds(lambda: evaluate(R), 60)
 
 

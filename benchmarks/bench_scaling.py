@@ -17,11 +17,11 @@ import matplotlib
 import numpy as np
 from common import RESULTS, median_seconds, save, table
 
+from gossamer.chemistry.fragments import local_fragments
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.fragments import local_fragments
-from gossamer.model.kernels import Matern52
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term
 
 M, M_TERMS = 1000, 200
@@ -112,7 +112,9 @@ def sum_of_terms(
     """Local terms and a global one over GLOBAL_PER_ATOM drawn pairs per atom, and the pairs that they see."""
     full = PairSet.full(len(numbers))
     moved = positions + 0.1 * rng.normal(size=(20, *positions.shape))
-    local = [fragment.term(full, Matern52(5.0)) for fragment in local_fragments(moved, numbers, max_places=max_places)]
+    local = [
+        term_of(fragment, full, Matern52(5.0)) for fragment in local_fragments(moved, numbers, max_places=max_places)
+    ]
     seen = np.unique(np.concatenate([term.places.ravel() for term in local]))
     drawn = np.sort(rng.permutation(len(full))[: GLOBAL_PER_ATOM * len(numbers)])
     kept = full.keep(np.union1d(seen, drawn))
@@ -168,7 +170,7 @@ def main() -> None:
         }
         for kind, (pairs, terms, n_train) in makeups.items():
             model = random_model(numbers, positions, pairs, terms, n_train, rng)
-            evaluate = SingleEvaluator.build(model, 1)
+            evaluate = model.evaluator(threads=1).one
             seconds = median_seconds(lambda e=evaluate, R=positions: e(R), REPEATS)
             rows.append(
                 {

@@ -20,10 +20,9 @@ import numpy as np
 from common import KCAL, PARITY_PYTHON, ROOT, SHARED, median_seconds, save, table
 
 import gossamer as gs
+from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import SingleEvaluator
 from gossamer.model.terms import Term
 
 PEER = ROOT / "benchmarks" / "sgdml_peer" / "predict.py"
@@ -79,7 +78,7 @@ def ours(model: ForceField, R: np.ndarray) -> dict[str, float]:
     a batch on all cores."""
     result = {}
     for threads in (1, 2):
-        evaluate = SingleEvaluator.build(model, threads)
+        evaluate = model.evaluator(threads=threads).one
         result[f"single {threads}"] = median_seconds(lambda e=evaluate: e(R[0]), 300)
     result["predict"] = median_seconds(lambda: model.predict(R[0]), 300)
     atoms = ase.Atoms(model.numbers, R[0])

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def save(name: str, rows: Any) -> None:
     RESULTS.mkdir(exist_ok=True)
     if isinstance(rows, list):
         rows = [{**row, "commit": row.get("commit") or commit.stdout.strip()} for row in rows]
-    content = {"machine": machine(), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
+    content = {"machine": asdict(machine()), "gossamer": __version__, "commit": commit.stdout.strip(), "rows": rows}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -1,10 +1,14 @@
 """Small models and structures that many tests share.  Everything is made here from seeds; no file is read."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import torch
 
+from gossamer import kernels
 from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -40,11 +44,18 @@ def several_terms():
     return pairs, (local, far)
 
 
+def of_kernel(name):
+    """`several_terms` with kernels of that name."""
+    pairs, terms = several_terms()
+    return pairs, tuple(replace(term, kernel=kernels.make(name, term.kernel.length)) for term in terms)
+
+
 CASES = {
     "plain": lambda: global_terms(np.arange(6)[None]),
     "swap": lambda: global_terms(SWAP),
     "methyl": lambda: global_terms(METHYL),
     "several": several_terms,
+    **{name: partial(of_kernel, name) for name in ("matern72", "matern92", "gauss")},
 }
 
 

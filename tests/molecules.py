@@ -4,8 +4,8 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
+from gossamer.chemistry.graph import MolecularGraph
 from gossamer.data.dataset import Dataset
-from gossamer.model.bonds import MolecularGraph
 
 CORNERS = np.array([(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]) / 3**0.5  # of a tetrahedron
 

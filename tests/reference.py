@@ -5,14 +5,38 @@ M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations:
 
 import numpy as np
 
-SQRT5 = np.sqrt(5.0)
-
 
 def matern52(s, length):
-    """k, -k'/s and -(-k'/s)'/s of the Matern-5/2 kernel at distance s."""
-    q = SQRT5 * s / length
-    c = 5.0 / (3.0 * length**2)
-    return (1 + q + q**2 / 3) * np.exp(-q), c * (1 + q) * np.exp(-q), c * 5.0 / length**2 * np.exp(-q)
+    q = np.sqrt(5.0) * s / length
+    c = 5 / (3 * length**2)
+    return (1 + q + q**2 / 3) * np.exp(-q), c * (1 + q) * np.exp(-q), c * 5 / length**2 * np.exp(-q)
+
+
+def matern72(s, length):
+    q = np.sqrt(7.0) * s / length
+    c = 7 / (15 * length**2)
+    k0 = (1 + q + 2 / 5 * q**2 + q**3 / 15) * np.exp(-q)
+    return k0, c * (3 + 3 * q + q**2) * np.exp(-q), c * 7 / length**2 * (1 + q) * np.exp(-q)
+
+
+def matern92(s, length):
+    q = np.sqrt(9.0) * s / length
+    c = 9 / (105 * length**2)
+    k0 = (1 + q + 3 / 7 * q**2 + 2 / 21 * q**3 + q**4 / 105) * np.exp(-q)
+    return k0, c * (15 + 15 * q + 6 * q**2 + q**3) * np.exp(-q), c * 9 / length**2 * (3 + 3 * q + q**2) * np.exp(-q)
+
+
+def gauss(s, length):
+    k = np.exp(-(s**2) / (2 * length**2))
+    return k, k / length**2, k / length**4
+
+
+KERNELS = {"matern52": matern52, "matern72": matern72, "matern92": matern92, "gauss": gauss}
+
+
+def profile(kernel, delta):
+    """k, -k'/s and -(-k'/s)'/s of a kernel at the distance s = |delta|."""
+    return KERNELS[kernel.name](np.sqrt(delta @ delta), kernel.length)
 
 
 def descriptor(pairs, structure):
@@ -51,7 +75,7 @@ def covariance(terms, pairs, A, B):
             for columns, _ in places_of(term):
                 delta = weights * (xa[rows] - xb[columns])
                 ja, jb = weights[:, None] * Ja[rows], weights[:, None] * Jb[columns]
-                k0, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                k0, k1, k2 = profile(term.kernel, delta)
                 middle = k1 * np.eye(len(delta)) - k2 * np.outer(delta, delta)
                 out[:n, :n] += term.amplitude * ja.T @ middle @ jb
                 out[:n, n] += term.amplitude * k1 * ja.T @ delta
@@ -81,7 +105,7 @@ def predict(model, structures):
             for rows, weights in images_of(term):
                 for j in range(len(c.X)):
                     delta = weights * x[rows] - c.X[j]
-                    k0, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                    k0, k1, k2 = profile(term.kernel, delta)
                     w = 0.0 if c.w is None else c.w[j]
                     a = delta @ c.V[j]
                     e += term.amplitude * (k1 * a + k0 * w)
@@ -119,7 +143,7 @@ def masking_score(model, structures, mask):
             for j in range(len(c.X)):
                 delta = weights * x[rows] - c.X[j] * keep
                 V = c.V[j] * keep
-                _, k1, k2 = matern52(np.sqrt(delta @ delta), term.kernel.length)
+                _, k1, k2 = profile(term.kernel, delta)
                 w = 0.0 if c.w is None else c.w[j]
                 np.add.at(gradient, rows, term.amplitude * (k1 * V - (k2 * (delta @ V) + k1 * w) * delta))
         total += np.sum((reference.ravel() + model.scale * jacobian.T @ gradient) ** 2)

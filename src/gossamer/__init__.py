@@ -14,27 +14,35 @@ from gossamer.version import __version__
 _WHERE = {
     "Dataset": "gossamer.data.dataset",
     "ForceField": "gossamer.model.force_field",
-    "Fragment": "gossamer.model.fragments",
+    "Fragment": "gossamer.chemistry.fragments",
     "GossamerError": "gossamer.errors",
     "PairSet": "gossamer.model.pairs",
+    "ReduceRecord": "gossamer.records.record",
     "Term": "gossamer.model.terms",
-    "find_symmetry": "gossamer.model.symmetry",
+    "TrainRecord": "gossamer.records.record",
+    "find_symmetry": "gossamer.chemistry.symmetry",
     "inspect": "gossamer.data.checks",
     "load": "gossamer.model.model_file",
-    "local_fragments": "gossamer.model.fragments",
+    "local_fragments": "gossamer.chemistry.fragments",
     "read": "gossamer.data.formats",
-    "read_fragments": "gossamer.model.fragments_file",
+    "read_record": "gossamer.records.record",
+    "read_fragments": "gossamer.chemistry.fragments_file",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
     "train": "gossamer.fit.workflow",
     "train_record": "gossamer.fit.record",
     "write": "gossamer.data.formats",
-    "write_fragments": "gossamer.model.fragments_file",
+    "write_fragments": "gossamer.chemistry.fragments_file",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
+    from gossamer.chemistry.fragments import Fragment as Fragment
+    from gossamer.chemistry.fragments import local_fragments as local_fragments
+    from gossamer.chemistry.fragments_file import read_fragments as read_fragments
+    from gossamer.chemistry.fragments_file import write_fragments as write_fragments
+    from gossamer.chemistry.symmetry import find_symmetry as find_symmetry
     from gossamer.data.checks import inspect as inspect
     from gossamer.data.dataset import Dataset as Dataset
     from gossamer.data.formats import read as read
@@ -43,14 +51,12 @@ if TYPE_CHECKING:
     from gossamer.fit.record import train_record as train_record
     from gossamer.fit.workflow import train as train
     from gossamer.model.force_field import ForceField as ForceField
-    from gossamer.model.fragments import Fragment as Fragment
-    from gossamer.model.fragments import local_fragments as local_fragments
-    from gossamer.model.fragments_file import read_fragments as read_fragments
-    from gossamer.model.fragments_file import write_fragments as write_fragments
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet
-    from gossamer.model.symmetry import find_symmetry as find_symmetry
     from gossamer.model.terms import Term as Term
+    from gossamer.records.record import ReduceRecord as ReduceRecord
+    from gossamer.records.record import TrainRecord as TrainRecord
+    from gossamer.records.record import read_record as read_record
     from gossamer.reduction.reducer import reduce as reduce
     from gossamer.reporting.html import report as report
 

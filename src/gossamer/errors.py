@@ -3,9 +3,19 @@ had and the remedy; the command line prints it and exits with the class's code."
 
 
 class GossamerError(Exception):
-    """Base of every error a user can cause or meet; `exit_code` is what the command line returns."""
+    """Base of every error a user can cause or meet; `exit_code` is what the command line returns.  Names and words from
+    files stand in a message in printable characters, on one line."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("".join(map(_printable, message)))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else ascii(character)[1:-1]
 
 
 class UsageError(GossamerError):
@@ -40,3 +50,7 @@ class OutputError(GossamerError):
 
 class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A model is asked about structures that its training structures say nothing about."""

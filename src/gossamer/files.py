@@ -1,10 +1,13 @@
 """Writing files so that nothing half-written is ever left behind, and nothing but a regular file is ever replaced.
+Opening files that a user names.
 
 What is written grows in a folder `.NAME.XXXXXXXX.tmp` beside its place and moves there whole.  Its maker holds a lock
 on that folder, which the system lets go when the process ends, however it ends: what a killed process left is removed
 by the next one that writes to the same place.
 """
 
+import errno
+import json
 import os
 import re
 import secrets
@@ -13,8 +16,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from gossamer.errors import OutputError
+from gossamer.errors import GossamerError, OutputError
+
+DEPTH = 50  # of lists in lists in a file of JSON
 
 try:
     import fcntl
@@ -174,3 +180,62 @@ def write_text(path: str | Path, text: str) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
+
+
+def regular_file(path: str | os.PathLike[str], what: str, error: type[GossamerError]) -> Path:
+    """`path`, once it is clear that it names a file that ends: no folder, pipe or device.
+
+    what: the file's part in the message, such as "model file".  Raises `error`."""
+    try:
+        found = Path(path)
+        mode = found.stat().st_mode
+    except (TypeError, ValueError) as problem:  # no path at all; a NUL or what no file system can spell
+        raise error(f"{what}: {path!r} cannot be the name of a file; give another.") from problem
+    except OSError as problem:
+        if problem.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise error(f"{path}: there is no such {what}; check the path.") from problem
+        raise error(f"{path}: it cannot be opened ({_reason(problem)}); check the name of the {what}.") from problem
+    if stat.S_ISDIR(mode):
+        raise error(f"{path}: it is a folder; give the name of the {what} in it.")
+    if not stat.S_ISREG(mode):
+        raise error(f"{path}: it is a pipe, socket or device, and only regular files are read; copy it to a file.")
+    return found
+
+
+def read_text(path: str | os.PathLike[str], what: str, error: type[GossamerError]) -> str:
+    """The text (UTF-8, with or without a byte-order mark) of a file; `what` and `error` as in `regular_file`."""
+    file = regular_file(path, what, error)
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as problem:
+        raise error(f"{path}: it cannot be opened ({_reason(problem)}); check the {what}.") from problem
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: it is no text in UTF-8; check that it is the {what}.") from problem
+
+
+def read_json(path: str | os.PathLike[str], what: str, error: type[GossamerError]) -> Any:
+    """The JSON value in a file; `what` and `error` as in `regular_file`."""
+    text = read_text(path, what, error)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        said = " ".join(str(problem).split())[:120]
+        raise error(
+            f"{path}: it is not JSON, or it is truncated ({said}); correct it, or give the {what}."
+        ) from problem
+    if not is_shallow(value):
+        raise error(f"{path}: its lists lie in each other more than {DEPTH} deep; correct it, or give the {what}.")
+    return value
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether lists and objects of a JSON value lie in each other at most DEPTH deep, so that any code can walk it."""
+    level = [value]
+    for _ in range(DEPTH):
+        inside = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [v for values in inside for v in values if isinstance(v, dict | list)]
+    return not level
+
+
+def _reason(problem: OSError) -> str:
+    return (problem.strerror or "unreadable").lower()

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from gossamer.cli import text
 from gossamer.cli.inputs import Sizes
 from gossamer.cli.main import run
 from gossamer.cli.outputs import console
+from gossamer.records.parts import Choice
+from gossamer.records.record import read_record
 from gossamer.reporting.words import digits
 
 
@@ -81,7 +84,7 @@ def test_inspect_lists_fragments_and_train_takes_them(gossamer: Command, work: P
     record = json.loads(gossamer(f"train good.npz {options} --out x.gossamer --json").out)
     assert [term["name"] for term in record["terms"]] == [entries[0]["name"], "global"]
     assert record["settings"]["terms"] == "given"
-    assert "length" not in record["settings"]
+    assert record["settings"]["length"] is None
     assert record["full"]["length"] is None
     assert "unknowns" in gossamer(f"estimate good.npz {options}").out
 
@@ -115,12 +118,15 @@ def test_convert_units_and_json(gossamer: Command, work: Path) -> None:
     ],
 )
 def test_a_reduction_of_terms_counts_non_local_pairs(pairs: int, inside: int, words: str, reduced: Reduced) -> None:
-    record = json.loads((reduced.folder / "record.json").read_text())
-    for k, pair in enumerate(record["pairs"]):
-        pair["local"] = k < 20
-    record["chosen"] |= {"pairs": pairs, "global_pairs": inside, "pairs_per_atom": pairs / 9}
-    record["terms"].append(record["terms"][0] | {"name": "0 within 1 bond"})
-    record["choice"] = {"name": "both", "valid_force_rmse": {"both": 0.03, "global": 0.04}}
+    record = read_record(reduced.folder / "record.json")
+    assert isinstance(record, gs.ReduceRecord)
+    record = replace(
+        record,
+        pairs=tuple(replace(pair, local=k < 20) for k, pair in enumerate(record.pairs)),
+        chosen=replace(record.chosen, pairs=pairs, global_pairs=inside, pairs_per_atom=pairs / 9),
+        terms=(*record.terms, replace(record.terms[0], kind="bonds", reach=1.0)),
+        choice=Choice("both", {"both": 0.03, "global": 0.04}),
+    )
     said = text.reduction_paragraph(record)
     assert words in said
     assert ("a global one, which sees 14 pairs." in said) == (inside == 14)
@@ -226,6 +232,21 @@ def test_predict_needs_no_labels(gossamer: Command, work: Path) -> None:
     assert gossamer("predict m.gossamer silent.extxyz --out q.extxyz").code == 0  # labels of unknown unit do not matter
 
 
+def test_exchanged_atoms_are_warned_of_in_one_line(gossamer: Command, work: Path) -> None:
+    data = gs.read("good.npz")
+    order = np.arange(9)
+    order[[3, 8]] = order[[8, 3]]  # a hydrogen of a carbon, and that of the oxygen
+    gs.write(replace(data, positions=data.positions[:, order], forces=data.forces[:, order]), "swapped.npz")
+    for line in ("predict m.gossamer swapped.npz --out p.npz --json", "test m.gossamer swapped.npz --json"):
+        found = gossamer(line)
+        assert found.code == 0
+        told = [said for said in found.err.splitlines() if "warning" in said]
+        assert len(told) == 1
+        assert re.match(r"gossamer: warning: swapped\.npz: 60 of 60 structures \(frames 0, 1, 2, \.\.\.\)", told[0])
+        json.loads(found.out)
+    assert "warning" not in gossamer("predict m.gossamer good.npz --out p.npz").err
+
+
 # reduce, report ------------------------------------------------------------------------------------------------------
 
 
@@ -282,20 +303,21 @@ def test_reduce_tells_how_it_goes(reduced: Reduced) -> None:
 
 
 def test_reduce_tells_the_table(reduced: Reduced) -> None:
-    record = json.loads((reduced.folder / "record.json").read_text())
+    record = read_record(reduced.folder / "record.json")
+    assert isinstance(record, gs.ReduceRecord)
     show = console()
     with show.capture() as captured:
         show.print(text.models_table(record))
     lines = captured.get().splitlines()
     assert max(map(len, lines)) <= 80
-    assert [line.split(" ←")[0].strip() for line in lines[1:] if "←" in line] == [record["chosen"]["from"]]
-    for row in [record["full"], *record["quantiles"], *record["random"], *record["shortest"]]:
-        counts = [str(row[key]) for key in ("pairs", "pairs_below_5A", "pairs_above_5A")]
-        numbers = [*counts, f"{1000 * row['force_rmse']:.1f}", f"{row['seconds']:.1f}"]
-        assert any(row["label"] in line and all(n in line.split() for n in numbers) for line in lines)
+    assert [line.split(" ←")[0].strip() for line in lines[1:] if "←" in line] == [record.chosen.label]
+    for row in [record.full, *record.quantiles, *record.random, *record.shortest]:
+        counts = [str(number) for number in (row.pairs, row.pairs_below_5A, row.pairs_above_5A)]
+        numbers = [*counts, f"{1000 * row.force_rmse:.1f}", f"{row.seconds:.1f}"]
+        assert any(row.label in line and all(n in line.split() for n in numbers) for line in lines)
     said = text.reduction_paragraph(record)
-    assert f"keeps {record['chosen']['pairs']} of 36 pairs" in said
-    assert f"the longest {record['chosen']['longest_A']:.1f} Å" in said
+    assert f"keeps {record.chosen.pairs} of 36 pairs" in said
+    assert f"the longest {record.chosen.longest_A:.1f} Å" in said
 
 
 def test_pairs_are_scored_on_unused_structures_where_there_are_enough(ethanol_file: Path) -> None:

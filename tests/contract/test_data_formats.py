@@ -411,6 +411,15 @@ def test_npz_with_atoms_per_frame(tmp_path):
         read(npz(tmp_path / "w.npz", data, z=same))
 
 
+def test_an_npz_with_sgdmls_lattice_is_made_whole(tmp_path):
+    data, box = water(), np.array([[9.0, 0, 0], [2, 9, 0], [0, 1, 9]])
+    cut = data.positions.copy()
+    cut[::2, 1] += box[1] - box[2]
+    back = read(npz(tmp_path / "w.npz", data, R=cut, lattice=box.T))
+    np.testing.assert_allclose(back.positions, data.positions, atol=1e-12)
+    assert "made whole in 3 of 5 frames" in back.provenance.read["periodic box"]
+
+
 def test_a_periodic_box_is_ignored_aloud(tmp_path):
     ase.io.write(tmp_path / "w.traj", [Atoms("OHH", WATER, cell=[9, 9, 9], pbc=True)])
     assert "ignored in 1 of 1 frames" in read(tmp_path / "w.traj").provenance.read["periodic box"]
@@ -440,7 +449,7 @@ def test_orca_output_is_in_ev_and_forces_are_minus_the_gradient(tmp_path):
     data = read(tmp_path / "water.out")
     np.testing.assert_allclose(data.energies, [-76.422436201230 * Hartree], rtol=1e-9)
     np.testing.assert_allclose(data.forces[0], -gradient * Hartree / Bohr, rtol=1e-6)
-    assert "as ASE delivers orca-output" in data.provenance.read["forces"]
+    assert "from the units of ORCA" in data.provenance.read["forces"]
     assert read(tmp_path / "water.out", energy_unit="eV").fingerprint == data.fingerprint
 
 
@@ -455,7 +464,7 @@ def test_converted_output_refuses_other_units(tmp_path, option):
 
 
 def test_an_unfinished_calculation(tmp_path):
-    (tmp_path / "water.out").write_text(orca(WATER, end=""))
+    (tmp_path / "water.out").write_text(orca(WATER).partition("FINAL")[0])
     with pytest.raises(DataError, match="did not finish"):
         read(tmp_path / "water.out")
 
@@ -515,6 +524,7 @@ def broken(name):
         "single-array.npz": lambda path: _save_npy(path),
         "shapes.npz": lambda path: npz(path, water(), z=np.array([8, 1])),
         "forces.npz": lambda path: npz(path, water(), F=np.zeros((4, 3, 3))),
+        "one-force.npz": lambda path: npz(path, water(), F=np.array(1.0)),
         "energies.npz": lambda path: npz(path, water(), E=np.zeros(4)),
         "elements.npz": lambda path: npz(path, water(), z=np.array([8, 1, 300])),
         "no-frames.npz": lambda path: npz(
@@ -554,7 +564,8 @@ def _spoiled(array, value):
         ("missing.npz", "No such file"), ("folder.npz", "folder"), ("empty.npz", "empty"), ("empty.xyz", "empty"),
         ("text.npz", "not a readable npz"), ("truncated.npz", "truncated"), ("model.npz", "an sgdml model"),
         ("foreign.npz", "weights"), ("pickled.npz", "pickle"), ("single-array.npz", "npz"), ("shapes.npz", r"\(2,\)"),
-        ("forces.npz", "'F' has shape"), ("energies.npz", "'E' has shape"), ("elements.npz", "atomic numbers"),
+        ("forces.npz", "'F' has shape"),
+        ("one-force.npz", "'F' has shape"), ("energies.npz", "'E' has shape"), ("elements.npz", "atomic numbers"),
         ("no-frames.npz", "no structures"), ("words.npz", "not numbers"),
         ("nan-forces.npz", "forces of 1 of 5 frames hold NaN .* frame 3"),
         ("inf-positions.npz", "positions of 1 of 5 frames"), ("nan-energies.npz", "energies of 5 of 5"),

@@ -21,7 +21,7 @@ from gossamer.reduction.relevance import masking_scores
 BOTH = pytest.mark.parametrize("energies", [False, True])
 EVERY = pytest.mark.parametrize("case", CASES)
 USERS_OF_ON_HOST = ("gossamer.fit.operator", "gossamer.model.pairs", "gossamer.model.kernel_sum",
-                    "gossamer.model.force_field")  # fmt: skip
+                    "gossamer.evaluate.evaluator")  # fmt: skip
 
 
 def close(a, b, rtol=1e-12):
@@ -187,7 +187,7 @@ def test_a_step_can_be_captured(as_on_card, case):
     assert "mm" in recorder.seen or "addmm" in recorder.seen
     assert not recorder.seen & COPIES_AND_WAITS
     with Recorder() as recorder:  # the eager path makes its index tables anew, and could not be captured
-        model.descriptor_sums(model.pairs.forward(positions)[0])
+        model.evaluator().descriptor_sums(model.pairs.forward(positions)[0])
     assert recorder.seen & COPIES_AND_WAITS
 
 

@@ -1,14 +1,17 @@
 """The compiled one-structure path against tests/reference.py, for every kind of term, with one thread and with two."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
 from cases import CASES, random_model, structures
 
 from gossamer.errors import DataError, UsageError
+from gossamer.evaluate.precision import SINGLE_LIMIT, single_error
+from gossamer.kernels import Matern52
 from gossamer.model import single
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -38,7 +41,7 @@ def check(model, evaluator, tolerance):
 def test_one_structure_is_the_reference(monkeypatch, case, energies, threads):
     monkeypatch.setattr(single, "PARALLEL_WORK", 0)
     model, _, _ = random_model(case, energies=energies)
-    evaluator = single.SingleEvaluator.build(model, threads)
+    evaluator = single.SingleEvaluator.build(model, threads=threads)
     assert evaluator.threads == threads
     check(model, evaluator, 1e-10)
 
@@ -49,17 +52,17 @@ def test_rows_of_large_terms_are_the_reference(monkeypatch, energies, threads):
     monkeypatch.setattr(single, "PARALLEL_WORK", 0)
     monkeypatch.setattr(single, "COLUMN_BYTES", 0)
     model = large_model(energies=energies)
-    check(model, single.SingleEvaluator.build(model, threads, "float64"), 1e-10)
-    check(model, single.SingleEvaluator.build(model, threads, "float32"), 1e-6)
+    check(model, single.SingleEvaluator.build(model, threads=threads), 1e-10)
+    check(model, single.SingleEvaluator.build(model, (True,), threads), 1e-6)
 
 
 def test_forces_from_float32_rows_are_the_gradient_of_their_energy(monkeypatch):
     monkeypatch.setattr(single, "COLUMN_BYTES", 0)
     model = large_model()
-    rounded = single.SingleEvaluator.build(model, precision="float32")
+    rounded = single.SingleEvaluator.build(model, (True,))
     R, step = structures(1, seed=4)[0], 1e-4
     _, forces = rounded(R)
-    assert not np.array_equal(forces, single.SingleEvaluator.build(model, precision="float64")(R)[1])
+    assert not np.array_equal(forces, single.SingleEvaluator.build(model)(R)[1])
     for atom, axis in ((0, 0), (2, 1), (5, 2)):
         moved = np.zeros_like(R)
         moved[atom, axis] = step
@@ -74,25 +77,59 @@ def test_float32_is_chosen_only_where_forces_hardly_change(monkeypatch):
     monkeypatch.setattr(single, "COLUMN_BYTES", 0)
     model = large_model()
     (term,), (c,) = model.terms, model.coefficients
-    plain = single.single_error(term, c)
-    assert plain < single.SINGLE_LIMIT
-    assert single.FlatTerms.build(model.terms, model.coefficients).floats.size > 0
+    plain = single_error(term, c)
+    assert plain < SINGLE_LIMIT
+    assert model.evaluator().stored_single == (True,)
+    assert model.evaluator(precision="float64").stored_single == (False,)
     opposite = TermCoefficients(
         np.concatenate([c.X, c.X + 1e-7]), np.concatenate([c.V + 1e4 * c.X, -1e4 * c.X])
     )  # two rows nearly equal, with large and opposite coefficients
-    assert single.single_error(term, opposite) > single.SINGLE_LIMIT
-    assert single.FlatTerms.build(model.terms, (opposite,)).floats.size == 0
+    assert single_error(term, opposite) > SINGLE_LIMIT
+    assert replace(model, coefficients=(opposite,)).evaluator().stored_single == (False,)
     for coefficients in (c, opposite):
         changed = ForceField(model.numbers, model.pairs, model.terms, (coefficients,))
-        exact, rounded = (single.SingleEvaluator.build(changed, precision=p) for p in ("float64", "float32"))
+        exact, rounded = (changed.evaluator(precision=p).one for p in ("float64", "float32"))
         met = np.sqrt(np.mean([(exact(R)[1] - rounded(R)[1]) ** 2 for R in structures(11)]))
-        assert met / 5 < single.single_error(term, coefficients) < 5 * met
+        assert met / 5 < single_error(term, coefficients) < 5 * met
+
+
+@pytest.mark.parametrize("precision", ["auto", "float64", "float32"])
+@pytest.mark.parametrize("energies", [False, True])
+def test_one_structure_and_many_agree(monkeypatch, precision, energies):
+    """Where rows are kept in float32, for both; the rounding of what is kept is 1e5 times larger than what is left."""
+    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    model, R = large_model(energies=energies), structures(5, seed=9)
+    batch = model.predict(R, precision=precision)
+    for q, structure in enumerate(R):
+        alone = model.predict(structure, precision=precision)
+        np.testing.assert_allclose(alone.forces[0], batch.forces[q], rtol=0, atol=1e-12 * np.abs(batch.forces).max())
+        assert alone.energies[0] == pytest.approx(batch.energies[q], abs=1e-12 * np.abs(batch.forces).max())
+    exact = np.abs(batch.forces - reference.predict(model, R)[1]).max() < 1e-10 * np.abs(batch.forces).max()
+    assert exact == (precision == "float64")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_structure_and_many_agree_for_small_terms(case):
+    model, _, _ = random_model(case)
+    R = structures(3, seed=9)
+    np.testing.assert_allclose(model.predict(R[:1]).forces[0], model.predict(R).forces[0], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("option", ["threads", "replicas"])
+def test_an_evaluator_needs_one_of_each(option):
+    with pytest.raises(UsageError, match=f"{option}: 0 given"):
+        random_model("plain")[0].evaluator(**{option: 0})
+
+
+def test_a_batch_is_no_structure():
+    with pytest.raises(UsageError, match=r"positions: shape \(2, 6, 3\), but one structure"):
+        random_model("plain")[0].evaluator().one(structures(2))
 
 
 def test_precision_is_one_of_three():
     model, _, _ = random_model("plain")
     with pytest.raises(UsageError, match="precision: 'half' given"):
-        single.SingleEvaluator.build(model, precision="half")
+        model.evaluator(precision="half")
 
 
 def test_positions_that_read_only_or_strided_arrays_hold_are_taken():

@@ -11,8 +11,8 @@ import reference
 import torch
 from cases import CASES, random_model, structures
 
+from gossamer.kernels import Matern52
 from gossamer.model.kernel_sum import TrainingRows, fold_images, kernel_sum, permuted_rows
-from gossamer.model.kernels import Matern52
 
 triton = pytest.importorskip("triton", reason="triton is not installed; pip install triton (Linux, x86-64)")
 
@@ -69,10 +69,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from gossamer.model import _triton
-doubles = "x x_squares X X_squares V XV w length e g".split()
+doubles = "x x_squares X X_squares V XV w numbers e g".split()
 types = dict.fromkeys(doubles, "*fp64") | dict.fromkeys("n_queries n_rows n_pairs rows_per_part".split(), "i32")
-for tile in (_triton.MANY, _triton.FEW):
-    chosen = {"HAS_W": True, "Q": tile.queries, "M": tile.rows, "P": tile.pairs}
+for tile, order in ((_triton.MANY, 2), (_triton.FEW, 2), (_triton.MANY, 4), (_triton.MANY, 0)):
+    chosen = {"HAS_W": True, "ORDER": order, "Q": tile.queries, "M": tile.rows, "P": tile.pairs}
     source = ASTSource(_triton._tiles, types | dict.fromkeys(chosen, "constexpr"), chosen)
     made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": tile.warps})
     assert "f64.f64.f64.f64" in made.asm["ptx"], "no tensor cores"

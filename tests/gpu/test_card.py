@@ -80,10 +80,8 @@ def test_predictions_are_the_reference(monkeypatch, case, energies, fused_pairs)
 
 @EVERY
 def test_replicas_in_a_graph_are_the_batch(case):
-    from gossamer.model.single_cuda import GraphedEvaluator
-
     model = random_model(case)[0].on("cuda")
-    replicas = GraphedEvaluator.build(model, replicas=5)
+    replicas = model.evaluator(replicas=5).many
     for seed in (1, 2):
         query = structures(5, seed=seed)
         e, f = replicas(query)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gossamer.model.bonds import MolecularGraph
+from gossamer.chemistry.graph import MolecularGraph
+from gossamer.chemistry.groups import cycles
+from gossamer.chemistry.symmetry import find_symmetry
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import cycles, find_symmetry
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"  # third-party data and long trajectories, not part of this repository

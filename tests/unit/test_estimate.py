@@ -18,7 +18,7 @@ from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.resources import GIB, memory_budget, plan_of
 from gossamer.fit.training import make_settings
 from gossamer.fit.workflow import fit
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Matern52
 
 RATES = Rates(
     products=1e9, bandwidth=1e9, factors=1e8, elementwise=1e9, compiled=1e-5, block=1e-3, strip=1e-4, loading=2.0
@@ -142,7 +142,7 @@ moved = moved + np.random.default_rng(0).normal(scale=0.05, size=moved.shape)
 many = gs.Dataset(data.numbers, moved, data.forces[np.arange(int(n)) % len(data)])
 settings = make_settings({"relative_noise": 1e-4, "solver": solver})
 group = resolve_symmetry("none", many, settings)
-made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms))
+made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms), Matern52(1.0))
 fitted = fit_terms(made.terms, made.pairs, many, None, settings)
 print(peak(), fitted.plan.bytes, fitted.plan.solver)
 """

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
+from gossamer.chemistry.bonds import molecules
+from gossamer.chemistry.fragments import Fragment, _split, local_fragments
+from gossamer.chemistry.graph import MolecularGraph
+from gossamer.chemistry.places import Orbits
 from gossamer.errors import UsageError
-from gossamer.model.bonds import MolecularGraph, molecules
-from gossamer.model.fragments import Fragment, _split, fragment_atoms, local_fragments, reach_of
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Matern52
+from gossamer.model.fragment_terms import fragment_atoms, term_of
 from gossamer.model.pairs import PairSet
-from gossamer.model.places import Orbits
 from gossamer.model.terms import Term
+from gossamer.records.upgrade import origin_in_name
 
 
 def shaken(name, n=30, seed=0):
@@ -48,7 +51,7 @@ def test_places_and_exchanges_keep_the_energy_of_a_sum_of_terms(name):
     """The energy of a term does not change when equal atoms are renamed by one of its own exchanges."""
     numbers, positions = shaken(name)
     for fragment in local_fragments(positions, numbers):
-        term = fragment.term(PairSet.full(len(numbers)), Matern52(2.0))
+        term = term_of(fragment, PairSet.full(len(numbers)), Matern52(2.0))
         distances = np.linalg.norm(positions[0][:, None] - positions[0][None], axis=-1)
         for perm in fragment.perms:
             moved = fragment.atoms[0][perm]
@@ -63,24 +66,17 @@ def test_a_term_tells_its_atoms_and_reach(name):
     numbers, positions = shaken(name)
     pairs = PairSet.full(len(numbers))
     for fragment in local_fragments(positions, numbers):
-        term = fragment.term(pairs, Matern52(2.0))
+        term = term_of(fragment, pairs, Matern52(2.0))
         assert np.array_equal(fragment_atoms(term, pairs), fragment.atoms)
-        reach = reach_of(term, pairs)
-        assert fragment.name == f"{fragment.atoms[0][0]} within {reach} bond{'s' * (reach > 1)}"
-
-
-@pytest.mark.parametrize(("name", "reach"), [("3 within 2 bonds", 2), ("1 within 2 bonds", None), ("3 A", None)])
-def test_a_name_tells_the_reach_where_it_begins_with_the_first_atom(name, reach):
-    pairs = PairSet.full(5)
-    bent = Fragment(np.array([[3, 1, 4], [1, 3, 0]]), np.arange(3)[None], name)
-    assert reach_of(bent.term(pairs, Matern52(2.0)), pairs) == reach
+        origin = origin_in_name(term.name, fragment.atoms.tolist())
+        assert (origin.kind, origin.heads) == ("bonds", 1)
+        assert fragment.name == f"{fragment.atoms[0][0]} within {origin.reach:g} bond{'s' * (origin.reach > 1)}"
 
 
 def test_atoms_of_other_terms():
     pairs = PairSet.full(5)
-    two = Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two").term(pairs, Matern52(2.0))
+    two = term_of(Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two"), pairs, Matern52(2.0))
     assert [set(row) for row in fragment_atoms(two, pairs).tolist()] == [{1, 3}, {0, 4}]
-    assert reach_of(two, pairs) is None
     for slots in ([0, 1, 9], [0, 9, 1], [0, 1], [0, 1, 2, 3]):  # no triangle, another order, no fragment's number
         assert fragment_atoms(Term(np.array(slots), np.arange(len(slots)), Matern52(2.0)), pairs) is None
 
@@ -266,12 +262,12 @@ def test_many_places_are_split_but_not_those_that_symmetry_exchanges(most):
 def test_a_missing_pair_is_named():
     fragment = Fragment(np.array([0, 1, 2]), np.arange(3)[None], "bent")
     with pytest.raises(UsageError, match="'bent' needs pair"):
-        fragment.term(PairSet(3, np.array([[1, 0], [2, 1]])), Matern52(1.0))
+        term_of(fragment, PairSet(3, np.array([[1, 0], [2, 1]])), Matern52(1.0))
 
 
 def test_an_atom_that_is_not_there_is_named():
     with pytest.raises(UsageError, match="must lie in 0 to 2"):
-        Fragment(np.array([0, 1, 3]), np.arange(3)[None], "bent").term(PairSet.full(3), Matern52(1.0))
+        term_of(Fragment(np.array([0, 1, 3]), np.arange(3)[None], "bent"), PairSet.full(3), Matern52(1.0))
 
 
 def test_the_name_of_the_global_term_is_its_own():

@@ -8,14 +8,15 @@ from ase.build import molecule
 from cases import METHYL, NUMBERS, random_model, structures
 
 import gossamer as gs
+from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.fragments_file import read_fragments, write_fragments
+from gossamer.chemistry.symmetry import symmetry_from_perms
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.fit.selection import makeup_of
 from gossamer.fit.workflow import fit
-from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
-from gossamer.model.fragments_file import read_fragments, write_fragments
+from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import symmetry_from_perms
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_written_default_is_the_model_both(data, tmp_path):
     file = write_fragments(tmp_path / "f.json", [*local, GLOBAL], data.numbers)
     given = read_fragments(file, data.numbers)
     group, pairs = symmetry_from_perms(METHYL, data.numbers), PairSet.full(data.n_atoms)
-    mine, theirs = (makeup_of(terms, data, group, pairs) for terms in (given, "both"))
+    mine, theirs = (makeup_of(terms, data, group, pairs, Matern52(1.0)) for terms in (given, "both"))
     assert [t.name for t in mine.terms] == [t.name for t in theirs.terms]
     for a, b in zip(mine.terms, theirs.terms, strict=True):
         np.testing.assert_array_equal(a.places, b.places)
@@ -62,7 +63,7 @@ def test_only_local_terms_alone_need_contacts():
     both = Dataset(np.tile(one.numbers, 2), R, np.zeros_like(R))
     pairs, group = PairSet.full(12), symmetry_from_perms(np.arange(12)[None], both.numbers)
     for terms, expected in (("local", True), ("both", False)):
-        made = makeup_of(terms, both, group, pairs)
+        made = makeup_of(terms, both, group, pairs, Matern52(1.0))
         local = made.without_global()
         found = [local.pairs.pairs[term.places] // 6 for term in local.terms]
         assert any(np.any(which[..., 0] != which[..., 1]) for which in found) == expected
@@ -91,7 +92,8 @@ WRONG = {
     "truths": ('[{"atoms": [[false, true]]}]', "atoms must be rows"),
     "ragged": ('[{"atoms": [[0, 1], [2]]}]', "of one length"),
     "depth": ('[{"atoms": [[[0, 1]]]}]', "atoms must be rows"),
-    "great depth": (f'[{{"atoms": {"[" * 900}0{"]" * 900}}}]', r"atoms must be rows .*; \[{60} \.\.\. is given"),
+    "great depth": (f'[{{"atoms": {"[" * 40}0{"]" * 40}}}]', r"atoms must be rows .*; \[{40}0\]{19} \.\.\. is given"),
+    "greater depth": (f'[{{"atoms": {"[" * 900}0{"]" * 900}}}]', "lie in each other more than 50 deep"),
     "atom": ('[{"name": "a", "atoms": [0, 6]}]', "there is no atom 6; atoms count from 0 to 5"),
     "huge": ('[{"name": "a", "atoms": [0, 99999999999999999999]}]', "atoms must be rows"),
     "negative": ('[{"name": "a", "atoms": [0, -1]}]', "there is no atom -1"),

@@ -1,5 +1,6 @@
 import itertools
 import json
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -33,77 +34,79 @@ def reduction(parts):
 
 
 def entries(record):
-    return [record["full"], *(e for k in ("quantiles", "refined", "random", "shortest") for e in record[k])]
+    return [*record.by_relevance, *record.random, *record.shortest]
 
 
 def test_the_choice_is_the_smallest_within_the_tolerance(reduction):
     r = reduction.record
-    relevance = [r["full"], *r["quantiles"], *r["refined"]]
-    limit = r["limit"]["valid_force_rmse"]
-    assert limit == pytest.approx(1.02 * min(e["valid_force_rmse"] for e in [r["full"], *r["quantiles"]]))
-    assert r["chosen"]["valid_force_rmse"] <= limit
-    assert r["chosen"]["pairs"] == min(e["pairs"] for e in relevance if e["valid_force_rmse"] <= limit)
-    assert len(reduction.model.pairs) == r["chosen"]["pairs"] == sum(p["kept"] for p in r["pairs"])
+    limit = r.limit.valid_force_rmse
+    best = min([r.full, *r.quantiles], key=lambda e: e.valid_force_rmse)
+    assert limit == pytest.approx(1.02 * best.valid_force_rmse)
+    assert r.limit.force_rmse == pytest.approx(1.02 * best.force_rmse)
+    assert r.local is None
+    assert r.chosen in r.by_relevance
+    assert r.chosen.valid_force_rmse <= limit
+    assert r.chosen.pairs == min(e.pairs for e in r.by_relevance if e.valid_force_rmse <= limit)
+    assert len(reduction.model.pairs) == r.chosen.pairs == sum(p.kept for p in r.pairs)
 
 
 def test_a_wide_tolerance_keeps_fewer_pairs(parts, reduction):
     loose = gs.reduce(*parts, **OPTIONS, quantiles=(30, 60, 90), baselines=(), tolerance=5.0)
     assert len(loose.model.pairs) <= len(reduction.model.pairs)
-    assert loose.record["random"] == loose.record["shortest"] == []
+    assert loose.record.random == loose.record.shortest == ()
 
 
 def test_orbits_are_kept_or_dropped_whole(reduction):
-    pairs = reduction.record["pairs"]
-    for orbit in {p["orbit"] for p in pairs}:
-        assert len({p["kept"] for p in pairs if p["orbit"] == orbit}) == 1
-        assert len({p["score"] for p in pairs if p["orbit"] == orbit}) == 1
+    pairs = reduction.record.pairs
+    for orbit in {p.orbit for p in pairs}:
+        assert len({p.kept for p in pairs if p.orbit == orbit}) == 1
+        assert len({p.score for p in pairs if p.orbit == orbit}) == 1
 
 
 def test_every_descriptor_still_fixes_the_shape(reduction):
-    assert reduction.record["rank"]["needed"] == reduction.record["rank"]["reached"] == 12
-    smallest = reduction.record["quantiles"][-1]
-    assert smallest["quantile"] == 90
-    assert smallest["pairs"] >= 12  # 90 % of 15 pairs would leave 2
-    assert smallest["added_orbits"] > 0
+    assert reduction.record.rank.needed == reduction.record.rank.reached == 12
+    smallest = reduction.record.quantiles[-1]
+    assert smallest.quantile == 90
+    assert smallest.pairs >= 12  # 90 % of 15 pairs would leave 2
+    assert smallest.added_orbits > 0
 
 
 def test_the_models_are_the_ones_in_the_record(reduction, parts):
-    for model, entry in ((reduction.full, "full"), (reduction.model, "chosen")):
+    for model, entry in ((reduction.full, reduction.record.full), (reduction.model, reduction.record.chosen)):
         errors = model.test(parts.test)
-        assert reduction.record[entry]["force_rmse"] == pytest.approx(errors.force_rmse, rel=1e-9)
-        assert reduction.record[entry]["energy_mae"] == pytest.approx(errors.energy_mae, rel=1e-6)
+        assert entry.force_rmse == pytest.approx(errors.force_rmse, rel=1e-9)
+        assert entry.energy_mae == pytest.approx(errors.energy_mae, rel=1e-6)
 
 
 def test_comparisons_have_the_size_of_what_they_are_compared_with(reduction):
     r = reduction.record
-    sizes = {e["pairs"] for e in r["quantiles"] if e["quantile"] == 60} | {r["chosen"]["pairs"]}
+    sizes = {e.pairs for e in r.quantiles if e.quantile == 60} | {r.chosen.pairs}
     orbit = 3  # the largest orbit of a methyl rotation: no selection of whole orbits comes nearer in general
-    for entry in r["random"] + r["shortest"]:
-        assert min(abs(entry["pairs"] - size) for size in sizes) <= orbit
+    for entry in r.random + r.shortest:
+        assert min(abs(entry.pairs - size) for size in sizes) <= orbit
 
 
 def test_the_same_seed_gives_the_same_models(parts, reduction, tmp_path):
     again = gs.reduce(*parts, **OPTIONS, **QUICK)
     files = [r.model.save(tmp_path / name).read_bytes() for name, r in (("a", reduction), ("b", again))]
     assert files[0] == files[1]
-    keep = ("label", "pairs", "force_rmse", "iterations")
-    assert [[e[k] for k in keep] for e in entries(again.record)] == [
-        [e[k] for k in keep] for e in entries(reduction.record)
+    assert [replace(e, seconds=0.0) for e in entries(again.record)] == [
+        replace(e, seconds=0.0) for e in entries(reduction.record)
     ]
 
 
 def test_without_energies_and_without_a_test_set(parts):
     train, valid, _ = (Dataset(NUMBERS, d.positions, d.forces) for d in parts)
     record = gs.reduce(train, valid, **OPTIONS, quantiles=(50,), baselines=()).record
-    assert record["chosen"]["tested_on"] == "valid"
-    assert record["chosen"]["energy_mae"] is None
-    assert record["parity"]["energies"] is None
+    assert record.chosen.tested_on == "valid"
+    assert record.chosen.energy_mae is None
+    assert record.parity.energies.reference == ()
 
 
 def test_with_energies_as_labels(parts):
     found = gs.reduce(*parts, **(OPTIONS | {"noise": 1e-6}), energies=True, quantiles=(50,), baselines=())
     assert found.model.coefficients[0].w is not None
-    assert found.record["settings"]["energies_as_labels"] is True
+    assert found.record.settings.energies_as_labels is True
 
 
 def test_a_diatomic_keeps_its_pair():
@@ -115,7 +118,7 @@ def test_a_diatomic_keeps_its_pair():
     data = Dataset(np.array([1, 1]), R, F, 2.0 * (R[:, 1, 0] - 1.1) ** 2)
     found = gs.reduce(data.take(slice(0, 12, 2)), data.take(slice(1, 12, 2)), length=2.0, baselines=())
     assert len(found.model.pairs) == 1
-    assert found.record["chosen"]["force_rmse"] < 0.05
+    assert found.record.chosen.force_rmse < 0.05
 
 
 @pytest.mark.parametrize(
@@ -170,44 +173,46 @@ def of_terms(ethanol_file):
 
 def test_a_global_term_is_thinned_out_beside_local_ones(of_terms):
     record = of_terms.record
-    local = {(p["i"], p["j"]) for p in record["pairs"] if p["local"]}
-    kept = {(p["i"], p["j"]) for p in record["pairs"] if p["kept"]}
+    local = {(p.i, p.j) for p in record.pairs if p.local}
+    kept = {(p.i, p.j) for p in record.pairs if p.kept}
     assert local <= kept
-    assert len(of_terms.model.pairs) == len(kept) == record["chosen"]["pairs"]
-    alone = next(e for e in record["refined"] if e["label"] == "local terms")
-    assert alone["global_pairs"] == 0
-    assert alone["pairs"] == len(local)
-    sizes = [e["global_pairs"] for e in [record["full"], *record["quantiles"], alone]]
+    assert len(of_terms.model.pairs) == len(kept) == record.chosen.pairs
+    alone = record.local
+    assert alone.global_pairs == 0
+    assert alone.pairs == len(local)
+    sizes = [e.global_pairs for e in [record.full, *record.quantiles, alone]]
     assert sizes == sorted(sizes, reverse=True)
 
 
 def test_the_record_tells_of_the_terms(of_terms):
     record, model = of_terms.record, of_terms.model
-    terms = record["terms"]
-    json.dumps(record, allow_nan=False)
-    assert [term["name"] for term in terms] == [term.name for term in model.terms]
-    assert sum(term["prior_share"] for term in terms) == pytest.approx(1, abs=1e-5)
-    local = {(p["i"], p["j"]) for p in record["pairs"] if p["local"]}
-    distance = {(p["i"], p["j"]): p["distance"] for p in record["pairs"]}
+    terms = record.terms
+    json.dumps(record.to_json(), allow_nan=False)
+    assert [term.name for term in terms] == [term.name for term in model.terms]
+    assert sum(term.prior_share for term in terms) == pytest.approx(1, abs=1e-5)
+    local = {(p.i, p.j) for p in record.pairs if p.local}
+    distance = {(p.i, p.j): p.distance for p in record.pairs}
     seen = set()
     for row, term in zip(terms, model.terms, strict=True):
-        columns = row["weights"]
-        assert {len(column) for column in columns.values()} == {len(columns["weight"])}
-        assert sum(columns["pairs"]) == row["pairs"] == term.n_pairs
-        assert columns["weight"] == sorted(columns["weight"], reverse=True)
-        mean = sum(w * n for w, n in zip(columns["weight"], columns["pairs"], strict=True)) / term.n_pairs
+        columns = row.weights
+        assert {len(column) for column in astuple(columns)} == {len(columns.weight)}
+        assert sum(columns.pairs) == row.pairs == term.n_pairs
+        assert list(columns.weight) == sorted(columns.weight, reverse=True)
+        mean = sum(w * n for w, n in zip(columns.weight, columns.pairs, strict=True)) / term.n_pairs
         assert mean == pytest.approx(term.weights.mean(), rel=1e-5)
-        for atoms in row["atoms"] or ():
-            assert row["n_atoms"] == len(atoms) == len(set(atoms))
-            assert row["name"].split()[0] == str(row["atoms"][0][0])
+        for atoms in row.atoms:
+            assert row.n_atoms == len(atoms) == len(set(atoms))
+            assert (row.kind, row.heads) == ("bonds", 1)
+            assert row.name.split()[0] == str(row.atoms[0][0])
+            assert row.name.split()[2] == f"{row.reach:g}"
             inside = [tuple(sorted(pair, reverse=True)) for pair in itertools.combinations(atoms, 2)]
-            assert columns["local"] == [True] * len(columns["pairs"])
+            assert columns.local == (True,) * len(columns.pairs)
             seen |= set(inside)
-            if row["places"] == 1:
-                assert min(columns["shortest"]) == pytest.approx(min(distance[p] for p in inside), abs=2e-3)
-                assert max(columns["longest"]) == pytest.approx(max(distance[p] for p in inside), abs=2e-3)
+            if row.places == 1:
+                assert min(columns.shortest) == pytest.approx(min(distance[p] for p in inside), abs=2e-3)
+                assert max(columns.longest) == pytest.approx(max(distance[p] for p in inside), abs=2e-3)
     assert seen == local
-    assert {e["local_pairs"] for e in entries(record)} == {len(local)}
+    assert {e.local_pairs for e in entries(record)} == {len(local)}
 
 
 def test_local_terms_alone_cannot_be_reduced(ethanol_file):

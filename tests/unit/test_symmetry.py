@@ -11,19 +11,13 @@ from ase.build import molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossamer.chemistry import evidence, symmetry
+from gossamer.chemistry.bonds import UNCONNECTED, bond_distances, bond_graph, molecules
+from gossamer.chemistry.graph import MolecularGraph
+from gossamer.chemistry.groups import close_group, cycles, group_order, is_group
+from gossamer.chemistry.permutations import parse_permutations
+from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms
 from gossamer.errors import DataError, UsageError
-from gossamer.model import symmetry
-from gossamer.model.bonds import UNCONNECTED, MolecularGraph, bond_distances, bond_graph, molecules
-from gossamer.model.symmetry import (
-    Symmetry,
-    close_group,
-    cycles,
-    find_symmetry,
-    group_order,
-    is_group,
-    parse_permutations,
-    symmetry_from_perms,
-)
 
 SMALL = ["H2O", "NH3", "CH4", "C2H4", "C2H6", "CH3OH", "H2O2", "C3H4_C2v", "C3H6_D3h", "H2CO", "C6H6", "cyclobutane"]
 
@@ -432,7 +426,7 @@ def test_a_group_tried_in_parts_is_the_group_tried_as_a_whole(monkeypatch, most)
     for carbon, anchor, hydrogens in groups:
         found = {}
         for parts in (300, most):
-            monkeypatch.setattr(symmetry, "FACTOR", parts)
+            monkeypatch.setattr(evidence, "FACTOR", parts)
             found[parts] = find_symmetry(positions, numbers)
         assert as_set(found[most].perms) == as_set(found[300].perms)
         assert found[most].supported == found[300].supported
@@ -445,10 +439,10 @@ def test_the_order_in_which_elements_are_tried_does_not_show():
     """Overlaps with a group's elements after each pair was brought together by one of them are those before, sorted
     by the products; the group of ammonia does not commute."""
     positions, _ = noisy("NH3", 40)
-    factor = symmetry._Factor.build(close_group([[0, 2, 3, 1], [0, 2, 1, 3]], 6))
+    factor = evidence.Factor.build(close_group([[0, 2, 3, 1], [0, 2, 1, 3]], 6))
     x = symmetry._descriptors(positions).T
     first, second = x[:, :20], x[:, 20:]
-    table = symmetry._Table.build(factor, first, *factor.align(first, second), least=0.0)
+    table = evidence.Table.build(factor, first, *factor.align(first, second), least=0.0)
     np.testing.assert_allclose(table.overlaps, factor.overlaps(first, second), rtol=1e-12)
 
 

@@ -198,7 +198,7 @@ def test_auto_takes_the_best_of_what_it_tried(real):
 
 
 def test_every_kind_of_terms_can_be_asked_for(real, tmp_path):
-    from gossamer.model.fragments import Fragment
+    from gossamer.chemistry.fragments import Fragment
 
     given = [Fragment(np.array([0, 1, 2]), np.arange(3)[None], "C-C-O"), Fragment.whole(9, np.arange(9)[None])]
     for terms, count in (("local", 6), ("both", 7), (given, 2)):

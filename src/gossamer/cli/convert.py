@@ -21,6 +21,9 @@ def convert(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     as_json: o.Json = False,
 ) -> None:
     """Write DATA in another format or in other units, and show which keys and units were read.
@@ -30,7 +33,9 @@ def convert(
     import gossamer as gs
 
     writable(out, data, option="OUT")
-    found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    found = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     gs.write(found, out, energy_unit=to_energy_unit, length_unit=to_length_unit)
     labels = [name for name, array in (("forces", found.forces), ("energies", found.energies)) if array is not None]
     if as_json:

@@ -9,9 +9,9 @@ from gossamer.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from gossamer.chemistry.fragments import Fragment
     from gossamer.data.dataset import Dataset
     from gossamer.model.force_field import ForceField
-    from gossamer.model.fragments import Fragment
 
 DEFAULT_VALID = 100
 DEFAULT_TEST = 500
@@ -30,6 +30,10 @@ class Reading:
     energy_key: str | None = None
     forces_key: str | None = None
     index: str = ":"
+    positions_key: str | None = None
+    numbers_key: str | None = None
+    gradients_key: str | None = None
+    labels: bool = True
 
     def read(self, path: Path) -> "Dataset":
         """The data in eV and Angstrom."""
@@ -84,6 +88,7 @@ class Fitting:
     seed: int
     max_images: int | None
     device: str
+    kernel: str | None
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
@@ -140,7 +145,7 @@ class Job:
             return self.terms
         if self.terms != "auto":
             raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
-        from gossamer.model.fragments_file import read_fragments
+        from gossamer.chemistry.fragments_file import read_fragments
 
         return read_fragments(self.fragments, data.numbers)
 
@@ -149,17 +154,12 @@ def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
     """ "auto" and "none" as they are, else the permutations (S, N) in the text file of that name."""
     if choice in NAMED_SYMMETRIES:
         return choice
-    from gossamer.model.symmetry import close_group, parse_permutations
+    from gossamer.chemistry.groups import close_group
+    from gossamer.chemistry.permutations import parse_permutations
+    from gossamer.files import read_text
 
-    try:
-        return close_group(parse_permutations(Path(choice).read_text(encoding="utf-8"), n_atoms), MAX_GROUP)
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise UsageError(
-            f"--symmetry: {choice!r} is neither auto nor none, and no file ({reason}); check it."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--symmetry: {choice!r} is no text; write one permutation on a line.") from error
+    text = read_text(choice, "file of permutations (--symmetry is auto, none or such a file)", UsageError)
+    return close_group(parse_permutations(text, n_atoms), MAX_GROUP)
 
 
 def require_same_atoms(model: "ForceField", data: "Dataset") -> None:

@@ -10,8 +10,8 @@ from gossamer.cli.inputs import Reading
 from gossamer.cli.outputs import console, print_json, say, writable
 
 if TYPE_CHECKING:
+    from gossamer.chemistry.fragments import Fragment
     from gossamer.data.dataset import Dataset
-    from gossamer.model.fragments import Fragment
 
 _PANEL = "Fragments"
 
@@ -24,6 +24,9 @@ def inspect(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     fragments: Annotated[
         bool, typer.Option("--fragments", help="List the fragments of local terms.", rich_help_panel=_PANEL)
     ] = False,
@@ -66,16 +69,18 @@ def inspect(
 
     if fragments_to is not None:
         writable(fragments_to, data, option="--fragments-to")
-    read = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    read = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     asked = fragments or fragments_to is not None or bonds or radius or contacts
     local = _fragments(read, bonds, radius, contacts) if asked else ()
     found = gs.inspect(read)
     if fragments_to is not None:
-        from gossamer.model.fragments_file import write_fragments
+        from gossamer.chemistry.fragments_file import write_fragments
 
         write_fragments(fragments_to, [*local, "global"], read.numbers)
     if as_json:
-        from gossamer.model.fragments_file import entries_of
+        from gossamer.chemistry.fragments_file import entries_of
 
         print_json(found.as_dict() | ({"fragments": entries_of(local, read.numbers)} if asked else {}))
     else:
@@ -94,8 +99,8 @@ def inspect(
 def _fragments(
     data: "Dataset", bonds: list[int] | None, radius: list[float] | None, contacts: bool
 ) -> "tuple[Fragment, ...]":
-    from gossamer.model.fragments import local_fragments
-    from gossamer.model.symmetry import find_symmetry, usual_limit
+    from gossamer.chemistry.fragments import local_fragments
+    from gossamer.chemistry.symmetry import find_symmetry, usual_limit
 
     R, z = data.positions, data.numbers
     group = find_symmetry(R, z, limit=usual_limit(data.n_atoms))

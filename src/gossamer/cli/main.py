@@ -12,6 +12,7 @@ import typer
 from gossamer.cli.convert import convert
 from gossamer.cli.estimate import estimate
 from gossamer.cli.inspect import inspect
+from gossamer.cli.outputs import told_in_a_line
 from gossamer.cli.predict import predict
 from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
@@ -63,7 +64,8 @@ def _carry_out(arguments: Sequence[str]) -> int:
     try:
         command = typer.main.get_command(app)
         record = shlex.join(["gossamer", *arguments])
-        with command.make_context("gossamer", list(arguments) or ["--help"], obj=record) as context:
+        made = command.make_context("gossamer", list(arguments) or ["--help"], obj=record)
+        with told_in_a_line(), made as context:
             debug = bool(context.params.get("debug"))
             command.invoke(context)
         return 0

@@ -11,7 +11,7 @@ _MODEL = "Model"
 _OUTPUT = "Output"
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Structures with forces: sgdml npz, extxyz, or what ASE reads.")
+    Path, typer.Argument(metavar="DATA", help="Structures with forces: npz, extxyz, HDF5, a program's output ...")
 ]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .gossamer file, or an sgdml model npz.")]
 
@@ -31,6 +31,16 @@ EnergyKey = Annotated[
 ]
 ForcesKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="Where the forces stand in DATA.", rich_help_panel=_READING)
+]
+GradientsKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Where gradients (minus forces) stand in DATA.", rich_help_panel=_READING),
+]
+PositionsKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Where the positions stand in DATA.", rich_help_panel=_READING)
+]
+NumbersKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Where the atomic numbers stand in DATA.", rich_help_panel=_READING)
 ]
 Index = Annotated[
     str, typer.Option(metavar="FRAMES", help="Frames to read: a number or start:stop:step.", rich_help_panel=_READING)
@@ -80,6 +90,13 @@ Length = Annotated[
         help="Kernel length in 1/Angstrom of the one global kernel; by default searched. Sums of terms set their own.",
     ),
 ]
+Kernel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=_MODEL,
+        help="Radial kernel of all terms: matern52 (sgdml's, the default), or the smoother matern72, matern92, gauss.",
+    ),
+]  # fmt: skip
 Noise = Annotated[
     float | None,
     typer.Option(

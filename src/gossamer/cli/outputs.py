@@ -1,12 +1,14 @@
 """Where results go: files that are known to be writable before the work begins, and text on standard output."""
 
 import json
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.cli.streams import plain
-from gossamer.errors import OutputError, UsageError
+from gossamer.errors import ExtrapolationWarning, OutputError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,3 +46,19 @@ def say(lines: Iterable[str], *, stderr: bool = False) -> None:
 def print_json(value: Any) -> None:
     """A result for programs, on standard output."""
     print(json.dumps(value, indent=2).replace("\x7f", r"\u007f"))  # the one control character that JSON lets through
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Our own warnings in the block go to standard error, a line each; others as Python shows them."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
+        if issubclass(category, ExtrapolationWarning):
+            say([f"gossamer: warning: {message}"], stderr=True)
+        else:
+            usual(message, category, *where, **options)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -17,6 +17,8 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .extxyz, .npz, .traj or .db.")],
     length_unit: o.LengthUnit = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
@@ -28,9 +30,13 @@ def predict(
 
     writable(out, model, structures)
     force_field = gs.load(model).on(device)
-    found = Reading(energy_unit="eV", length_unit=length_unit, index=index).read(structures)  # labels are not used
+    reading = Reading(
+        length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
+    )
+    found = reading.read(structures)
     require_same_atoms(force_field, found)
-    energies, forces = force_field.predict(found.positions)
+    force_field.seen.warn(found.positions, str(structures), found.frames)
+    energies, forces = force_field.predict(found.positions, warn=False)
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
     gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
     if as_json:

@@ -3,7 +3,7 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ from gossamer.events import Event
 
 if TYPE_CHECKING:
     from gossamer.fit.parallel import Ranks
+    from gossamer.records.record import ReduceRecord
 
 BULK = ("pairs", "parity", "per_atom", "geometry")  # left out of what --json prints; they are in record.json
 
@@ -40,6 +41,7 @@ def reduce(
     terms: o.Terms = "auto",
     fragments: o.Fragments = None,
     length: o.Length = None,
+    kernel: o.Kernel = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
@@ -53,6 +55,9 @@ def reduce(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     resume: o.Resume = False,
     every: o.Every = 60.0,
     threads: o.Threads = None,
@@ -69,9 +74,19 @@ def reduce(
     """
     job = Job(
         data,
-        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Reading(
+            energy_unit,
+            length_unit,
+            forces_unit,
+            energy_key,
+            forces_key,
+            index,
+            positions_key,
+            numbers_key,
+            gradients_key,
+        ),
         Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, device),
+        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel),
         symmetry,
         quiet or not is_first(),
         context.obj,
@@ -81,17 +96,17 @@ def reduce(
     folder = writable_folder(out)
     with joined(threads) as ranks:
         record = _reduce(job, tolerance, folder, ranks, resume, every)
-    if not ranks.first:
+    if record is None:
         return
     if as_json:
-        summary = {key: value for key, value in record.items() if key not in BULK}
+        summary = {key: value for key, value in record.to_json().items() if key not in BULK}
         print_json(summary | {"files": [str(out / name) for name in RESULTS]})
     else:
         _show(record, out)
 
 
-def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool, every: float) -> dict[str, Any]:
-    """Reduce, write the results into the folder `out`, and return the record; of several ranks the first writes."""
+def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool, every: float) -> "ReduceRecord | None":
+    """Reduce, write the results into the folder `out`, and return the record; of several ranks the first alone."""
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fit.checkpoint import Run
@@ -109,16 +124,16 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
             command=job.command, progress=progress, run=Run(ranks, entries), **options,
         )  # fmt: skip
         if not ranks.first:
-            return {}
+            return None
         progress(Event("report"))
         found.model.save(folder / "model.gossamer")
         found.full.save(folder / "full.gossamer")
-        write_text(folder / "record.json", json.dumps(found.record))
+        write_text(folder / "record.json", json.dumps(found.record.to_json(), allow_nan=False))
         gs.report(found.record, folder / "report.html")
     return found.record
 
 
-def _show(record: dict[str, Any], out: Path) -> None:
+def _show(record: "ReduceRecord", out: Path) -> None:
     from gossamer.cli import text
 
     show = console()

@@ -1,14 +1,12 @@
 """`gossamer report`: the page of a record."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.outputs import print_json, say, writable
-from gossamer.errors import DataError
 
 
 def report(
@@ -25,21 +23,8 @@ def report(
     import gossamer as gs
 
     page = writable(out or record.with_name("report.html"), record)
-    gs.report(_read(record), page)
+    gs.report(gs.read_record(record), page)
     if as_json:
         print_json({"report": str(page)})
     else:
         say([f"report: {page}"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A record.  Raises DataError when the file is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: it cannot be opened ({error.strerror}); check the name.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: it is not JSON, or it is truncated; give the record.json of a run.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: it is JSON, but no record; give the record.json of a run.")
-    return found

@@ -14,6 +14,9 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     device: o.Device = "auto",
     as_json: o.Json = False,
 ) -> None:
@@ -24,11 +27,13 @@ def test(
     import gossamer as gs
 
     force_field = gs.load(model).on(device)
-    found = Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index).read(data)
+    found = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    ).read(data)
     require_same_atoms(force_field, found)
-    errors = force_field.test(found)._asdict()
+    errors = force_field.test(found)
     if as_json:
-        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors})
+        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors._asdict()})
     else:
         from gossamer.cli.text import errors_table
         from gossamer.reporting.words import count_of

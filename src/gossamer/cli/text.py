@@ -1,10 +1,10 @@
 """Results as text for people: tables and sentences on standard output."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gossamer.cli.streams import plain
-from gossamer.reporting.reading import fixed_pairs
+from gossamer.reporting.reading import fixed_pairs, tested_on
 from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
 
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
+    from gossamer.chemistry.fragments import Fragment
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
-    from gossamer.model.fragments import Fragment
+    from gossamer.records.parts import Model
+    from gossamer.records.record import ReduceRecord
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -36,18 +38,37 @@ def sizes(parts: Mapping[str, "Dataset | None"], seed: int, removed: int) -> str
     return f"structures: {', '.join(found)} (seed {seed}{gone})"
 
 
-def errors_table(errors: Mapping[str, float | None], over: str) -> "Table":
+class _Errors(Protocol):
+    """Errors of a model; forces in eV/Angstrom, energies in eV or None."""
+
+    @property
+    def force_mae(self) -> float: ...
+
+    @property
+    def force_rmse(self) -> float: ...
+
+    @property
+    def energy_mae(self) -> float | None: ...
+
+    @property
+    def energy_rmse(self) -> float | None: ...
+
+
+def errors_table(errors: _Errors, over: str) -> "Table":
     """Mean absolute and root mean square errors in both units; `over` says on which structures."""
     table = _table(f"Errors on {over}", "", "MAE", "RMSE")
-    for kind, unit in (("force", "/Å"), ("energy", "")):
-        mae, rmse = errors[f"{kind}_mae"], errors[f"{kind}_rmse"]
+    rows = (
+        ("forces", "/Å", errors.force_mae, errors.force_rmse),
+        ("energies", "", errors.energy_mae, errors.energy_rmse),
+    )
+    for name, unit, mae, rmse in rows:
         if mae is not None and rmse is not None:
             cells = (f"{digits(MEV * e)} meV{unit}  {digits(KCAL * e)} kcal/mol{unit}" for e in (mae, rmse))
-            table.add_row("forces" if kind == "force" else "energies", *cells)
+            table.add_row(name, *cells)
     return table
 
 
-def models_table(record: Mapping[str, Any]) -> "Table":
+def models_table(record: "ReduceRecord") -> "Table":
     """Every model of a reduction: pairs, errors, seconds; an arrow marks the chosen one."""
     inside = ["in global\nterm"] if fixed_pairs(record) else []
     units = [f"{kind}\n{unit}" for unit in ("meV/Å", "kcal/\nmol/Å") for kind in ("MAE", "RMSE")]
@@ -55,50 +76,51 @@ def models_table(record: Mapping[str, Any]) -> "Table":
         f"Force errors on {tested_on(record)}; ← is the chosen model",
         "model", "pairs", *inside, "< 5 Å", "≥ 5 Å", *units, "s",
     )  # fmt: skip
-    chosen = record["chosen"]["from"]
-    groups = [[record["full"], *record["quantiles"]], record["refined"], record["random"], record["shortest"]]
+    alone = () if record.local is None else (record.local,)
+    groups = ((record.full, *record.quantiles), (*alone, *record.refined), record.random, record.shortest)
     for group in groups:
         for row in group:
-            mine = row["label"] == chosen
-            label = f"{row['label']} ←" if mine else row["label"]
+            mine = row == record.chosen
+            label = f"{row.label} ←" if mine else row.label
             table.add_row(label, *_cells(row, bool(inside)), style="bold" if mine else None)
         if group:
             table.add_section()
     return table
 
 
-def _cells(row: Mapping[str, Any], inside: bool) -> Sequence[str]:
-    keys = ("pairs", "global_pairs", "pairs_below_5A", "pairs_above_5A")
-    counts = [f"{row[key]:,}" for key in keys if inside or key != "global_pairs"]
-    errors = (row["force_mae"], row["force_rmse"])
-    return [*counts, *(f"{MEV * e:.1f}" for e in errors), *(f"{KCAL * e:.3f}" for e in errors), f"{row['seconds']:.1f}"]
+def _cells(row: "Model", inside: bool) -> Sequence[str]:
+    among = [row.global_pairs] if inside else []
+    counts = ["" if n is None else f"{n:,}" for n in (row.pairs, *among, row.pairs_below_5A, row.pairs_above_5A)]
+    errors = (row.force_mae, row.force_rmse)
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+    return [*counts, *(f"{MEV * e:.1f}" for e in errors), *(f"{KCAL * e:.3f}" for e in errors), seconds]
 
 
-def reduction_paragraph(record: Mapping[str, Any]) -> str:
+def reduction_paragraph(record: "ReduceRecord") -> str:
     """What the chosen model kept, and what that did to its errors."""
-    full, chosen, added = record["full"], record["chosen"], record["rank"]["added_orbits"]
-    change = chosen["force_rmse"] / full["force_rmse"] - 1
-    tolerance = 100 * record["settings"]["tolerance"]
+    full, chosen = record.full, record.chosen
+    change, tolerance = chosen.force_rmse / full.force_rmse - 1, 100 * (record.settings.tolerance or 0.0)
     lines = [
         f"The chosen model keeps {_kept(record)},",
-        f"{chosen['pairs_per_atom']:.1f} per atom: {chosen['pairs_below_5A']:,} below 5 Å and",
-        f"{chosen['pairs_above_5A']:,} above, the longest {chosen['longest_A']:.1f} Å.",
-        f"Its force RMSE is {MEV * chosen['force_rmse']:.1f} meV/Å on {tested_on(record)},",
+        f"{chosen.pairs_per_atom:.1f} per atom: {chosen.pairs_below_5A:,} below 5 Å and",
+        f"{chosen.pairs_above_5A:,} above, the longest {chosen.longest_A:.1f} Å.",
+        f"Its force RMSE is {MEV * chosen.force_rmse:.1f} meV/Å on {tested_on(record)},",
         f"{abs(change):.1%} {'above' if change > 0 else 'below'} that of all pairs;",
         f"on the validation structures it had to stay within {tolerance:g}% of the best.",
     ]
-    if len(record["terms"]) > 1:
-        inside = count_of(chosen["global_pairs"], "pair") if chosen["global_pairs"] else ""
+    if len(record.terms) > 1:
+        inside = count_of(chosen.global_pairs, "pair") if chosen.global_pairs else ""
         lines.append(f"It is a sum of {made_of(record)}{', which sees ' + inside if inside else ''}.")
     lines.append(choice_sentence(record))
-    if added:
-        lines.append(f"{count_of(added, 'set')} of equivalent pairs came back to keep the molecule's shape determined.")
+    if chosen.added_orbits:
+        back = count_of(chosen.added_orbits, "set")
+        lines.append(f"{back} of equivalent pairs came back to keep the molecule's shape determined.")
     return " ".join(line for line in lines if line)
 
 
-def _kept(record: Mapping[str, Any]) -> str:
+def _kept(record: "ReduceRecord") -> str:
     """ "331 of 861 pairs (38%)"; beside local terms those that only the global term sees, and how many are fixed."""
-    full, chosen, fixed = record["full"]["pairs"], record["chosen"]["pairs"], fixed_pairs(record)
+    full, chosen, fixed = record.full.pairs, record.chosen.pairs, fixed_pairs(record)
     if not fixed:
         return f"{chosen:,} of {full:,} pairs ({chosen / full:.0%})"
     if full == fixed:
@@ -106,18 +128,14 @@ def _kept(record: Mapping[str, Any]) -> str:
     return f"{chosen - fixed:,} of {full - fixed:,} non-local pairs and the {fixed:,} local ones, which are fixed"
 
 
-def tested_on(record: Mapping[str, Any]) -> str:
-    """ "500 test structures"."""
-    part = record["full"]["tested_on"]
-    name = {"test": "test", "valid": "validation", "train": "training"}[part]
-    return count_of(record["data"][f"n_{part}"], f"{name} structure")
-
-
-def how_it_was_solved(row: Mapping[str, Any]) -> str:
+def how_it_was_solved(row: "Model") -> str:
     """The solver's own sentence; iterations and residual where it iterated."""
-    if row["iterations"] <= 1:
-        return str(row["status"])
-    return f"{row['status']} ({row['iterations']} iterations, residual {digits(MEV * row['residual'])} meV/Å)"
+    if row.residual is None or row.iterations is None or row.iterations <= 1:
+        return row.status
+    return f"{row.status} ({row.iterations} iterations, residual {digits(MEV * row.residual)} meV/Å)"
+
+
+_TAKEN = ("atoms", "positions", "energies", "forces")  # the others say what was left out, and why
 
 
 def inspection(found: "Inspection") -> list[str]:
@@ -126,7 +144,7 @@ def inspection(found: "Inspection") -> list[str]:
         "molecule": f"{found.formula}, {count_of(found.n_atoms, 'atom')}",
         "structures": f"{found.n_frames:,}, order: {found.order}, {count_of(found.duplicates, 'duplicate')}",
         "theory": found.theory,
-        **{f"{what} from": where for what, where in found.read.items()},
+        **{f"{what} from" if what in _TAKEN else what: where for what, where in found.read.items()},
         "energies": _span(found.energies, "{:.6g} to {:.6g} eV, spread {:.3g} eV"),
         "forces": _span(found.forces, "RMS {:.3g} eV/Å, largest component {:.3g} eV/Å"),
         "distances": _span(found.distances, "{:.3g} to {:.3g} Å"),

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from gossamer.events import Event
 
 if TYPE_CHECKING:
     from gossamer.fit.parallel import Ranks
+    from gossamer.records.record import TrainRecord
 
 SUMMARY = ("kind", "command", "data", "settings", "symmetry", "terms", "choice", "full", "length_search", "seconds")
 
@@ -30,6 +31,7 @@ def train(
     terms: o.Terms = "auto",
     fragments: o.Fragments = None,
     length: o.Length = None,
+    kernel: o.Kernel = None,
     noise: o.Noise = None,
     energies: o.Energies = False,
     symmetry: o.SymmetryOption = "auto",
@@ -43,6 +45,9 @@ def train(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    gradients_key: o.GradientsKey = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
@@ -63,9 +68,19 @@ def train(
     """
     job = Job(
         data,
-        Reading(energy_unit, length_unit, forces_unit, energy_key, forces_key, index),
+        Reading(
+            energy_unit,
+            length_unit,
+            forces_unit,
+            energy_key,
+            forces_key,
+            index,
+            positions_key,
+            numbers_key,
+            gradients_key,
+        ),
         Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, device),
+        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel),
         symmetry,
         quiet or not is_first(),
         context.obj,
@@ -75,10 +90,11 @@ def train(
     files = _files(job, out, record, report)
     with joined(threads) as ranks:
         result = _train(job, files, ranks, resume, every)
-    if not ranks.first:
+    if result is None:
         return
     if as_json:
-        print_json({key: result[key] for key in SUMMARY} | {"files": {what: str(path) for what, path in files.items()}})
+        values = result.to_json()
+        print_json({key: values[key] for key in SUMMARY} | {"files": {what: str(path) for what, path in files.items()}})
     else:
         _show(result, files)
 
@@ -92,7 +108,7 @@ def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dic
     return files
 
 
-def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every: float) -> dict[str, Any]:
+def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every: float) -> "TrainRecord | None":
     """Train, write the files, and return the record; of several ranks only the first has one and writes."""
     import gossamer as gs
     from gossamer.files import write_text
@@ -107,28 +123,29 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
         progress(Event("symmetry", message="looking for permutations"))
         fitted = fit(parts.train, parts.valid, progress=progress, run=Run(ranks, kept), **options)
         if not ranks.first:
-            return {}
+            return None
         fitted.model.save(files["out"])
         progress(Event("test"))
         record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)
-        write_text(files["record"], json.dumps(record))
+        write_text(files["record"], json.dumps(record.to_json(), allow_nan=False))
         if "report" in files:
             progress(Event("report"))
             gs.report(record, files["report"])
     return record
 
 
-def _show(result: dict[str, Any], files: dict[str, Path]) -> None:
+def _show(result: "TrainRecord", files: dict[str, Path]) -> None:
     from gossamer.cli import text
+    from gossamer.reporting.reading import tested_on
     from gossamer.reporting.terms import choice_sentence, made_of
     from gossamer.reporting.words import count_of
 
-    row = result["full"]
-    console().print(text.errors_table(row, text.tested_on(result)))
-    size = f"{count_of(row['pairs'], 'pair')}, {count_of(result['symmetry']['order'], 'permutation')}"
-    found = f"{made_of(result)}, noise {result['settings']['noise']:.3g}"
+    row = result.full
+    console().print(text.errors_table(row, tested_on(result)))
+    size = f"{count_of(row.pairs, 'pair')}, {count_of(result.symmetry.order, 'permutation')}"
+    found = f"{made_of(result)}, noise {result.settings.noise:.3g}"
     lines = [
-        f"{size}, {found}, {result['seconds']:.1f} s",
+        f"{size}, {found}, {result.seconds:.1f} s",
         choice_sentence(result),
         text.how_it_was_solved(row),
         *(f"{'model' if what == 'out' else what}: {path}" for what, path in files.items()),

@@ -7,21 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
+from gossamer.chemistry.bonds import STRETCH, radius_sums
 from gossamer.units import LENGTH
 
-BONDED = 1.25  # a bond is shorter than this many sums of covalent radii
 BROKEN = 1.6  # a bond is broken beyond this many of its usual lengths
 NOBLE = (2, 10, 18, 36, 54, 86)
 _PLAUSIBLE = (0.75, 1.4)  # nearest neighbours of bonded atoms, in sums of covalent radii
 _BLOCK = 4_000_000  # distances held at once
-
-
-def radius_sums(numbers: np.ndarray) -> np.ndarray:
-    """Sums (N, N) of covalent radii, in Angstrom."""
-    from ase.data import covalent_radii
-
-    radii = covalent_radii[numbers]
-    return radii[:, None] + radii[None, :]
 
 
 def distance_blocks(positions: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -70,7 +62,7 @@ class Skeleton:
     def of(cls, numbers: np.ndarray, positions: np.ndarray, at_most: int = 500) -> "Skeleton":
         """The commonest graph among up to `at_most` frames spread over the data."""
         sample = positions[np.unique(np.linspace(0, len(positions) - 1, at_most).astype(int))]
-        limit = BONDED * radius_sums(numbers)
+        limit = STRETCH * radius_sums(numbers)
         patterns = [np.packbits(frame) for _, d in distance_blocks(sample) for frame in (d < limit)]
         keys = [pattern.tobytes() for pattern in patterns]
         commonest, _ = Counter(keys).most_common(1)[0]

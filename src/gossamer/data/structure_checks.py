@@ -4,10 +4,10 @@ from collections import defaultdict
 
 import numpy as np
 
+from gossamer.chemistry.bonds import STRETCH, radius_sums
 from gossamer.data.dataset import Dataset, symbols
 from gossamer.data.findings import Finding, concerning, named
 from gossamer.data.geometry import (
-    BONDED,
     BROKEN,
     Skeleton,
     count_fragments,
@@ -15,7 +15,6 @@ from gossamer.data.geometry import (
     graph_hash,
     likely_length_unit,
     nearest_ratio,
-    radius_sums,
 )
 
 COINCIDENT = 0.4  # Angstrom
@@ -103,7 +102,7 @@ def _classified(data: Dataset, skeleton: Skeleton, stretch: np.ndarray) -> dict[
             if count_fragments(frame < BROKEN * sums) > skeleton.fragments:
                 kinds["apart"].append(int(row))
                 continue
-            graph = frame < BONDED * sums
+            graph = frame < STRETCH * sums
             key = graph.tobytes()
             if key not in hashes:
                 hashes[key] = graph_hash(data.numbers, graph)

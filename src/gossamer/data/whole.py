@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gossamer.data.geometry import BONDED, radius_sums
+from gossamer.chemistry.bonds import STRETCH, radius_sums
 
 _LARGEST = 1e6  # Angstrom; no box of a molecule is larger
 
@@ -89,7 +89,7 @@ def _tree(
     from scipy.sparse.csgraph import breadth_first_order, connected_components
 
     distances, _ = _shortest(positions, cell, periodic)
-    bonded = distances < BONDED * radius_sums(numbers)
+    bonded = distances < STRETCH * radius_sums(numbers)
     count, labels = connected_components(bonded, directed=False)
     parents: list[tuple[int, int]] = []
     parts = [np.flatnonzero(labels == part) for part in range(count)]
@@ -104,6 +104,6 @@ def _goes_round(numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, pe
     from scipy.sparse.csgraph import connected_components
 
     distances, shifted = _shortest(positions, cell, periodic)
-    near = distances < BONDED * radius_sums(numbers)
+    near = distances < STRETCH * radius_sums(numbers)
     _, labels = connected_components(near & ~shifted, directed=False)
     return bool((near & shifted & (labels[:, None] == labels[None])).any())

@@ -7,19 +7,23 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from gossamer.errors import UsageError
+from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
 
 
 class GossamerCalculator(Calculator):
     """Energies in eV and forces in eV/Angstrom of a ForceField; the atoms must stand in the model's order.
 
+    The first structure whose bonds differ from those of all training structures gives an ExtrapolationWarning.
     Changes are found by comparing positions and numbers alone, which costs a tenth of ASE's own comparison."""
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
 
-    def __init__(self, model: ForceField, **kwargs: Any) -> None:
+    def __init__(self, model: ForceField, evaluator: Evaluator | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self._warned = False
+        self.evaluator = evaluator or model.evaluator()
         self._positions: np.ndarray | None = None
         self._numbers: np.ndarray | None = None
 
@@ -50,7 +54,8 @@ class GossamerCalculator(Calculator):
             raise UsageError(
                 "atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False."
             )
-        prediction = self.model.predict(atoms.positions)
-        energy = float(prediction.energies[0])
+        if not self._warned and self.model.seen.left_by(atoms.positions):  # told once, not at every step from then on
+            self._warned = self.model.seen.warn(atoms.positions[None], "atoms")
+        energy, forces = self.evaluator.one(atoms.positions)
         self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
-        self.results = {"energy": energy, "free_energy": energy, "forces": prediction.forces[0]}
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces}

@@ -17,15 +17,15 @@ from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of
 from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
 from gossamer.fit.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
 from gossamer.fit.workflow import check_trainable, resolve_symmetry
-from gossamer.model.kernels import Matern52
+from gossamer.model.kernel_sum import radial_factors
 from gossamer.model.pairs import PairSet
 from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
+    from gossamer.chemistry.fragments import Fragment
+    from gossamer.chemistry.symmetry import Symmetry
     from gossamer.data.dataset import Dataset
-    from gossamer.model.fragments import Fragment
-    from gossamer.model.symmetry import Symmetry
 
 SAMPLE = 12  # structures on which rates are measured
 COMPILED_SAMPLE = 60  # the same for products of compiled code, whose overhead is not to weigh
@@ -89,10 +89,10 @@ def estimate(
     check_trainable(train, valid)
     pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
-    one = (Term.over_all(pairs, group.perms, Matern52(settings.length or START_LENGTH)),)
+    one = (Term.over_all(pairs, group.perms, settings.global_kernel(settings.length or START_LENGTH)),)
     if terms == "global" or (terms == "auto" and len(train) < ENOUGH):
         return estimate_terms(one, pairs, train, valid, settings)
-    made = makeup_of(terms, train, group, pairs)
+    made = makeup_of(terms, train, group, pairs, settings.sum_kernel(1.0))
     found = estimate_terms(made.terms, made.pairs, train, None, settings)
     budget = memory_budget(settings.memory)
     peak, seconds = found.plan.bytes, {}
@@ -197,7 +197,7 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
     return Rates(
         products=2 * 1024**3 / best_seconds(lambda: A @ A),
         bandwidth=wide.nbytes / best_seconds(lambda: wide @ v),
-        factors=s2.numel() / best_seconds(lambda: kernel.profile(s2)),
+        factors=s2.numel() / best_seconds(lambda: radial_factors(kernel, s2)),
         elementwise=s2.numel() / best_seconds(lambda: (a.mul_(s2), a.sum(1))),
         compiled=_compiled_seconds(terms, pairs, train),
         block=best_seconds(K.lower_triangle) / (M * (M + 1) / 2),

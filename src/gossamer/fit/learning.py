@@ -19,7 +19,7 @@ from gossamer.fit.dense import BLOCK, factorise, solve
 from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.resources import GIB, RESERVE
 from gossamer.model.force_field import TermCoefficients
-from gossamer.model.kernel_sum import TrainingRows, permuted_rows, squared_distances
+from gossamer.model.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -160,9 +160,9 @@ def held_out(
     y, wanted = (torch.from_numpy(part.labelled_forces() / scale) for part in (fitted, judged))
     a = solve(factor, y.reshape(-1))
     forward = assemble(K, a, fitted.numbers, 1.0, 0.0, {})
-    r = torch.from_numpy(forward.predict(judged.positions).forces) - wanted
+    r = torch.from_numpy(forward.predict(judged.positions, precision="float64", warn=False).forces) - wanted
     backward = assemble(C, r.reshape(-1), fitted.numbers, 1.0, 0.0, {})
-    pulled = torch.from_numpy(backward.predict(fitted.positions).forces)
+    pulled = torch.from_numpy(backward.predict(fitted.positions, precision="float64", warn=False).forces)
     b = solve(factor, pulled.reshape(-1))
     adjoint = assemble(K, b, fitted.numbers, 1.0, 0.0, {})
     by_weight, by_amplitude = [], []
@@ -189,8 +189,8 @@ def bilinear_gradient(term: Term, left: TermCoefficients, right: TermCoefficient
     x = permuted_rows(torch.from_numpy(left.X), term.perms) - rows.shift
     U = permuted_rows(torch.from_numpy(left.V), term.perms)
     s2 = squared_distances(x, rows)
-    _, k1, k2 = term.kernel.profile(s2)
-    k3 = term.kernel.third(s2, k2)
+    _, k1, k2 = radial_factors(term.kernel, s2)
+    k3 = term.kernel.third(s2)
     uv = U @ V.T
     alpha = (U * x).sum(1)[:, None] - U @ X.T
     beta = x @ V.T - (X * V).sum(1)

@@ -10,6 +10,7 @@ import torch
 
 from gossamer.fit import covariance_on_device as on_device
 from gossamer.fit.parallel import ALONE, Ranks, Shards
+from gossamer.kernels import Profile
 from gossamer.model import _covariance
 from gossamer.model.device import block_bytes, on_host
 from gossamer.model.force_field import ForceField, TermCoefficients
@@ -18,12 +19,12 @@ from gossamer.model.kernel_sum import (
     contract,
     fold_images,
     permuted_rows,
+    radial_factors,
     rows_per_block,
     squared_distances,
 )
-from gossamer.model.kernels import Profile
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import BatchEvaluator, is_compiled
+from gossamer.model.single import BatchEvaluator, compiled_form, is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ class KernelOperator:
                 kept.append(_all_factors(term, row, span, energies) if need <= cache_bytes else None)
             cache_bytes -= need if need <= cache_bytes else 0
         return cls(pairs, terms, x.contiguous(), dx, rows, tuple(map(tuple, cached)), shards, noise, energies)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled code makes columns, diagonal and matrix: on the CPU, for kernels that it has."""
+        return on_host(self.dx) and all(term.kernel.form is not None for term in self.terms)
 
     @property
     def n_structures(self) -> int:
@@ -154,7 +160,7 @@ class KernelOperator:
 
     def columns(self, chosen: np.ndarray) -> "Tensor":
         """Columns `chosen` (C,) of K without the noise, as a matrix (n, C), whole on this rank."""
-        if not on_host(self.dx):
+        if not self.is_compiled:
             (rows,) = self.columns_on_device(chosen, [range(self.n_structures)])
             return rows.T
         ((forces, energies, order),) = self._columns(chosen, [range(self.n_structures)])
@@ -168,7 +174,7 @@ class KernelOperator:
     def own_columns(self, chosen: np.ndarray) -> "list[Tensor]":
         """`columns`, transposed: for every own shard the rows of these columns that it holds, (C, labels)."""
         spans = [self.shards.structures[s] for s in self.shards.own]
-        if not on_host(self.dx):
+        if not self.is_compiled:
             return list(self.columns_on_device(chosen, spans))
         parts = []
         for forces, energies, order in self._columns(chosen, spans):
@@ -195,7 +201,7 @@ class KernelOperator:
 
     def diagonal(self) -> "Tensor":
         """Diagonal (n,) of K without the noise."""
-        if not on_host(self.dx):
+        if not self.is_compiled:
             return self.diagonal_on_device()
         out = np.zeros((self.n_structures, 3 * self.pairs.n_atoms + 1))
         for term, X in self._flat():
@@ -228,7 +234,7 @@ class KernelOperator:
 
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the matrix (n, n) without the noise; what stands above it has no meaning."""
-        if not on_host(self.dx):
+        if not self.is_compiled:
             return self.columns(np.arange(self.size))
         out = self.dx.new_zeros((self.size, self.size))
         for term, X in self._flat():
@@ -253,7 +259,7 @@ class KernelOperator:
 
     def _tables(self):
         for term, X in zip(self.terms, self._descriptors(), strict=True):
-            _, _, _, slots, signs, *_ = flat_term(term, self.pairs)
+            slots, signs = incident_slots(term, self.pairs)
             yield on_device.DeviceTerm.build(term, self.pairs, slots, signs, self.dx.device), X
 
     def _descriptors(self) -> "Iterator[Tensor]":
@@ -263,20 +269,27 @@ class KernelOperator:
 
 
 def flat_term(term: Term, pairs: PairSet) -> tuple:
-    """A term as plain arrays for compiled code: places, perms, weights, and per place and atom the slots (L, N, D)
-    whose pair contains the atom, with the sign of its gradient there (0 ends the list); length, amplitude."""
+    """A term as plain arrays for compiled code: places, perms, weights, incident slots and their signs, kernel form,
+    amplitude."""
+    slots, signs = incident_slots(term, pairs)
+    return term.places, term.perms, term.weights, slots, signs, *compiled_form(term.kernel), term.amplitude
+
+
+def incident_slots(term: Term, pairs: PairSet) -> tuple[np.ndarray, np.ndarray]:
+    """Per place and atom the slots (L, N, D) whose pair contains the atom, and the sign of its gradient there (0 ends
+    the list)."""
     tables = [pairs.keep(place).incidence for place in term.places]
     width = max(signs.shape[1] for _, signs in tables)
     incident = np.zeros((term.n_places, pairs.n_atoms, width), np.int64)
     signs = np.zeros((term.n_places, pairs.n_atoms, width))
     for place, (slot, sign) in enumerate(tables):
         incident[place, :, : slot.shape[1]], signs[place, :, : slot.shape[1]] = slot, sign
-    return term.places, term.perms, term.weights, incident, signs, term.kernel.length, term.amplitude
+    return incident, signs
 
 
 def _factors(term: Term, rows: TrainingRows, start: int, stop: int) -> Profile:
     queries = permuted_rows(rows.centred[start:stop], term.perms)
-    return term.kernel.profile(squared_distances(queries, rows))
+    return radial_factors(term.kernel, squared_distances(queries, rows))
 
 
 def _rows_of(term: Term, structures: range) -> range:

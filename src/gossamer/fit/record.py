@@ -1,11 +1,11 @@
-"""Records: what a run did and measured, as plain JSON values."""
+"""What a run did and measured, as the parts of its record."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL
 from gossamer.data.dataset import Dataset
 from gossamer.fit.learning import mean_variance
 from gossamer.fit.resources import machine
@@ -13,52 +13,48 @@ from gossamer.fit.selection import WORTH
 from gossamer.fit.solvers import Solution
 from gossamer.fit.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragments import GLOBAL, fragment_atoms, reach_of
+from gossamer.model.fragment_terms import fragment_atoms
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
+from gossamer.records import parts
+from gossamer.records.record import TrainRecord
+from gossamer.records.upgrade import origin_in_name
 from gossamer.version import __version__
 
-FORMAT = "gossamer-record-1"
 FAR = 5.0  # Angstrom; longer pairs are called far (Kabylda et al. 2023)
 PARITY_COMPONENTS = 4000
 VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
 
 
-def header(kind: str, command: str) -> dict[str, Any]:
-    """The part every record begins with."""
+def describe_run(
+    fit: Fit, model: ForceField, train: Dataset, valid: Dataset | None, test: Dataset | None, command: str
+) -> dict[str, Any]:
+    """The fields that both kinds of records have, as arguments for them, without models, errors and seconds; terms are
+    those of `model`."""
+    distances = mean_distances(train.positions, model.pairs)
     return {
-        "format": FORMAT,
-        "kind": kind,
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": machine(),
+        "data": describe_data(train, valid, test),
+        "settings": describe_settings(fit),
+        "symmetry": parts.Symmetry(len(fit.symmetry.perms), int(fit.symmetry.found), fit.symmetry.note),
+        "terms": describe_terms(model, train.positions, distances),
+        "choice": describe_choice(fit),
+        "geometry": describe_geometry(train),
     }
 
 
-def describe_data(train: Dataset, valid: Dataset | None, test: Dataset | None) -> dict[str, Any]:
+def describe_data(train: Dataset, valid: Dataset | None, test: Dataset | None) -> parts.Data:
     """Sizes and provenance of the data a run used."""
     p = train.provenance
-    parts = [d for d in (train, valid, test) if d is not None]
-    return {
-        "name": p.name,
-        "source": p.source,
-        "theory": p.theory,
-        "fingerprint": train.fingerprint,
-        "n_frames": sum(len(d) for d in parts),
-        "duplicates_removed": p.duplicates_removed,
-        "n_train": len(train),
-        "n_valid": 0 if valid is None else len(valid),
-        "n_test": 0 if test is None else len(test),
-        "n_atoms": train.n_atoms,
-        "formula": train.formula,
-        "read": dict(p.read),
-    }
-
-
-def describe_symmetry(group: Symmetry) -> dict[str, Any]:
-    return {"order": len(group.perms), "found": int(group.found), "note": group.note}
+    n_train, n_valid, n_test = (0 if d is None else len(d) for d in (train, valid, test))
+    return parts.Data(
+        name=p.name, source=p.source, theory=p.theory, fingerprint=train.fingerprint, formula=train.formula,
+        n_frames=n_train + n_valid + n_test, duplicates_removed=p.duplicates_removed,
+        n_train=n_train, n_valid=n_valid, n_test=n_test, n_atoms=train.n_atoms, read=dict(p.read),
+    )  # fmt: skip
 
 
 def mean_distances(positions: np.ndarray, pairs: PairSet) -> np.ndarray:
@@ -78,63 +74,67 @@ def describe_model(
     solution: Solution,
     seconds: float,
     **extra: Any,
-) -> dict[str, Any]:
+) -> parts.Model:
     """One line of a table of models.  distances (P,): mean distance of the model's pairs; errors: by data set, "test"
-    before "valid"."""
-    tested_on = "test" if "test" in errors else "valid" if "valid" in errors else "train"
-    shown, valid = errors[tested_on], errors.get("valid")
-    return {
-        "label": label,
-        "pairs": len(pairs),
-        "pairs_below_5A": int((distances < FAR).sum()),
-        "pairs_above_5A": int((distances >= FAR).sum()),
-        "longest_A": float(distances.max()),
-        "pairs_per_atom": len(pairs) / pairs.n_atoms,
-        "tested_on": tested_on,
-        **shown._asdict(),
-        "valid_force_mae": None if valid is None else valid.force_mae,
-        "valid_force_rmse": None if valid is None else valid.force_rmse,
-        "seconds": seconds,
-        "iterations": solution.iterations,
-        "status": solution.status.value,
-        "residual": solution.residual,
+    before "valid"; extra: further fields of the line."""
+    tested_on: parts.Part = "test" if "test" in errors else "valid" if "valid" in errors else "train"
+    valid = errors.get("valid")
+    return parts.Model(
+        label=label,
+        pairs=len(pairs),
+        pairs_below_5A=int((distances < FAR).sum()),
+        pairs_above_5A=int((distances >= FAR).sum()),
+        longest_A=float(distances.max()),
+        pairs_per_atom=len(pairs) / pairs.n_atoms,
+        tested_on=tested_on,
+        **errors[tested_on]._asdict(),
+        valid_force_mae=None if valid is None else valid.force_mae,
+        valid_force_rmse=None if valid is None else valid.force_rmse,
+        seconds=seconds,
+        iterations=solution.iterations,
+        status=solution.status.value,
+        residual=solution.residual,
         **extra,
-    }
+    )
 
 
-def describe_parity(models: dict[str, ForceField], data: Dataset, seed: int) -> dict[str, Any]:
+def describe_parity(data: Dataset, seed: int, *, full: ForceField, chosen: ForceField | None = None) -> parts.Parity:
     """Reference and predicted values for parity plots: at most PARITY_COMPONENTS force components, all energies."""
-    predictions = {name: model.predict(data.positions) for name, model in models.items()}
+    predictions = {
+        n: m.predict(data.positions, warn=False) for n, m in (("full", full), ("chosen", chosen)) if m is not None
+    }
     reference = data.labelled_forces().ravel()
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(reference))[:PARITY_COMPONENTS])
-    forces = {"reference": reference[chosen].tolist()}
-    forces |= {name: p.forces.ravel()[chosen].tolist() for name, p in predictions.items()}
-    energies = None
-    if data.energies is not None:
-        energies = {"reference": data.energies.tolist()} | {n: p.energies.tolist() for n, p in predictions.items()}
-    return {"forces": forces, "energies": energies}
+    picked = np.sort(np.random.default_rng(seed).permutation(len(reference))[:PARITY_COMPONENTS])
+    forces = {name: tuple(p.forces.ravel()[picked].tolist()) for name, p in predictions.items()}
+    columns = parts.Columns(tuple(reference[picked].tolist()), **forces)
+    if data.energies is None:
+        return parts.Parity(columns)
+    energies = {name: tuple(p.energies.tolist()) for name, p in predictions.items()}
+    return parts.Parity(columns, parts.Columns(tuple(data.energies.tolist()), **energies))
 
 
-def per_atom_mae(model: ForceField, data: Dataset) -> list[float]:
+def per_atom_mae(model: ForceField, data: Dataset) -> parts.PerAtom:
     """Mean absolute force error of every atom, eV/Angstrom."""
-    return np.abs(model.predict(data.positions).forces - data.labelled_forces()).mean(axis=(0, 2)).tolist()
+    errors = np.abs(model.predict(data.positions, warn=False).forces - data.labelled_forces()).mean(axis=(0, 2))
+    return parts.PerAtom(tuple(errors.tolist()))
 
 
-def describe_geometry(train: Dataset) -> dict[str, Any]:
+def describe_geometry(train: Dataset) -> parts.Geometry:
     """A structure to draw: the training structure nearest to the mean descriptor, with its bonds."""
     from ase.data import chemical_symbols
 
-    from gossamer.model.bonds import bond_graph
+    from gossamer.chemistry.bonds import bond_graph
 
     i, j = PairSet.full(train.n_atoms).pairs.T
     x = 1 / np.linalg.norm(train.positions[:, i] - train.positions[:, j], axis=-1)
     typical = int(np.argmin(((x - x.mean(0)) ** 2).sum(1)))
-    return {
-        "symbols": [chemical_symbols[z] for z in train.numbers],
-        "positions": np.round(train.positions[typical], 4).tolist(),
-        "bonds": bond_graph(train.positions, train.numbers).tolist(),
-    }
+    x, y, z = np.round(train.positions[typical], 4).T.tolist()
+    bonds = bond_graph(train.positions, train.numbers).tolist()
+    return parts.Geometry(
+        symbols=tuple(chemical_symbols[number] for number in train.numbers),
+        positions=tuple(zip(x, y, z, strict=True)),
+        bonds=tuple((i, j) for i, j in bonds),
+    )
 
 
 def seen_locally(model: ForceField) -> np.ndarray:
@@ -146,8 +146,8 @@ def seen_locally(model: ForceField) -> np.ndarray:
     return seen
 
 
-def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarray) -> list[dict[str, Any]]:
-    """A row per term: what it looks at, where, with which kernel, and what was learned.
+def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarray) -> tuple[parts.Term, ...]:
+    """What every term looks at, where, with which kernel, and what was learned.
 
     positions (n, N, 3): structures on which the prior variance is taken; distances (P,): mean distance of the model's
     pairs."""
@@ -155,54 +155,55 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
     local = seen_locally(model)
     rows = []
     for term, variance in zip(model.terms, variances, strict=True):
-        atoms = None if term.name == GLOBAL else fragment_atoms(term, model.pairs)
-        rows.append(
-            {
-                "name": term.name,
-                "reach": reach_of(term, model.pairs),
-                "n_atoms": len(np.unique(model.pairs.pairs[term.places[0]])),
-                "atoms": None if atoms is None else atoms.tolist(),
-                "pairs": term.n_pairs,
-                "places": term.n_places,
-                "permutations": len(term.perms),
-                "length": term.kernel.length,
-                "amplitude": term.amplitude,
-                "prior_share": _rounded(variance / sum(variances)),
-                "weights": describe_weights(term, distances, local),
-            }
+        found = None if term.name == GLOBAL else fragment_atoms(term, model.pairs)
+        atoms = () if found is None else tuple(tuple(place) for place in found.tolist())
+        row = parts.Term(
+            name=term.name,
+            atoms=atoms,
+            n_atoms=len(np.unique(model.pairs.pairs[term.places[0]])),
+            pairs=term.n_pairs,
+            places=term.n_places,
+            permutations=len(term.perms),
+            kernel=term.kernel.name,
+            length=term.kernel.length,
+            amplitude=term.amplitude,
+            prior_share=_rounded(variance / sum(variances)),
+            weights=describe_weights(term, distances, local),
+            **origin_in_name(term.name, atoms)._asdict(),
         )
-    return rows
+        rows.append(row)
+    return tuple(rows)
 
 
-def describe_weights(term: Term, distances: np.ndarray, local: np.ndarray) -> dict[str, list[Any]]:
-    """The term's pairs by falling weight, one entry for all pairs of one weight (columns of equal length): how many
-    they are, their mean, shortest and longest distance (Angstrom), and whether local terms see them."""
+def describe_weights(term: Term, distances: np.ndarray, local: np.ndarray) -> parts.Weights:
+    """The term's pairs by falling weight.  distances (P,): mean distance of the model's pairs; local (P,): whether
+    local terms see them."""
     seen, distance = local[term.places].all(axis=0), distances[term.places]
     keys = sorted({(w, s) for w, s in zip(term.weights.tolist(), seen.tolist(), strict=True)}, reverse=True)
-    parts = [distance[:, (term.weights == weight) & (seen == inside)] for weight, inside in keys]
-    return {
-        "weight": [_rounded(weight) for weight, _ in keys],
-        "local": [inside for _, inside in keys],
-        "pairs": [part.shape[1] for part in parts],
-        "distance": [round(float(part.mean()), 3) for part in parts],
-        "shortest": [round(float(part.min()), 3) for part in parts],
-        "longest": [round(float(part.max()), 3) for part in parts],
-    }
+    groups = [distance[:, (term.weights == weight) & (seen == inside)] for weight, inside in keys]
+    return parts.Weights(
+        weight=tuple(_rounded(weight) for weight, _ in keys),
+        local=tuple(inside for _, inside in keys),
+        pairs=tuple(group.shape[1] for group in groups),
+        distance=tuple(round(float(group.mean()), 3) for group in groups),
+        shortest=tuple(round(float(group.min()), 3) for group in groups),
+        longest=tuple(round(float(group.max()), 3) for group in groups),
+    )
 
 
-def describe_choice(fit: Fit) -> dict[str, Any]:
-    """Which terms were chosen, the validation force RMSE (eV/Angstrom) of each kind when fitted to `n_train` structures
-    (None: it could not be solved), and the held-out force RMSE at every step of learning."""
+def describe_choice(fit: Fit) -> parts.Choice:
+    """Which terms were chosen, from which, and how their weights were learned."""
     choice = fit.choice
     history = () if choice.learned is None else choice.learned.history
     tried = {t.n_train for t in choice.trials} if choice.errors else set()
-    return {
-        "name": choice.name,
-        "valid_force_rmse": {name: e if np.isfinite(e) else None for name, e in choice.errors.items()},
-        "n_train": max(tried, default=None),
-        "worth": WORTH,
-        "learning": [_rounded(error) for error in history],
-    }
+    errors = {cast(parts.Kind, name): e if np.isfinite(e) else None for name, e in choice.errors.items()}
+    return parts.Choice(
+        name=cast(parts.Kind, choice.name),
+        valid_force_rmse=errors,
+        n_train=max(tried, default=None),
+        worth=WORTH,
+        learning=tuple(_rounded(error) for error in history),
+    )
 
 
 def _rounded(value: float) -> float:
@@ -210,50 +211,35 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def settings_of(fit: Fit) -> dict[str, Any]:
-    """The settings a fit ended with, flat.  "length" is one of them where terms are "global"."""
-    s = fit.settings
-    length = {} if s.length is None else {"length": s.length}
-    return {
-        "terms": fit.choice.name,
-        **length,
-        "noise": s.noise,
-        "relative_noise": s.relative_noise,
-        "energies_as_labels": s.energies,
-        "solver": fit.fitted.plan.solver,
-        "preconditioner_columns": fit.fitted.plan.columns,
-        "memory_gib": s.memory,
-        "device": s.device,
-        "seed": s.seed,
-    }
+def describe_settings(fit: Fit) -> parts.Settings:
+    """The settings a fit ended with."""
+    s, plan = fit.settings, fit.fitted.plan
+    return parts.Settings(
+        terms=cast(parts.Kind, fit.choice.name), length=s.length, noise=s.noise, relative_noise=s.relative_noise,
+        energies_as_labels=s.energies, solver=plan.solver, preconditioner_columns=plan.columns, memory_gib=s.memory,
+        device=s.device, seed=s.seed,
+    )  # fmt: skip
 
 
 def train_record(
     fit: Fit, train: Dataset, valid: Dataset | None = None, test: Dataset | None = None, *, command: str = ""
-) -> dict[str, Any]:
-    """The record of `gossamer train`."""
-    parts = {"test": test, "valid": valid, "train": train}
-    errors = {n: fit.model.test(d) for n, d in parts.items() if d is not None and len(d)}
-    shown = next(d for n, d in parts.items() if n in errors and d is not None)
-    distances = mean_distances(train.positions, fit.model.pairs)
-    row = describe_model(
-        "full", fit.model.pairs, distances, errors, fit.solution, fit.fitted.seconds,
-        length=fit.settings.length, local_pairs=int(seen_locally(fit.model).sum()),
+) -> TrainRecord:
+    """The record of `fit`, whose errors are measured here on `test`, else `valid`, else `train`.  command: the command
+    line, where there was one."""
+    data = {"test": test, "valid": valid, "train": train}
+    errors = {n: fit.model.test(d, warn=False) for n, d in data.items() if d is not None and len(d)}
+    shown = next(d for n, d in data.items() if n in errors and d is not None)
+    full = describe_model(
+        "full", fit.model.pairs, mean_distances(train.positions, fit.model.pairs), errors, fit.solution,
+        fit.fitted.seconds, length=fit.settings.length, local_pairs=int(seen_locally(fit.model).sum()),
     )  # fmt: skip
-    return header("train", command) | {
-        "data": describe_data(train, valid, test),
-        "settings": settings_of(fit),
-        "symmetry": describe_symmetry(fit.symmetry),
-        "terms": describe_terms(fit.model, train.positions, distances),
-        "choice": describe_choice(fit),
-        "full": row,
-        "length_search": [asdict(t) for t in fit.trials if t.terms == "global"],
-        "history": [
-            {"iteration": s.iteration, "residual": s.residual, "valid_force_rmse": s.valid}
-            for s in fit.solution.history
-        ],
-        "parity": describe_parity({"full": fit.model}, shown, fit.settings.seed),
-        "per_atom": {"force_mae": per_atom_mae(fit.model, shown)},
-        "geometry": describe_geometry(train),
-        "seconds": fit.seconds,
-    }
+    trials = [t for t in fit.trials if t.terms == "global"]
+    return TrainRecord(
+        **describe_run(fit, fit.model, train, valid, test, command),
+        full=full,
+        length_search=tuple(parts.Trial(t.length, t.relative_noise, t.valid_force_rmse, t.n_train) for t in trials),
+        history=tuple(parts.Step(s.iteration, s.residual, s.valid) for s in fit.solution.history),
+        parity=describe_parity(shown, fit.settings.seed, full=fit.model),
+        per_atom=per_atom_mae(fit.model, shown),
+        seconds=fit.seconds,
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gossamer.errors import MemoryBudgetError
 from gossamer.model.device import card_memory
 from gossamer.model.single import is_compiled
+from gossamer.records.parts import Machine
 
 if TYPE_CHECKING:
     import torch
@@ -50,22 +51,22 @@ def memory_budget(gib: float | None, device: "torch.device | None" = None) -> fl
     return wanted * 0.5 ** max(0, math.ceil(math.log2(wanted / (SPARED * max(free, 1.0)))))
 
 
-def machine() -> dict[str, object]:
+def machine() -> Machine:
     """Machine and versions, for records."""
     import numpy
     import psutil
     import torch
 
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
-        "python": platform.python_version(),
-        "numpy": numpy.__version__,
-        "torch": torch.__version__,
-        "cards": [torch.cuda.get_device_name(card) for card in range(torch.cuda.device_count())],
-    }
+    return Machine(
+        cpu=_cpu_name(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        memory_gib=round(psutil.virtual_memory().total / GIB, 1),
+        python=platform.python_version(),
+        numpy=numpy.__version__,
+        torch=str(torch.__version__),
+        cards=tuple(torch.cuda.get_device_name(card) for card in range(torch.cuda.device_count())),
+    )
 
 
 def _cpu_name() -> str:

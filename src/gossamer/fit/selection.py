@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from gossamer.chemistry.bonds import bond_graph, molecules
+from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -23,11 +26,9 @@ from gossamer.fit.training import (
     pilot_part,
     pilot_search,
 )
-from gossamer.model.bonds import bond_graph, molecules
-from gossamer.model.fragments import GLOBAL, Fragment, local_fragments
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Kernel, with_length
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.pairs import PairSet, orbit_numbers
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
@@ -86,7 +87,7 @@ def choose_terms(
         return _global(train, valid, group, pairs, settings, run, progress)
     if terms == "auto" and not local_fragments(train.positions, train.numbers):  # two atoms
         return _global(train, valid, group, pairs, settings, run, progress)
-    chosen = makeup_of(terms, train, group, pairs)
+    chosen = makeup_of(terms, train, group, pairs, settings.sum_kernel(1.0))
     learned = _learned(chosen, train, settings, run, progress)
     chosen = replace(chosen, terms=learned.terms)
     summed = replace(settings, length=None)  # the terms of a sum have lengths of their own
@@ -157,7 +158,7 @@ def _global(
     """One term over all pairs, sgdml's model, with its length and noise searched where they are not given."""
 
     def terms_of(length: float) -> tuple[Term, ...]:
-        return (Term.over_all(pairs, group.perms, Matern52(length)),)
+        return (Term.over_all(pairs, group.perms, settings.global_kernel(length)),)
 
     trials: list[Trial] = []
     noise_given = not _noise_free(settings)
@@ -212,7 +213,7 @@ def _tried(
             return float("inf")
         system = fitted.system
         relative = fitted.noise / fitted.mean_variance
-        (rmse,) = run.ranks.agree(fitted.model.test(judge).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.test(judge, precision="float64", warn=False).force_rmse)
         trials.append(Trial(length, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
         return rmse
@@ -224,18 +225,20 @@ def _tried(
     return climb(NOISES, start, lambda noise: error(replace(settings, relative_noise=noise))), trials
 
 
-def makeup_of(terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet) -> Makeup:
+def makeup_of(
+    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet, kernel: Kernel
+) -> Makeup:
     """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
     instead, without which molecules that no hydrogen bond joins would not feel each other."""
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
-        return makeup("given", _given(terms, whole), pairs, train)
+        return makeup("given", _given(terms, whole), pairs, train, kernel)
     local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
-        return makeup("local", local, pairs, train)
-    return makeup("both", [*local, whole], pairs, train)
+        return makeup("local", local, pairs, train, kernel)
+    return makeup("both", [*local, whole], pairs, train, kernel)
 
 
 def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
@@ -251,14 +254,15 @@ def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
     return [whole if isinstance(f, str) else f for f in terms]
 
 
-def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset) -> Makeup:
-    """Terms over `fragments`, whose lengths fit how much their descriptors vary, with equal prior variance."""
+def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset, kernel: Kernel) -> Makeup:
+    """Terms over `fragments` with kernels of the kind of `kernel`, whose lengths fit how much their descriptors vary,
+    with equal prior variance."""
     terms = []
     for fragment in fragments:
-        term = fragment.term(pairs, Matern52(1.0))
+        term = term_of(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
-        terms.append(replace(term, kernel=Matern52(length), amplitude=share * length**2))
+        terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
     used, compact = compressed(tuple(terms), pairs)
     return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used))
 

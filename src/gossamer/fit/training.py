@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gossamer import kernels
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -19,9 +21,7 @@ from gossamer.fit.resources import Plan, memory_budget, plan_of
 from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
 from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ NOISES = (
     1e-2,
 )  # relative to the mean prior variance of a force component
 START_LENGTH, START_NOISE = 20.0, 1e-5
+GLOBAL_KERNEL, SUM_KERNEL = "matern52", "matern52"  # the first is sgdml's
 PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # a pilot fit has no more, but 30 structures if there are so many
 WORTH_A_STEP = 5e-3  # relative gain of the validation error without which a search does not go on
 WATCHED = 60  # validation structures looked at while iterating
@@ -62,7 +63,16 @@ class Settings:
     stop: StopRule = field(default_factory=StopRule)
     learning_steps: int = LearningRule.steps  # of pair weights; 0 leaves them at one
     device: str = "auto"  # cpu, cuda, or cuda where there is a card
+    kernel: str | None = None  # of all terms, by name; None: GLOBAL_KERNEL for one global term, SUM_KERNEL for sums
     max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
+
+    def global_kernel(self, length: float) -> kernels.Kernel:
+        """The kernel of a model that is one global term."""
+        return kernels.make(self.kernel or GLOBAL_KERNEL, length)
+
+    def sum_kernel(self, length: float) -> kernels.Kernel:
+        """The kernel of a term of a sum."""
+        return kernels.make(self.kernel or SUM_KERNEL, length)
 
     def __post_init__(self) -> None:
         if self.learning_steps < 0:
@@ -82,7 +92,9 @@ class Settings:
         if self.memory is not None and not self.memory > 0:
             raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
         if self.length is not None:
-            Matern52(self.length)
+            self.global_kernel(self.length)
+        if self.kernel is not None:
+            self.global_kernel(START_LENGTH)
         resolve_device(self.device)
 
 
@@ -291,7 +303,7 @@ def _absolute_noise(settings: Settings, mean_variance: float) -> float:
 def _monitor(build: "Callable[[Tensor], ForceField]", valid: Dataset, seed: int) -> "Callable[[Tensor], float]":
     rng = np.random.default_rng(seed)
     watched = valid.take(np.sort(rng.permutation(len(valid))[:WATCHED]))
-    return lambda v: build(v).test(watched).force_rmse
+    return lambda v: build(v).test(watched, precision="float64", warn=False).force_rmse
 
 
 @dataclass(frozen=True)
@@ -345,7 +357,7 @@ def pilot_search(
         except FitError:  # too little noise for this length
             return float("inf")
         systems[length] = fitted.system
-        (rmse,) = run.ranks.agree(fitted.model.test(valid).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.test(valid, precision="float64", warn=False).force_rmse)
         trials.append(Trial(length, fitted.noise / fitted.mean_variance, rmse, len(part)))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
         progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
@@ -424,7 +436,7 @@ def fit_with_noise_search(
         if fitted.columns_for is not None:
             columns_of[:] = [fitted.preconditioner or fitted.columns_for]
         fits[relative] = fitted.light()
-        (rmse,) = run.ranks.agree(fitted.model.test(valid).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.test(valid, precision="float64", warn=False).force_rmse)
         trials.append(Trial(terms[0].kernel.length, relative, rmse, len(train)))
         progress(Event("search noise", len(trials), None, f"relative noise {relative:.0e}", {"valid": rmse}))
         return rmse

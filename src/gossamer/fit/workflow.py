@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.fragments import Fragment
+from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -27,9 +29,7 @@ from gossamer.fit.training import (
 )
 from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
-from gossamer.model.fragments import Fragment
 from gossamer.model.pairs import PairSet
-from gossamer.model.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.model.terms import kept
 
 

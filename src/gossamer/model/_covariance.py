@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from gossamer.model._loops import parallel_loop
-from gossamer.model._numba import _matern52, _use
+from gossamer.model._numba import _radial, _use
 
 
 @njit(cache=True)
@@ -96,7 +96,7 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
     """out (C, 3N+1) += covariance of structure i's labels (3N forces, then the energy) with C labels of structure j.
 
     tables: of _compact.  Xi (L, P), dxi (P_all, 3), spread (L, n, 3, D): of structure i."""
-    places, perms, weights, _, _, length, amplitude = term
+    places, perms, weights, _, _, order, rate, norm, amplitude = term
     atoms, sizes, local, slots, signs, counts = tables
     n3 = out.shape[1] - 1
     part = np.empty((components.shape[0], 3 * atoms.shape[1]))
@@ -107,8 +107,7 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
             for h in range(perms.shape[0]):
                 s2 = _difference(Xi[here], X[j, there], inverse[h], delta)
                 _pull(spread[here], sizes[here], slots[here], counts[here], delta, near, work)
-                k0, k1, k2 = _matern52(s2, length)
-                k0, k1, k2 = amplitude * k0, amplitude * k1, amplitude * k2
+                k0, k1, k2 = _radial(s2, order, rate, amplitude * norm)
                 for column in range(components.shape[0]):
                     if components[column] == n3:
                         out[column, n3] += k0
@@ -142,7 +141,7 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
 
 @parallel_loop(fastmath=True)
 def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, energies):
-    places, perms, weights, incident, signs, _, _ = term
+    places, perms, weights, incident, signs, _, _, _, _ = term
     n3, D = forces.shape[1], incident.shape[2]
     tables, inverse = _compact(incident, signs), _inverses(perms)
     _, sizes, _, slots, plus, _ = tables
@@ -168,7 +167,7 @@ def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, 
 
 @parallel_loop(fastmath=True)
 def _diagonal(term, X, dx, pairs, out):
-    places, perms, weights, incident, signs, _, _ = term
+    places, perms, weights, incident, signs, _, _, _, _ = term
     n3, D = out.shape[1] - 1, incident.shape[2]
     tables, inverse = _compact(incident, signs), _inverses(perms)
     _, sizes, _, slots, plus, _ = tables
@@ -230,7 +229,7 @@ def _add_pairs(meetings, squares, dxi, dxj, k1, out):
 
 @parallel_loop(fastmath=True)
 def _matrix(term, X, dx, pairs, forces, cross, energies):
-    places, perms, weights, incident, signs, length, amplitude = term
+    places, perms, weights, incident, signs, order, rate, norm, amplitude = term
     M, L, N, D = X.shape[0], places.shape[0], incident.shape[1], incident.shape[2]
     n3 = 3 * N
     with_energies = energies.shape[0] > 0
@@ -256,8 +255,7 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
                         _pull(spread[j, there], sizes[there], slots[there], counts[there], delta, near, theirs)
                         s2 = _difference(X[i, here], X[j, there], inverse[h], delta)
                         _pull(spread[i, here], sizes[here], slots[here], counts[here], delta, near, mine)
-                        k0, k1, k2 = _matern52(s2, length)
-                        k0, k1, k2 = amplitude * k0, amplitude * k1, amplitude * k2
+                        k0, k1, k2 = _radial(s2, order, rate, amplitude * norm)
                         _add_pairs(meetings[here, there, h], squares, dx[i], dx[j], k1, blocks)
                         for row in range(rows):
                             f = k2 * mine[row]

@@ -5,6 +5,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from gossamer.kernels import radial
 from gossamer.model._loops import parallel_loop, threads_lost
 
 
@@ -52,6 +53,20 @@ def _pull(pairs, dx, g, out):
                 out[q, j, c] -= f
 
 
+@njit(cache=True)
+def is_outside(pairs, structure, least2, most2):
+    """Whether a squared distance of the structure (N, 3) is below least2 (P,) or above most2 (P,)."""
+    found = 0
+    for p in range(pairs.shape[0]):
+        i, j = pairs[p]
+        a = structure[i, 0] - structure[j, 0]
+        b = structure[i, 1] - structure[j, 1]
+        c = structure[i, 2] - structure[j, 2]
+        r2 = a * a + b * b + c * c
+        found += r2 < least2[p] or r2 > most2[p]
+    return found > 0
+
+
 def _use(threads: int) -> None:
     """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
     if threads_lost():
@@ -77,10 +92,15 @@ def pull(pairs: np.ndarray, dx: np.ndarray, g: np.ndarray, out: np.ndarray, thre
     _pull(pairs, dx, g, out)
 
 
-@njit(fastmath=True, inline="always")
-def _matern52(s2, length):
-    """The three radial factors of kernels.Matern52 at squared distance s2."""
-    q = np.sqrt(5.0 * s2) / length
-    decay = np.exp(-q)
-    c = 5.0 / (3.0 * length * length)
-    return (1.0 + q + q * q / 3.0) * decay, c * (1.0 + q) * decay, c * decay * 5.0 / (length * length)
+_polynomials = njit(fastmath=True, cache=True)(radial.polynomials)
+_exponent = njit(fastmath=True, cache=True)(radial.exponent)
+
+
+@njit(fastmath=True, cache=True)
+def _radial(s2, order, rate, norm):
+    """The three radial factors at squared distance s2 (kernels.radial)."""
+    q = rate * np.sqrt(s2)
+    decay = norm * np.exp(_exponent(q, order))
+    low, middle, high = _polynomials(1.0, q, order)
+    square = rate * rate
+    return high * decay, square * middle * decay, square * square * low * decay

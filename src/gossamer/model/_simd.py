@@ -199,6 +199,8 @@ def _operator(python: Callable, name: str) -> None:
     def overloaded(a, b):
         if a is vector and b is vector:
             return lambda a, b: apply(a, b)
+        if b is vector and isinstance(a, types.Number):
+            return lambda a, b: apply(splat(float(a)), b)
         return None
 
 

@@ -8,11 +8,12 @@ from the nearest cache.  Small terms stand in blocks of BLOCK rows, rows side by
 ones in tiles of WIDTH rows, pairs side by side (`_rows`), in float64 or float32.
 """
 
+import numba
 import numpy as np
 from numba import njit, prange
 
 from gossamer.model._loops import parallel_loop
-from gossamer.model._numba import _inverse_distance, _use
+from gossamer.model._numba import _exponent, _inverse_distance, _polynomials, _radial, _use
 from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
 
 BLOCK = 4 * WIDTH  # rows of a block of `_columns`
@@ -21,13 +22,14 @@ BLOCK = 4 * WIDTH  # rows of a block of `_columns`
     SLOTS, PLACES, PERMS, DOTS,  # P, L, H, D
     TILES,  # blocks or tiles of training rows
     INTS,  # in `ints`: starts (P+1) of the rows of the sparse basis, their molecule pairs (L, E), dots (D, 3)
-    DOUBLES,  # in `doubles`: length, amplitude, the sparse basis (E,), shift (P,), table (H, D)
+    ORDER,  # of the kernel's polynomials (kernels.radial)
+    DOUBLES,  # in `doubles`: RATE, NORM, AMPLITUDE, then from HEAD on the sparse basis (E,), shift (P,), table (H, D)
     DATA,  # in `doubles` or `floats`: the training rows
     SCALARS,  # in `doubles`: per tile of `_rows` |X_j|^2, X_j . V_j, w_j, WIDTH each
     COLUMNS_OF_LAYOUT,
-) = range(11)  # fmt: skip
+) = range(12)  # fmt: skip
 COLUMNS, ROWS, ROWS_SINGLE = range(3)
-SQRT5 = np.sqrt(5.0)
+RATE, NORM, AMPLITUDE, HEAD = range(4)
 LARGEST = np.finfo(np.float64).max
 HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincide or a position is not finite
 
@@ -45,28 +47,25 @@ def work_size(row) -> int:
 
 
 @njit(fastmath=True, cache=True)
-def _factors(s2, a, w, inverse_length, c):
-    """Energy k1 a + k0 w, and the weights k1 and k2 a + k1 w of V and X (kernels.Matern52), for WIDTH rows.
-
-    inverse_length: sqrt(5)/l; c: 5/(3 l^2)."""
-    one = splat(1.0)
-    q = root(s2) * inverse_length
-    decay = exp(splat(0.0) - q)
-    k1 = c * (one + q) * decay
-    k0 = fma(q * splat(1 / 3), q, one + q) * decay
-    along = fma(splat(3.0) * c * c * decay, a, k1 * w)
-    return fma(k1, a, k0 * w), k1, along
+def _factors(s2, a, w, order, rate, norm):
+    """Energy k1 a + k0 w, and the weights k1 and k2 a + k1 w of V and X, for WIDTH rows; order, rate, norm: see
+    kernels.radial."""
+    q = splat(rate) * root(s2)
+    decay = splat(norm) * exp(_exponent(q, order))
+    low, middle, high = _polynomials(splat(1.0), q, order)
+    k1 = splat(rate * rate) * middle * decay
+    k2 = splat(rate * rate * rate * rate) * low * decay
+    return fma(k1, a, high * decay * w), k1, fma(k2, a, k1 * w)
 
 
 @njit(fastmath=True, cache=True)
 def _columns(first, last, row, ints, doubles, work, at_query, at_out, at_squares, at_sums, at_dots, at_images):
     P, L, H, D = row[SLOTS], row[PLACES], row[PERMS], row[DOTS]
     wide = padded(P)
-    length = doubles[row[DOUBLES]]
-    inverse_length, c = splat(SQRT5 / length), splat(5.0 / (3.0 * length * length))
+    order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     n_basis = ints[row[INTS] + P]
     dots = row[INTS] + P + 1 + L * n_basis
-    table = row[DOUBLES] + 2 + n_basis + P
+    table = row[DOUBLES] + HEAD + n_basis + P
     zero = splat(0.0)
     energy = zero
     for tile in range(first, last):
@@ -135,7 +134,7 @@ def _columns(first, last, row, ints, doubles, work, at_query, at_out, at_squares
                 for k in range(0, BLOCK, WIDTH):
                     a = load(work, at + BLOCK + k)
                     w = load(doubles, squares + 2 * BLOCK + k)
-                    e, k1, along = _factors(load(work, at + k), a, w, inverse_length, c)
+                    e, k1, along = _factors(load(work, at + k), a, w, order, rate, norm)
                     energy += e
                     sums += along
                     store(work, at + k, k1)
@@ -174,8 +173,7 @@ def _columns(first, last, row, ints, doubles, work, at_query, at_out, at_squares
 @njit(fastmath=True, cache=True)
 def _rows(first, last, row, data, doubles, work, at_query, at_out, at_squares, at_sums):
     P = padded(row[SLOTS])
-    length = doubles[row[DOUBLES]]
-    inverse_length, c = splat(SQRT5 / length), splat(5.0 / (3.0 * length * length))
+    order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     xx, sums = splat(work[at_squares]), load(work, at_sums)
     minus_two, zero = splat(-2.0), splat(0.0)
     energy = zero
@@ -197,7 +195,7 @@ def _rows(first, last, row, data, doubles, work, at_query, at_out, at_squares, a
         at = row[SCALARS] + tile * 3 * WIDTH
         squared = fma(minus_two, totals(s0, s1, s2, s3), xx + load(doubles, at))
         a = totals(a0, a1, a2, a3) - load(doubles, at + WIDTH)
-        e, k1, along = _factors(squared, a, load(doubles, at + 2 * WIDTH), inverse_length, c)
+        e, k1, along = _factors(squared, a, load(doubles, at + 2 * WIDTH), order, rate, norm)
         energy += e
         sums += along
         s0, s1, s2, s3 = splat(lane(k1, 0)), splat(lane(k1, 1)), splat(lane(k1, 2)), splat(lane(k1, 3))
@@ -229,7 +227,7 @@ def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
             continue
         wide = padded(P)
         starts, n_basis = row[INTS], ints[row[INTS] + P]
-        slots, basis = starts + P + 1, row[DOUBLES] + 2
+        slots, basis = starts + P + 1, row[DOUBLES] + HEAD
         shift = basis + n_basis
         at_query = 0
         at_out = L * wide
@@ -256,7 +254,7 @@ def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
             part_energy = _rows(first, last, row, doubles, doubles, work, at_query, at_out, at_squares, at_sums)
         else:
             part_energy = _rows(first, last, row, floats, doubles, work, at_query, at_out, at_squares, at_sums)
-        amplitude = doubles[row[DOUBLES] + 1]
+        amplitude = doubles[row[DOUBLES] + AMPLITUDE]
         energy += amplitude * part_energy
         for place in range(L):
             sums = total(load(work, at_sums + place * WIDTH))
@@ -341,6 +339,11 @@ def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work
     return scale * energies.sum(), nearest
 
 
+def most_threads() -> int:
+    """Threads that numba was started with; it cannot use more."""
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
 def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
     Where positions are not finite nothing is computed and 1/r is HUGE.
@@ -369,17 +372,16 @@ def add_queries(x, layout, ints, doubles, floats, work, energies, g) -> None:
 
 
 @parallel_loop(fastmath=True)
-def _weights(products, a, query_squares, squares, constants, w, length, energies, sums):
+def _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums):
     n_rows = products.shape[1]
     whole = n_rows // WIDTH * WIDTH
-    inverse_length, c = splat(SQRT5 / length), splat(5.0 / (3.0 * length * length))
     for q in prange(products.shape[0]):
         row, along_row, xx = products[q], a[q], splat(query_squares[q])
         energy, total_along, zero = splat(0.0), splat(0.0), splat(0.0)
         for j in range(0, whole, WIDTH):
             s2 = fma(splat(-2.0), load(row, j), xx + load(squares, j))
             weight = load(w, j) if len(w) > 0 else zero
-            e, k1, along = _factors(s2, load(along_row, j) - load(constants, j), weight, inverse_length, c)
+            e, k1, along = _factors(s2, load(along_row, j) - load(constants, j), weight, order, rate, norm)
             energy += e
             total_along += along
             store(row, j, k1)
@@ -388,16 +390,39 @@ def _weights(products, a, query_squares, squares, constants, w, length, energies
         for j in range(whole, n_rows):
             s2 = splat(query_squares[q] + squares[j] - 2.0 * row[j])
             weight = splat(w[j]) if len(w) > 0 else zero
-            e, k1, along = _factors(s2, splat(along_row[j] - constants[j]), weight, inverse_length, c)
+            e, k1, along = _factors(s2, splat(along_row[j] - constants[j]), weight, order, rate, norm)
             energies[q] += lane(e, 0)
             sums[q] += lane(along, 0)
             row[j], along_row[j] = lane(k1, 0), lane(along, 0)
 
 
-def weights(products, a, query_squares, squares, constants, w, length, energies, sums, threads: int) -> None:
+@parallel_loop(fastmath=True)
+def _profile(s2, order, rate, norm, k0, k1, k2):
+    square, whole = rate * rate, len(s2) // WIDTH
+    for part in prange(whole):
+        at = part * WIDTH
+        q = splat(rate) * root(load(s2, at))
+        decay = splat(norm) * exp(_exponent(q, order))
+        low, middle, high = _polynomials(splat(1.0), q, order)
+        store(k0, at, high * decay)
+        store(k1, at, splat(square) * middle * decay)
+        store(k2, at, splat(square * square) * low * decay)
+    for at in range(whole * WIDTH, len(s2)):
+        k0[at], k1[at], k2[at] = _radial(max(s2[at], 0.0), order, rate, norm)
+
+
+def profile(s2, form, k0, k1, k2, threads: int) -> None:
+    """Write the radial factors at squared distances s2 (n,) to k0, k1, k2 (n,)."""
+    _use(threads)
+    order, rate, norm = form
+    _profile(s2, order, rate, norm, k0, k1, k2)
+
+
+def weights(products, a, query_squares, squares, constants, w, form, energies, sums, threads: int) -> None:
     """In place products x . X_j (Q, M) -> k1 and a = x . V_j (Q, M) -> k2 a + k1 w; their sums by query.
 
     query_squares (Q,) |x|^2, squares (M,) |X_j|^2, constants (M,) X_j . V_j, w (M,) or (0,);
     energies (Q,) = sum_j k1 a + k0 w and sums (Q,) = sum_j k2 a + k1 w are written."""
     _use(threads)
-    _weights(products, a, query_squares, squares, constants, w, length, energies, sums)
+    order, rate, norm = form
+    _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums)

@@ -3,16 +3,18 @@ gradients, in float64 on the tensor cores, without a (queries, training rows) ma
 
 Training rows stream through tiles as keys and values do in flash attention (Dao et al. 2022).  Descriptors are too
 long for the registers, so the gradient of a tile of queries stays in memory and is added to by the one program that
-owns it: no atomics, and two runs agree bit for bit.  Equations: kernel_sum.py and kernels.Matern52;
+owns it: no atomics, and two runs agree bit for bit.  Equations: kernel_sum.py and kernels.radial;
 tests/contract/test_triton.py holds them together, in Triton's interpreter where there is no card."""
 
+from types import FunctionType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Kernel, radial
+from gossamer.model.single import compiled_form
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,10 +39,18 @@ MANY, FEW = (
 )  # queries: a batch; some replicas.  Both compile without spills (sm_90)
 
 
+def _compiled(function):
+    """A plain function for Triton, which wants to find its language among the function's globals."""
+    return triton.jit(FunctionType(function.__code__, {**function.__globals__, "tl": tl}, function.__name__))
+
+
+_polynomials, _exponent = _compiled(radial.polynomials), _compiled(radial.exponent)
+
+
 @triton.jit
 def _tiles(
-    x, x_squares, X, X_squares, V, XV, w, length, e, g, n_queries, n_rows, n_pairs, rows_per_part,
-    HAS_W: tl.constexpr, Q: tl.constexpr, M: tl.constexpr, P: tl.constexpr,
+    x, x_squares, X, X_squares, V, XV, w, numbers, e, g, n_queries, n_rows, n_pairs, rows_per_part,
+    HAS_W: tl.constexpr, ORDER: tl.constexpr, Q: tl.constexpr, M: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
     """Energies e (parts, queries) and gradients g (parts, queries, pairs), zero before, of Q queries and one part."""
     q = tl.program_id(0).to(tl.int64) * Q + tl.arange(0, Q)
@@ -50,9 +60,8 @@ def _tiles(
     at_q = q[:, None] * n_pairs
     at_g = part * n_queries * n_pairs + at_q
     own = tl.load(x_squares + q, mask=there, other=0.0)
-    s = tl.load(length)
-    rate, c = tl.sqrt(5.0 / (s * s)), 5.0 / (3.0 * s * s)
-    c2 = c * 5.0 / (s * s)
+    rate, norm = tl.load(numbers), tl.load(numbers + 1)
+    square = rate * rate
     energy = tl.zeros((Q,), tl.float64)
     along = tl.zeros((Q,), tl.float64)
     first = part * rows_per_part
@@ -73,13 +82,14 @@ def _tiles(
         a -= tl.load(XV + m, mask=used, other=0.0)
         s2 = own[:, None] + tl.load(X_squares + m, mask=used, other=0.0) - 2.0 * product
         arg = rate * tl.sqrt(tl.maximum(s2, 0.0))
-        decay = tl.exp(-arg)  # of rows past the last, too: V, a and w are zero there
-        k1 = c * (1.0 + arg) * decay
-        slope = c2 * decay * a
+        decay = norm * tl.exp(_exponent(arg, ORDER))  # of rows past the last, too: V, a and w are zero there
+        low, middle, high = _polynomials(tl.full((Q, M), 1.0, tl.float64), arg, ORDER)
+        k1 = square * middle * decay
+        slope = square * square * low * decay * a
         energy += tl.sum(k1 * a, 1)
         if HAS_W:
             weight = tl.load(w + m, mask=used, other=0.0)
-            energy += tl.sum((1.0 + arg + arg * arg / 3.0) * decay * weight, 1)
+            energy += tl.sum(high * decay * weight, 1)
             slope += k1 * weight
         along += tl.sum(slope, 1)
         for p0 in range(0, n_pairs, P):
@@ -100,7 +110,7 @@ def _tiles(
 
 
 def fused_sum(
-    kernel: Matern52,
+    kernel: Kernel,
     x: "Tensor",
     rows: "TrainingRows",
     V: "Tensor",
@@ -115,6 +125,7 @@ def fused_sum(
     XV as in `centred_sum`.  tile, parts: as suit the sizes unless given; when queries are few, the training rows
     are dealt to `parts` programs."""
     n, P = x.shape
+    order, rate, norm = compiled_form(kernel)
     tile = tile or (MANY if n >= 4 * MANY.queries else FEW)
     n_tiles, n_blocks = triton.cdiv(n, tile.queries), triton.cdiv(len(rows), tile.rows)
     if parts is None:
@@ -128,8 +139,8 @@ def fused_sum(
     with torch.cuda.device_of(x):
         _tiles[n_tiles, parts](
             x, (x * x).sum(1), rows.centred, rows.squares, V, XV, V if w is None else w,
-            x.new_full((1,), kernel.length), e, g, n, len(rows), P, per_part,
-            HAS_W=w is not None, Q=tile.queries, M=tile.rows, P=tile.pairs, num_warps=tile.warps,
+            x.new_tensor([rate, norm]), e, g, n, len(rows), P, per_part,
+            HAS_W=w is not None, ORDER=order, Q=tile.queries, M=tile.rows, P=tile.pairs, num_warps=tile.warps,
         )  # fmt: skip
     return e.sum(0), g.sum(0)
 

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gossamer.errors import UsageError
-from gossamer.model.device import block_bytes, on_host, resolve_device
-from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
+from gossamer.model.device import resolve_device
+from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ase.calculators.calculator import Calculator
-    from torch import Tensor
 
     from gossamer.data.dataset import Dataset
-    from gossamer.model.kernel_sum import TrainingRows
-    from gossamer.model.single import BatchEvaluator
+    from gossamer.evaluate.evaluator import Evaluator
+    from gossamer.evaluate.precision import Precision
+    from gossamer.model.seen import SeenDistances
 
 
 class Prediction(NamedTuple):
@@ -99,59 +97,53 @@ class ForceField:
         Raises UsageError where there is none."""
         return replace(self, device=str(resolve_device(device)))
 
-    def predict(self, positions: np.ndarray) -> Prediction:
+    def predict(self, positions: np.ndarray, *, precision: "Precision" = "auto", warn: bool = True) -> Prediction:
         """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
 
+        precision: how training rows are kept, see `evaluator`, which is what many calls in another precision want.
+        warn: give one ExtrapolationWarning where bonds differ from those of all training structures.
         Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
-        structures = self._shaped(positions)
+        evaluator = self._evaluator if precision == "auto" else self.evaluator(precision=precision)
+        structures = np.asarray(positions)
+        if structures.ndim == 2:
+            structures = structures[None]
+        if warn and structures.shape[1:] == (self.n_atoms, 3):
+            self.seen.warn(structures, stacklevel=2)
         if len(structures) == 1:
-            energy, force = self._single(structures[0])
+            energy, force = evaluator.one(structures[0])
             return Prediction(np.array([energy]), force[None])
-        refuse_infinite(structures)
-        import torch
+        return Prediction(*evaluator.many(structures))
 
-        energies = np.empty(len(structures))
-        forces = np.empty(structures.shape)
-        device = resolve_device(self.device)
-        step = max(1, int(max(2**26, block_bytes(device)) // (len(self.pairs) * 8 * 6)))
-        for start in range(0, len(structures), step):
-            part = torch.from_numpy(structures[start : start + step]).to(device)
-            x, dx = self.pairs.forward(part)
-            if not float(x.max()) < 1 / COINCIDENT:
-                self.pairs.refuse_coincident(part.cpu().numpy(), "positions", np.arange(start, start + len(part)))
-            e, g = self.descriptor_sums(x)
-            energies[start : start + step] = e.cpu().numpy()
-            forces[start : start + step] = -self.pairs.pull(dx, g).cpu().numpy()
-        return Prediction(self.constant + self.scale * energies, self.scale * forces)
+    def evaluator(
+        self,
+        *,
+        device: str | None = None,
+        precision: "Precision" = "auto",
+        threads: int | None = None,
+        replicas: int | None = None,
+    ) -> "Evaluator":
+        """The model made ready to be called many times, on a device, in a precision and with threads of your choice."""
+        from gossamer.evaluate.evaluator import Evaluator
 
-    def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
-        import torch
+        return Evaluator.build(self, device, precision, threads, replicas)
 
-        from gossamer.model.kernel_sum import kernel_sum
+    @cached_property
+    def seen(self) -> "SeenDistances":
+        """The distances it was trained on."""
+        from gossamer.model.seen import SeenDistances
 
-        energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
-        compiled = on_host(x)
-        if compiled:
-            x = x.contiguous()
-            self._batch.add(x.numpy(), energies.numpy(), gradients.numpy(), torch.get_num_threads())
-        finished = self._batch.holds if compiled else (False,) * len(self.terms)
-        for term, (rows, V, w), done in zip(self.terms, self._tensors, finished, strict=True):
-            if done:
-                continue
-            e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
-            energies += term.amplitude * e.view(len(x), -1).sum(1)
-            term.scatter(g.mul_(term.amplitude), gradients)
-        return energies, gradients
+        return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
 
-    def test(self, dataset: "Dataset") -> Errors:
-        """Errors on a labelled data set of the same molecule."""
+    def test(self, dataset: "Dataset", *, precision: "Precision" = "auto", warn: bool = True) -> Errors:
+        """Errors on a labelled data set of the same molecule; precision and warn: as for `predict`."""
         if not np.array_equal(dataset.numbers, self.numbers):
             raise UsageError(
                 f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
                 "than the model was trained on; convert it to the model's order."
             )
-        p = self.predict(dataset.positions)
+        if warn:
+            self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
+        p = self.predict(dataset.positions, precision=precision, warn=False)
         df = p.forces - dataset.labelled_forces()
         de = None if dataset.energies is None else p.energies - dataset.energies
         return Errors(
@@ -165,7 +157,7 @@ class ForceField:
         """The model whose mean energy error on `dataset` is zero (least squares); unchanged without energies."""
         if dataset.energies is None:
             return self
-        error = dataset.energies - self.predict(dataset.positions).energies
+        error = dataset.energies - self.predict(dataset.positions, precision="float64", warn=False).energies
         return replace(self, constant=self.constant + float(error.mean()))
 
     def save(self, path: str | Path) -> Path:
@@ -180,51 +172,12 @@ class ForceField:
 
         return export_sgdml(self, path)
 
-    def ase(self) -> "Calculator":
-        """An ASE calculator: energy in eV, forces in eV/Angstrom."""
+    def ase(self, *, precision: "Precision" = "auto", threads: int | None = None) -> "Calculator":
+        """An ASE calculator: energy in eV, forces in eV/Angstrom; precision, threads: as for `evaluator`."""
         from gossamer.engines.ase import GossamerCalculator
 
-        return GossamerCalculator(self)
-
-    def _shaped(self, positions: np.ndarray) -> np.ndarray:
-        structures = np.ascontiguousarray(positions, dtype=np.float64)
-        if structures.ndim == 2:
-            structures = structures[None]
-        if structures.ndim != 3 or structures.shape[1:] != (self.n_atoms, 3):
-            shape = np.shape(positions)
-            raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.n_atoms}, 3).")
-        return structures
+        return GossamerCalculator(self, self.evaluator(precision=precision, threads=threads))
 
     @cached_property
-    def _single(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
-        import torch
-
-        if resolve_device(self.device).type == "cuda":
-            from gossamer.model.single_cuda import GraphedEvaluator
-
-            return GraphedEvaluator.build(self).one
-        from gossamer.model.single import SingleEvaluator
-
-        return SingleEvaluator.build(self, threads=torch.get_num_threads())
-
-    @cached_property
-    def _batch(self) -> "BatchEvaluator":
-        from gossamer.model.single import BatchEvaluator
-
-        return BatchEvaluator.build(self.terms, self.coefficients)
-
-    @cached_property
-    def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":
-        import torch
-
-        from gossamer.model.kernel_sum import TrainingRows
-
-        device = resolve_device(self.device)
-        return [
-            (
-                TrainingRows.build(torch.from_numpy(c.X).to(device), term.perms),
-                torch.from_numpy(c.V).to(device),
-                None if c.w is None else torch.from_numpy(c.w).to(device),
-            )
-            for term, c in zip(self.terms, self.coefficients, strict=True)
-        ]
+    def _evaluator(self) -> "Evaluator":
+        return self.evaluator()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.kernels import Kernel, Profile
 from gossamer.model.device import BLOCK_BYTES, block_bytes, on_host
-from gossamer.model.kernels import Matern52, Profile
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +26,17 @@ PRODUCT_BYTES = 8 * 2**20  # the two (queries, M) matrices of kernel_sum
 FUSED_PAIRS = 256
 
 
+def centre_of(X, images: np.ndarray):
+    """Mean (P,) of rows X (M, P), an array or a tensor.
+
+    Averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to 20 binary
+    places, so that subtracting it is exact."""
+    return (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Training descriptors X (M, P), shifted by their mean so that |x|^2 + |X|^2 - 2 x.X loses no digits.
-
-    The shift is averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to
-    20 binary places, so that subtracting it is exact."""
+    """Training descriptors X (M, P), shifted by their centre so that |x|^2 + |X|^2 - 2 x.X loses no digits."""
 
     centred: "Tensor"
     shift: "Tensor"
@@ -39,12 +44,27 @@ class TrainingRows:
 
     @classmethod
     def build(cls, X: "Tensor", images: np.ndarray) -> "TrainingRows":
-        shift = (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
+        shift = centre_of(X, images)
         centred = X - shift
         return cls(centred, shift, (centred * centred).sum(1))
 
     def __len__(self) -> int:
         return len(self.centred)
+
+
+def radial_factors(kernel: Kernel, s2: "Tensor") -> Profile:
+    """`kernel.profile(s2)`, by compiled code where that has it."""
+    if not on_host(s2) or kernel.form is None:
+        return kernel.profile(s2)
+    import torch
+
+    from gossamer.model import _step
+
+    s2 = s2.contiguous()
+    factors = Profile(torch.empty_like(s2), torch.empty_like(s2), torch.empty_like(s2))
+    k0, k1, k2 = (factor.view(-1).numpy() for factor in factors)
+    _step.profile(s2.view(-1).numpy(), kernel.form, k0, k1, k2, torch.get_num_threads())
+    return factors
 
 
 def squared_distances(x: "Tensor", rows: TrainingRows) -> "Tensor":
@@ -103,7 +123,7 @@ def fold_images(e: "Tensor | None", g: "Tensor", images: np.ndarray) -> "tuple[T
 
 
 def weigh(
-    kernel: Matern52, products: "Tensor", a: "Tensor", squares: "Tensor", rows: TrainingRows, XV: "Tensor",
+    kernel: Kernel, products: "Tensor", a: "Tensor", squares: "Tensor", rows: TrainingRows, XV: "Tensor",
     w: "Tensor | None" = None,
 ) -> "tuple[Tensor, Tensor]":  # fmt: skip
     """All that lies between the matrix products, in one pass and in place.
@@ -113,13 +133,13 @@ def weigh(
     (Q,) of the new a.  The descriptor gradient is then  k1 @ V + a @ X - x sum(a)."""
     import torch
 
-    if on_host(a):
+    if on_host(a) and kernel.form is not None:
         from gossamer.model import _step
 
         energies, sums = torch.empty_like(squares), torch.empty_like(squares)
         weight = np.zeros(0) if w is None else w.numpy()
         _step.weights(
-            products.numpy(), a.numpy(), squares.numpy(), rows.squares.numpy(), XV.numpy(), weight, kernel.length,
+            products.numpy(), a.numpy(), squares.numpy(), rows.squares.numpy(), XV.numpy(), weight, kernel.form,
             energies.numpy(), sums.numpy(), torch.get_num_threads(),
         )  # fmt: skip
         return energies, sums
@@ -132,7 +152,7 @@ def weigh(
 
 
 def centred_sum(
-    kernel: Matern52,
+    kernel: Kernel,
     x: "Tensor",
     rows: TrainingRows,
     V: "Tensor",
@@ -147,7 +167,7 @@ def centred_sum(
     XV (M,) = X_j . V_j of the centred rows; room: two matrices of at least (Q, M) to work in, if there are any."""
     import torch
 
-    if is_fused(x):
+    if is_fused(kernel, x):
         from gossamer.model._triton import fused_sum
 
         return fused_sum(kernel, x, rows, V, w, XV=XV)
@@ -159,9 +179,11 @@ def centred_sum(
     return e, (k1 @ V).addmm_(along, rows.centred).addcmul_(x, sums[:, None], value=-1)
 
 
-def is_fused(x: "Tensor") -> bool:
+def is_fused(kernel: Kernel, x: "Tensor") -> bool:
     """Whether `centred_sum` of queries x (Q, P) is one fused kernel."""
-    return x.device.type == "cuda" and x.shape[1] <= FUSED_PAIRS and _fused_runs_on(x.device)
+    return (
+        kernel.form is not None and x.device.type == "cuda" and x.shape[1] <= FUSED_PAIRS and _fused_runs_on(x.device)
+    )
 
 
 @cache
@@ -173,7 +195,7 @@ def _fused_runs_on(device: "torch.device") -> bool:
 
 
 def kernel_sum(
-    kernel: Matern52,
+    kernel: Kernel,
     x: "Tensor",
     X: "Tensor | TrainingRows",
     V: "Tensor",
@@ -194,7 +216,7 @@ def kernel_sum(
     block = min(len(x), block or max(1, int(room // (16 * len(rows) * len(images)))))
     energies, gradients = x.new_empty(len(x)), x.new_empty(x.shape)
     shape = block * len(images), len(rows)
-    matrices = None if is_fused(x) else (x.new_empty(shape), x.new_empty(shape))
+    matrices = None if is_fused(kernel, x) else (x.new_empty(shape), x.new_empty(shape))
     for start in range(0, len(x), block):
         part = permuted_rows(x[start : start + block], images) - rows.shift
         e, g = centred_sum(kernel, part, rows, V, w, XV=XV, room=matrices)

@@ -6,16 +6,31 @@ from typing import Any
 
 import numpy as np
 
+from gossamer import kernels
 from gossamer.errors import ModelFileError, UsageError
-from gossamer.files import atomic_path
+from gossamer.files import atomic_path, regular_file
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
+from gossamer.model.validation import (
+    ENERGY,
+    RANGE,
+    array,
+    descriptors,
+    elements,
+    group,
+    indices,
+    number,
+    positive,
+    provenance,
+    shown,
+)
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
 VERSION = 1
+UNITS = {"energy": "eV", "length": "Angstrom"}
+ARRAYS = ("places", "perms", "weights", "X", "V", "w")  # of a term; w where energies are labels
 
 
 def save(model: ForceField, path: str | Path) -> Path:
@@ -26,7 +41,7 @@ def save(model: ForceField, path: str | Path) -> Path:
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
         terms.append(
-            {"name": term.name, "kernel": "matern52", "length": term.kernel.length, "amplitude": term.amplitude}
+            {"name": term.name, "kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
         )
         found = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in found.items() if a is not None}
@@ -36,7 +51,7 @@ def save(model: ForceField, path: str | Path) -> Path:
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
-        "units": {"energy": "eV", "length": "Angstrom"},
+        "units": UNITS,
         "provenance": model.provenance,
     }
     with atomic_path(path) as temporary:  # one key, since safetensors writes several in any order
@@ -47,65 +62,102 @@ def save(model: ForceField, path: str | Path) -> Path:
 def load(path: str | Path) -> ForceField:
     """Read a .gossamer file or an sgdml model (npz).  Nothing in the file is executed or unpickled.
 
-    Raises ModelFileError for a missing, truncated or foreign file, or one written by a newer version."""
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"{path}: there is no such model file; check the path.")
-    with path.open("rb") as stream:
-        is_zip = stream.read(4) == b"PK\x03\x04"
-    if is_zip:
+    Raises ModelFileError for a missing, truncated, damaged or foreign file, or one written by a newer version."""
+    path = regular_file(path, "model file", ModelFileError)
+    if _begins_as_zip(path):
         from gossamer.model.sgdml_file import load_sgdml
 
         return load_sgdml(path)
     arrays, metadata = _read(path)
-    try:
-        header = json.loads(metadata.get(KEY, "{}"))
-    except ValueError:
-        header = {}
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
-    if not isinstance(header.get("version"), int) or header["version"] > VERSION:
-        raise ModelFileError(
-            f"{path}: it has format version {header.get('version')}, this Gossamer reads up to {VERSION}; "
-            "upgrade with `pip install -U gossamer`."
-        )
+    header = _header(path, metadata.get(KEY, "{}"))
     try:
         return _assemble(arrays, header)
-    except (KeyError, ValueError, TypeError, IndexError, UsageError) as error:
-        raise ModelFileError(f"{path}: the file is damaged ({error}); restore it or train again.") from error
+    except (KeyError, ValueError, TypeError, RecursionError, UsageError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ModelFileError(f"{path}: the file is damaged ({said.rstrip('.')}); restore it or train again.") from error
+
+
+def _begins_as_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise ModelFileError(f"{path}: it cannot be read ({error.strerror}); check its rights.") from error
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+    """All arrays and the metadata.  The library checks that sizes declared are those of the file."""
+    from safetensors import safe_open
 
     try:
         with safe_open(str(path), framework="numpy") as stream:
             names = stream.keys()
             return {name: stream.get_tensor(name) for name in names}, stream.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # whatever a library says of bytes that are no such file
         raise ModelFileError(
             f"{path}: it is not a model file, or it is truncated; give a .gossamer file or an sgdml model npz."
         ) from error
 
 
-def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceField:
-    numbers = arrays["numbers"]
-    terms, coefficients = [], []
-    for t, entry in enumerate(header["terms"]):
-        if entry["kernel"] != "matern52":
-            raise ValueError(f"kernel {entry['kernel']!r} is unknown")
-        part = {key: arrays[f"terms.{t}.{key}"] for key in ("places", "perms", "weights", "X", "V")}
-        kernel = Matern52(entry["length"])
-        terms.append(
-            Term(part["places"], part["perms"], kernel, entry["amplitude"], part["weights"], name=entry["name"])
+def _header(path: Path, text: str) -> dict[str, Any]:
+    """The header of a version that is known."""
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = {}
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
+    version = header.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ModelFileError(
+            f"{path}: it has format version {shown(version)}, this Gossamer reads 1 to {VERSION}; "
+            "upgrade with `pip install -U gossamer`."
         )
-        coefficients.append(TermCoefficients(part["X"], part["V"], arrays.get(f"terms.{t}.w")))
+    return header
+
+
+def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceField:
+    """The force field.  Raises KeyError, ValueError, TypeError or UsageError for what is none."""
+    if header.get("units", UNITS) != UNITS:
+        raise ValueError(f"units are {shown(header['units'])}, and must be {UNITS}")
+    entries = header["terms"]
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"terms are {shown(entries)}, and must be a list of objects")
+    known = {"numbers", "pairs"} | {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
+    if not arrays.keys() <= known:
+        raise ValueError(f"{shown(min(arrays.keys() - known))} belongs to none of its {len(entries)} terms")
+    numbers = elements(arrays.get("numbers"), "numbers")
+    pairs = PairSet(len(numbers), indices(arrays.get("pairs"), "pairs", len(numbers), None, 2))
+    read = [_term(entry, t, arrays, len(pairs)) for t, entry in enumerate(entries)]
+    if len({len(c.X) // term.n_places for term, c in read}) > 1:
+        raise ValueError("its terms have different numbers of training structures")
     return ForceField(
         numbers,
-        PairSet(len(numbers), arrays["pairs"]),
-        tuple(terms),
-        tuple(coefficients),
-        header["constant"],
-        header["scale"],
-        header["provenance"],
+        pairs,
+        tuple(term for term, _ in read),
+        tuple(c for _, c in read),
+        number(header["constant"], "constant", -ENERGY, ENERGY),
+        positive(header["scale"], "scale"),
+        provenance(header["provenance"], numbers),
     )
+
+
+def _term(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], n_pairs: int) -> tuple[Term, TermCoefficients]:
+    """Term `t` and its coefficients.  n_pairs: of the model."""
+    if not isinstance(entry["name"], str) or not isinstance(entry["kernel"], str):
+        raise ValueError(f"name or kernel of term {t} is no text")
+    found = {key: arrays.get(f"terms.{t}.{key}") for key in ARRAYS}
+    places = indices(found["places"], f"terms.{t}.places", n_pairs, None, None)
+    L, P = places.shape
+    weights = array(found["weights"], f"terms.{t}.weights", "f", P)
+    if weights.min() < RANGE[0] or weights.max() > RANGE[1]:
+        raise ValueError(f"terms.{t}.weights must lie in {RANGE[0]:g} ... {RANGE[1]:g}")
+    kernel = kernels.make(entry["kernel"], positive(entry["length"], f"length of term {t}"))
+    perms = group(found["perms"], f"terms.{t}.perms", P)
+    term = Term(places, perms, kernel, positive(entry["amplitude"], f"amplitude of term {t}"), weights, entry["name"])
+    X = descriptors(found["X"], f"terms.{t}.X", weights)
+    if len(X) % L:
+        raise ValueError(f"terms.{t}.X has {len(X)} rows, and must have some for each of {L} places")
+    V = array(found["V"], f"terms.{t}.V", "f", *X.shape)
+    w = None if found["w"] is None else array(found["w"], f"terms.{t}.w", "f", len(X))
+    return term, TermCoefficients(X, V, w)

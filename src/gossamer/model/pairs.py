@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.chemistry.bonds import COINCIDENT
+from gossamer.chemistry.pairs import all_pairs, pair_numbers
 from gossamer.errors import DataError, UsageError
 from gossamer.model.device import block_bytes, on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-COINCIDENT = 0.01  # Angstrom; closer atoms are one atom written twice, or a broken file
 CHECK_BYTES = 2**25  # temporaries of a check
 
 
@@ -53,14 +54,14 @@ class PairSet:
         """All N(N-1)/2 pairs.  Raises UsageError for fewer than two atoms."""
         if n_atoms < 2:
             raise UsageError(f"atoms: {n_atoms} given, but a force field of pairs needs at least 2 atoms.")
-        return cls(n_atoms, np.stack(np.tril_indices(n_atoms, -1), axis=1))
+        return cls(n_atoms, all_pairs(n_atoms))
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     @property
     def _keys(self) -> np.ndarray:
-        return self.pairs[:, 0] * (self.pairs[:, 0] - 1) // 2 + self.pairs[:, 1]
+        return pair_numbers(self.pairs)
 
     def keep(self, rows) -> "PairSet":
         """The pairs `rows` (indices or boolean mask), in that order."""
@@ -68,10 +69,9 @@ class PairSet:
 
     def index(self, pairs: np.ndarray) -> np.ndarray:
         """Positions in this list of the given pairs (..., 2), in either atom order; -1 where a pair is absent."""
-        hi, lo = np.max(pairs, axis=-1), np.min(pairs, axis=-1)
         table = np.full(self.n_atoms * (self.n_atoms - 1) // 2, -1, dtype=np.int64)
         table[self._keys] = np.arange(len(self))
-        return table[hi * (hi - 1) // 2 + lo]
+        return table[pair_numbers(pairs)]
 
     def permuted(self, perms: np.ndarray) -> np.ndarray:
         """Pair permutations (S, P) induced by atom permutations (S, N): entry p of row s is the pair on which

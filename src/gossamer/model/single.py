@@ -9,18 +9,20 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gossamer.errors import UsageError
 from gossamer.model import _step
 from gossamer.model.irreps import AdaptedBasis
+from gossamer.model.kernel_sum import centre_of
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from gossamer.kernels import Form, Kernel
     from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.terms import Term
 
@@ -28,13 +30,10 @@ PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the firs
 COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
 LINE = 64  # bytes of a cache line
 BATCH_BYTES = 2**19  # the same for many queries at once: half of a core's second cache, which all queries read again
-SINGLE_LIMIT = 1e-4  # of forces by float32 storage: largest root mean square change, over the spread of the labels
-
-Precision = Literal["auto", "float64", "float32"]
 
 
 class FlatTerms(NamedTuple):
-    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout (T, 10)."""
+    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout."""
 
     layout: np.ndarray
     ints: np.ndarray
@@ -46,32 +45,30 @@ class FlatTerms(NamedTuple):
         cls,
         terms: "tuple[Term, ...]",
         coefficients: "tuple[TermCoefficients, ...]",
-        precision: Precision = "auto",
+        stored_single: "tuple[bool, ...] | None" = None,
         adapted: "tuple[AdaptedBasis, ...] | None" = None,
     ) -> "FlatTerms":
-        """precision: how the rows of large terms are stored; "auto" is float32 where `single_error` allows it.
+        """stored_single: which terms' rows are stored in float32, those of large terms only; None: no term's.
         adapted: the terms' bases, where they were made before."""
-        if precision not in ("auto", "float64", "float32"):
-            raise UsageError(f"precision: {precision!r} given; it is 'auto', 'float64' or 'float32'.")
         layout = np.zeros((len(terms), _step.COLUMNS_OF_LAYOUT), dtype=np.int64)
         ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
         every = adapted or tuple(AdaptedBasis.build(term.perms) for term in terms)
-        for row, term, c, own in zip(layout, terms, coefficients, every, strict=True):
-            basis = own.basis
-            shift = basis @ c.X.mean(0)[term.perms].mean(0)
+        singles = stored_single or (False,) * len(terms)
+        for row, term, c, own, single in zip(layout, terms, coefficients, every, singles, strict=True):
+            basis, form = own.basis, compiled_form(term.kernel)
+            shift = basis @ centre_of(c.X, term.perms)
             X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
             w = np.zeros(len(X)) if c.w is None else c.w
             row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
-            row[_step.DOTS] = len(own.dots)
+            row[_step.DOTS], row[_step.ORDER] = len(own.dots), form.order
             row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
             row[_step.DOUBLES] = doubles.add(
-                [term.kernel.length, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
+                [form.rate, form.norm, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
             )
             if is_small(term):
                 row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
                 row[_step.DATA] = doubles.add(_blocks(X, V, w))
                 continue
-            single = precision == "float32" or (precision == "auto" and single_error(term, c) < SINGLE_LIMIT)
             if single:
                 X, V = X.astype(np.float32), V.astype(np.float32)
             row[_step.KIND] = _step.ROWS_SINGLE if single else _step.ROWS
@@ -99,9 +96,18 @@ def is_small(term: "Term") -> bool:
     return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
 
 
+def compiled_form(kernel: "Kernel") -> "Form":
+    """What compiled code needs of a kernel.  Raises UsageError where it does not have it."""
+    if kernel.form is None:
+        raise UsageError(
+            f"kernel: compiled code does not have {kernel.name!r}; predict batches, or use another kernel."
+        )
+    return kernel.form
+
+
 def is_compiled(term: "Term") -> bool:
     """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
-    return is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
+    return term.kernel.form is not None and is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
 
 
 class Pool:
@@ -184,27 +190,6 @@ def _tiles(X: np.ndarray, V: np.ndarray) -> np.ndarray:
     return out.reshape(2, -1, tile, wide).transpose(1, 0, 2, 3)
 
 
-def single_error(term: "Term", c: "TermCoefficients", n_rows: int = 8) -> float:
-    """Root mean square change of a force component, in units of the labels, when X and V are rounded to float32.
-
-    Measured on n_rows of the term's own training descriptors; the changes of its pair gradients are taken as
-    independent, so each adds its square to the force."""
-    import torch
-
-    from gossamer.model.kernel_sum import TrainingRows, kernel_sum
-
-    x = c.X[np.linspace(0, len(c.X) - 1, min(n_rows, len(c.X))).astype(int)]
-    rows = TrainingRows.build(torch.from_numpy(c.X), term.perms)
-    rounded = (rows.centred.float().double() + rows.shift, torch.from_numpy(c.V).float().double())
-    w = None if c.w is None else torch.from_numpy(c.w)
-    query = torch.from_numpy(x)
-    exact = kernel_sum(term.kernel, query, rows, torch.from_numpy(c.V), w, images=term.perms)[1]
-    change = (kernel_sum(term.kernel, query, *rounded, w, images=term.perms)[1] - exact).numpy()
-    r2 = (x / term.weights) ** 2  # |dx/dR| = 1/r^2
-    n_components = 3 * (1 + term.n_pairs) ** 0.5  # as many atoms as have that many pairs, roughly, or more
-    return float(term.amplitude * np.sqrt(2 * ((change * term.weights * r2) ** 2).sum(1).mean() / n_components))
-
-
 @dataclass(frozen=True, eq=False)
 class SingleEvaluator:
     """A force field laid out for one structure at a time; positions, x, dx, g and work are its scratch."""
@@ -218,17 +203,22 @@ class SingleEvaluator:
     dx: np.ndarray
     g: np.ndarray  # (threads, P_all)
     work: np.ndarray  # (threads, work_size)
+    follows: bool = False  # whether it uses no more threads than torch does at the time of a call
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # the scratch serves one call at a time
 
     @classmethod
-    def build(cls, model: "ForceField", threads: int = 1, precision: Precision = "auto") -> "SingleEvaluator":
-        """threads: at most this many, one where the model is too small for more to pay; precision: see FlatTerms."""
-        flat = FlatTerms.build(model.terms, model.coefficients, precision)
-        threads = max(1, min(threads, 1 + flat.work // max(1, PARALLEL_WORK)))
+    def build(
+        cls, model: "ForceField", stored_single: "tuple[bool, ...] | None" = None, threads: int | None = 1
+    ) -> "SingleEvaluator":
+        """threads: at most this many, None: as many as torch uses at the time of a call; one where the model is too
+        small for more to pay.  stored_single: see FlatTerms."""
+        flat = FlatTerms.build(model.terms, model.coefficients, stored_single)
+        follows = threads is None
+        threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
         n = len(model.pairs)
         scratch = (np.empty((model.n_atoms, 3)), np.empty(n), np.empty((n, 3)), np.empty((threads, n)))
         work = aligned((threads, flat.work_size))
-        return cls(np.array(model.pairs.pairs), flat, model.constant, model.scale, *scratch, work)
+        return cls(np.array(model.pairs.pairs), flat, model.constant, model.scale, *scratch, work, follows)
 
     @property
     def threads(self) -> int:
@@ -239,10 +229,19 @@ class SingleEvaluator:
 
         Raises DataError for positions that are not finite or coincide."""
         forces = np.empty(self.positions.shape)
+        threads = min(self.threads, _torch_threads()) if self.follows and self.threads > 1 else self.threads
         with self.lock:
             self.positions[:] = positions
             energy, nearest = _step.evaluate(
-                self.positions, self.pairs, *self.flat, self.x, self.dx, self.g, self.work, self.scale, forces
+                self.positions,
+                self.pairs,
+                *self.flat,
+                self.x,
+                self.dx,
+                self.g[:threads],
+                self.work[:threads],
+                self.scale,
+                forces,
             )
         if not nearest < 1 / COINCIDENT:
             refuse_infinite(positions)
@@ -286,3 +285,9 @@ class BatchEvaluator:
         if self.flat is not None:
             threads = max(1, min(threads, len(x)))
             _step.add_queries(x, *self.flat, aligned((threads, self.flat.work_size)), energies, g)
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()

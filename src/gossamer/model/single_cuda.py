@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.kernels import Kernel
 from gossamer.model.device import resolve_device
 from gossamer.model.kernel_sum import TrainingRows, centred_sum
-from gossamer.model.kernels import Matern52
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WARM_UP = 3  # calls before the capture, in which libraries allocate and compile
 class _TermOnDevice:
     """One term.  images (I*P,): the molecule's pairs in the slots of its images; weights (I*P,) of these slots."""
 
-    kernel: Matern52
+    kernel: Kernel
     amplitude: float
     rows: TrainingRows
     V: "Tensor"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.errors import UsageError
-from gossamer.model.kernels import Matern52
+from gossamer.kernels import Kernel
 from gossamer.model.pairs import PairSet
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Term:
 
     places: np.ndarray
     perms: np.ndarray
-    kernel: Matern52
+    kernel: Kernel
     amplitude: float = 1.0
     weights: np.ndarray = None  # type: ignore[assignment]  # None: all 1
     name: str = "global"
@@ -53,7 +53,7 @@ class Term:
         object.__setattr__(self, "inverse_perms", np.argsort(perms, axis=1))
 
     @classmethod
-    def over_all(cls, pairs: PairSet, perms: np.ndarray, kernel: Matern52, **kwargs) -> "Term":
+    def over_all(cls, pairs: PairSet, perms: np.ndarray, kernel: Kernel, **kwargs) -> "Term":
         """One term over every pair of `pairs`, symmetric under atom permutations perms (S, N): sgdml's model.
 
         Atom permutations that act alike on the pairs are counted once."""

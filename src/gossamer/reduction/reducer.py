@@ -2,10 +2,11 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL, Fragment
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
@@ -15,9 +16,11 @@ from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fit.workflow import Fit, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragments import GLOBAL, Fragment
 from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.model.terms import Term
+from gossamer.records import parts
+from gossamer.records.record import ReduceRecord
+from gossamer.reduction.choice import is_within, limit_of, smallest_within
 from gossamer.reduction.relevance import masking_scores
 
 QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -29,30 +32,31 @@ FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PAT
 
 @dataclass(frozen=True, eq=False)
 class Reduction:
-    """model: the smallest that stays within the tolerance; full: the model of all pairs; record: JSON values of all
-    that was tried (see docs/record.md)."""
+    """model: the smallest that stays within the tolerance; full: the model of all pairs; record: all that was tried
+    (docs/record.md)."""
 
     model: ForceField
     full: ForceField
-    record: dict[str, Any]
+    record: ReduceRecord
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A descriptor that was tried: the pairs of its global term (rows of the full PairSet), model and errors."""
 
-    label: str
     rows: np.ndarray
     model: ForceField
     errors: dict[str, Errors]
-    entry: dict[str, Any]
+    entry: parts.Model
 
     def renamed(self, label: str, **extra: Any) -> "Candidate":
-        return replace(self, label=label, entry=self.entry | {"label": label} | extra)
+        return replace(self, entry=replace(self.entry, label=label, **extra))
 
-    @property
-    def valid_rmse(self) -> float:
-        return self.errors["valid"].force_rmse
+
+class Attempt(Protocol):
+    """Train on the pairs `rows` of the full PairSet; extra: further fields of the entry."""
+
+    def __call__(self, label: str, rows: np.ndarray, **extra: Any) -> Candidate: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,16 +168,19 @@ def reduce(
 
     cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
             for q in sorted(quantiles) for rows, added in [_cut(bench, q)]]  # fmt: skip
-    alone = _local_alone(bench, attempt)
-    limit = (1 + tolerance) * min(c.valid_rmse for c in [full, *cuts, *alone])
-    chosen, refined = _refine(bench, [full, *cuts, *alone], limit, attempt)
-    refined = [*alone, *refined]
+    local = _local_alone(bench, attempt)
+    tried_first = [full, *cuts, *([] if local is None else [local])]
+    limit = limit_of([c.entry for c in tried_first], tolerance)
+    refined = _refine(bench, tried_first, limit, attempt)
+    chosen = smallest_within([*tried_first, *refined], limit)
     random, shortest = _baselines(bench, baselines, cuts, chosen, attempt)
-    record = _record(bench, full, cuts, refined, chosen, random, shortest, command)
-    record["settings"] |= {"tolerance": tolerance, "score_structures": bench.n_scored}
-    record["limit"] = {"valid_force_rmse": limit}
-    record["seconds"] = time.perf_counter() - began
-    return Reduction(chosen.model, full.model, record)
+    record = ReduceRecord(
+        **_described(bench, full, chosen, command),
+        quantiles=_entries(cuts), local=None if local is None else local.entry, refined=_entries(refined),
+        random=_entries(random), shortest=_entries(shortest), limit=limit, seconds=time.perf_counter() - began,
+    )  # fmt: skip
+    settings = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
+    return Reduction(chosen.model, full.model, replace(record, settings=settings))
 
 
 def _check(tolerance: float, quantiles: tuple[int, ...], baselines: tuple[int, ...]) -> None:
@@ -258,13 +265,13 @@ def _candidate(
     bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra
 ) -> Candidate:
     parts = {"test": bench.test, "valid": bench.valid}
-    errors = {name: model.test(data) for name, data in parts.items() if data is not None and len(data)}
+    errors = {name: model.test(data, warn=False) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
         label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
         orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),
         local_pairs=int(bench.fixed.sum()), length=bench.settings.length, **extra,
     )  # fmt: skip
-    return Candidate(label, rows, model, errors, entry)
+    return Candidate(rows, model, errors, entry)
 
 
 def _ranked_orbits(bench: _Bench) -> tuple[np.ndarray, np.ndarray]:
@@ -300,20 +307,18 @@ def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
     return np.unique(np.concatenate([rows, *added])).astype(int), len(added)
 
 
-def _local_alone(bench: _Bench, attempt) -> list[Candidate]:
+def _local_alone(bench: _Bench, attempt: Attempt) -> Candidate | None:
     """The model without a global term, where there are others; with as much of it as the molecule's shape needs."""
     if not bench.fixed.any():
-        return []
+        return None
     rows, added = _repair_rank(bench, np.zeros(0, dtype=int))
-    return [attempt("local terms", rows, quantile=100, selection="relevance", added_orbits=added)]
+    return attempt("local terms", rows, quantile=None, selection="relevance", added_orbits=added)
 
 
-def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tuple[Candidate, list[Candidate]]:
-    """The smallest descriptor within `limit`: the last good cut, then bisection towards the next, failing one."""
-    by_size = sorted(tried, key=lambda c: len(c.rows))
-    good = next((c for c in by_size if c.valid_rmse <= limit), by_size[-1])
-    below = [c for c in by_size if len(c.rows) < len(good.rows)]
-    floor = len(below[-1].rows) if below else 0
+def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: Attempt) -> list[Candidate]:
+    """Bisection between the smallest descriptor within the limit and the next smaller one, which fails."""
+    good = smallest_within(tried, limit)
+    floor = max((len(c.rows) for c in tried if len(c.rows) < len(good.rows)), default=0)
     order, cumulative = _ranked_orbits(bench)
     refined: list[Candidate] = []
     for _ in range(REFINEMENTS):
@@ -321,18 +326,16 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: float, attempt) -> tup
         rows, added = _repair_rank(bench, np.flatnonzero(np.isin(bench.orbits, order[: max(count, 1)])))
         if not floor < len(rows) < len(good.rows) or len(good.rows) - floor < 0.02 * len(bench.pairs):
             break
-        candidate = attempt(
-            f"refined {len(refined) + 1}", rows, quantile=None, selection="relevance", added_orbits=added
-        )
-        refined.append(candidate)
-        if candidate.valid_rmse <= limit:
-            good = candidate
+        label = f"refined {len(refined) + 1}"
+        refined.append(attempt(label, rows, quantile=None, selection="relevance", added_orbits=added))
+        if is_within(refined[-1].entry, limit):
+            good = refined[-1]
         else:
             floor = len(rows)
-    return good, refined
+    return refined
 
 
-def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt):
+def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: Attempt):
     """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep, as many of them
     non-local."""
     random: list[Candidate] = []
@@ -343,13 +346,13 @@ def _baselines(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen
     distance = np.bincount(bench.orbits, bench.distances, n) / np.bincount(bench.orbits, minlength=n)
     rng = np.random.default_rng(bench.settings.seed)
     orders = {"random": rng.permutation(n), "shortest": np.argsort(distance, kind="stable")}
-    targets = [c for c in cuts if c.entry["quantile"] in at and len(c.rows) != len(chosen.rows)] + [chosen]
+    targets = [c for c in cuts if c.entry.quantile in at and len(c.rows) != len(chosen.rows)] + [chosen]
     targets = [c for c in targets if len(c.rows)]
     for target in targets:
         for kind, found in (("random", random), ("shortest", shortest)):
             rows = _first_rows(bench.orbits, bench.fixed, orders[kind], target.rows)
-            quantile = target.entry["quantile"]
-            found.append(attempt(f"{kind} {target.label}", rows, quantile=quantile, selection=kind))
+            quantile = target.entry.quantile
+            found.append(attempt(f"{kind} {target.entry.label}", rows, quantile=quantile, selection=kind))
     return random, shortest
 
 
@@ -365,52 +368,29 @@ def _first_rows(orbits: np.ndarray, fixed: np.ndarray, order: np.ndarray, rows: 
     return np.flatnonzero(np.isin(orbits, np.concatenate(chosen)))
 
 
-def _record(
-    bench: _Bench,
-    full: Candidate,
-    cuts: list[Candidate],
-    refined: list[Candidate],
-    chosen: Candidate,
-    random: list[Candidate],
-    shortest: list[Candidate],
-    command: str,
-) -> dict[str, Any]:
+def _entries(candidates: list[Candidate]) -> tuple[parts.Model, ...]:
+    return tuple(c.entry for c in candidates)
+
+
+def _described(bench: _Bench, full: Candidate, chosen: Candidate, command: str) -> dict[str, Any]:
+    """The fields of the record that tell of the full and the chosen model."""
     fit, train, valid, test = bench.fit, bench.train, bench.valid, bench.test
     shown = test if test is not None and len(test) else valid
-    kept = bench.kept(chosen.rows)
-    table = [
-        {
-            "i": int(i),
-            "j": int(j),
-            "distance": round(float(d), 4),
-            "score": float(f"{s:.6g}"),
-            "orbit": int(o),
-            "kept": bool(k),
-            "local": bool(f),
-        }
-        for (i, j), d, s, o, k, f in zip(
-            bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, bench.fixed, strict=True
-        )
-    ]
-    return rec.header("reduce", command) | {
-        "data": rec.describe_data(train, valid, test),
-        "settings": rec.settings_of(fit),
-        "symmetry": rec.describe_symmetry(fit.symmetry),
-        "terms": rec.describe_terms(chosen.model, train.positions, bench.distances[kept]),
-        "choice": rec.describe_choice(fit),
+    rank = chosen.model.pairs.jacobian_rank(train.positions[:3])
+    return rec.describe_run(fit, chosen.model, train, valid, test, command) | {
         "full": full.entry,
-        "quantiles": [c.entry for c in cuts],
-        "refined": [c.entry for c in refined],
-        "chosen": chosen.entry | {"label": "chosen", "from": chosen.label},
-        "random": [c.entry for c in random],
-        "shortest": [c.entry for c in shortest],
-        "pairs": table,
-        "parity": rec.describe_parity({"full": full.model, "chosen": chosen.model}, shown, fit.settings.seed),
-        "per_atom": {"force_mae": rec.per_atom_mae(chosen.model, shown)},
-        "geometry": rec.describe_geometry(train),
-        "rank": {
-            "needed": bench.rank_needed,
-            "reached": chosen.model.pairs.jacobian_rank(train.positions[:3]),
-            "added_orbits": chosen.entry.get("added_orbits", 0),
-        },
+        "chosen": chosen.entry,
+        "pairs": _describe_pairs(bench, bench.kept(chosen.rows)),
+        "parity": rec.describe_parity(shown, fit.settings.seed, full=full.model, chosen=chosen.model),
+        "per_atom": rec.per_atom_mae(chosen.model, shown),
+        "rank": parts.Rank(bench.rank_needed, rank, chosen.entry.added_orbits),
     }
+
+
+def _describe_pairs(bench: _Bench, kept: np.ndarray) -> tuple[parts.Pair, ...]:
+    """Every pair of the full model; kept (P,): whether the chosen one has it."""
+    columns = (bench.pairs.pairs, bench.distances, bench.scores, bench.orbits, kept, bench.fixed)
+    return tuple(
+        parts.Pair(int(i), int(j), round(float(d), 4), float(f"{s:.6g}"), int(o), bool(k), bool(f))
+        for (i, j), d, s, o, k, f in zip(*columns, strict=True)
+    )

@@ -10,6 +10,7 @@ from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.kernel_sum import radial_factors
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -106,7 +107,7 @@ class _MaskedTerm:
 
     def _weights(self, d2: "Tensor", a: "Tensor") -> "tuple[Tensor, Tensor]":
         """Factors of V_j and of -delta in the descriptor gradient, at scalars of shape (..., M)."""
-        profile = self.term.kernel.profile(d2)
+        profile = radial_factors(self.term.kernel, d2)
         along = profile.k2.mul_(a)
         return profile.k1, along if self.w is None else along.addcmul_(profile.k1, self.w)
 

@@ -1,4 +1,4 @@
-"""Records -> pictures.  Each function takes a record (plain JSON types, eV and Angstrom) and returns a matplotlib
+"""Records -> pictures.  Each function takes a record (eV and Angstrom) and returns a matplotlib
 Figure, or None when the record has not what the picture needs.  Forces are shown in meV/A."""
 
 import math
@@ -12,6 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from gossamer.errors import UsageError
 from gossamer.files import atomic_path
+from gossamer.records.parts import Pair
+from gossamer.records.record import Record, ReduceRecord, TrainRecord
 from gossamer.reporting import molecule
 from gossamer.reporting.drawing import (
     PANEL,
@@ -28,29 +30,28 @@ from gossamer.reporting.drawing import (
 )
 from gossamer.reporting.reading import (
     FAR,
-    Record,
+    Quantity,
+    Which,
     atom_errors,
+    by_global_term,
     fixed_pairs,
-    get,
-    is_number,
+    kept_pairs,
     limit,
     model_name,
     parity_values,
     points,
     relevance_models,
-    size_key,
+    size,
+    sized_points,
     stated_rmse,
 )
 from gossamer.reporting.theme import LIGHT, atom_colour, heat, style
 from gossamer.reporting.words import MEV, count_of, digits
 
-_SELECTIONS = (  # key in the record, name, colour, line, marker
-    ("random", "random", LIGHT["random"], (0, (4, 2)), "s"),
-    ("shortest", "shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"),
-)
+_RIVALS = (("random", LIGHT["random"], (0, (4, 2)), "s"), ("shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"))
 
 
-def accuracy(record: Record, key: str = "force_rmse", title: str = "Force RMSE, meV/Å") -> Figure | None:
+def accuracy(record: ReduceRecord, key: str = "force_rmse", title: str = "Force RMSE, meV/Å") -> Figure | None:
     """Error `key` against the number of pairs: chosen by relevance, at random, shortest first; limit and choice."""
     if not relevance_models(record, key):
         return None
@@ -59,13 +60,13 @@ def accuracy(record: Record, key: str = "force_rmse", title: str = "Force RMSE, 
         return figure
 
 
-def choice(record: Record) -> Figure | None:
+def choice(record: ReduceRecord) -> Figure | None:
     """A close-up of the validation error near the limit, for the models selected by relevance."""
     key, models = "valid_force_rmse", relevance_models(record, "valid_force_rmse")
     most = limit(record, key)
     if most is None or not models:
         return None
-    x, y = points(models, size_key(record), key)
+    x, y = sized_points(record, models, key)
     room = max(4 * (most - y.min()), 0.02 * most)
     with panel() as (figure, axes):
         axes.set_ylim((y.min() - 0.7 * room) * MEV, (most + 1.6 * room) * MEV)
@@ -78,31 +79,29 @@ def choice(record: Record) -> Figure | None:
         return figure
 
 
-def cost(record: Record) -> Figure | None:
+def cost(record: ReduceRecord) -> Figure | None:
     """Training time against the number of pairs of the reduced models; that of the full one holds the searches too."""
-    reduced = [model for model in relevance_models(record, "seconds") if model is not record.get("full")]
-    size = size_key(record)
-    x, y = points(reduced, size, "seconds")
+    reduced = [model for model in relevance_models(record, "seconds") if model != record.full]
+    x, y = sized_points(record, reduced, "seconds")
     if len(x) < 2:
         return None
     with panel() as (figure, axes):
         axes.plot(x, y, color=LIGHT["kept"], marker="o")
         axes.set_ylim(0, y.max() * 1.15)
-        chosen = record.get("chosen") or {}
-        if is_number(chosen.get("seconds")) and is_number(chosen.get(size)):
-            ring(axes, chosen[size], chosen["seconds"], f"{digits(chosen['seconds'])} s")
+        for at, seconds in zip(*sized_points(record, [record.chosen], "seconds"), strict=True):
+            ring(axes, at, seconds, f"{digits(seconds)} s")
         _pairs_axis(axes, record)
         axes.set_title("Training time, s")
         return figure
 
 
-def relevance(record: Record) -> Figure | None:
+def relevance(record: ReduceRecord) -> Figure | None:
     """Relevance score of each pair against its mean distance."""
-    pairs = [pair for pair in record.get("pairs") or () if is_number(pair.get("score"))]
-    distances, scores = points(pairs, "distance", "score")
+    pairs = [pair for pair in record.pairs if pair.score is not None and pair.distance is not None]
+    distances, scores = points((pair.distance, pair.score) for pair in pairs)
     if not (scores > 0).any():
         return None
-    roles = np.array([_role_of(pair) for pair in pairs if is_number(pair.get("distance"))])
+    roles = np.array([_role_of(pair) for pair in pairs])
     heights = np.maximum(scores, scores[scores > 0].min()) * MEV  # a score of zero goes to the floor
     size = 3.6 if len(pairs) < 2000 else 2.2
     with panel() as (figure, axes):
@@ -115,13 +114,13 @@ def relevance(record: Record) -> Figure | None:
         return figure
 
 
-def distances(record: Record) -> Figure | None:
+def distances(record: ReduceRecord) -> Figure | None:
     """Histogram of all pairs and of the kept ones by mean distance."""
-    pairs = [pair for pair in record.get("pairs") or () if is_number(pair.get("distance"))]
+    pairs = [pair for pair in record.pairs if pair.distance is not None]
     if not pairs:
         return None
-    every = np.array([pair["distance"] for pair in pairs], float)
-    kept, local = (np.array([bool(pair.get(key)) for pair in pairs]) for key in ("kept", "local"))
+    every = np.array([pair.distance for pair in pairs], float)
+    kept, local = np.array([(pair.kept, pair.local) for pair in pairs]).T
     edges = [half / 2 for half in range(math.floor(every.min() * 2), math.ceil(every.max() * 2 + 1e-9) + 1)]
     with panel() as (figure, axes):
         axes.hist(every, edges, color=LIGHT["dropped"], alpha=0.45, label="all")
@@ -141,18 +140,20 @@ def distances(record: Record) -> Figure | None:
         return figure
 
 
-def parity(record: Record, quantity: str, model: str) -> Figure | None:
+def parity(record: Record, quantity: Quantity, model: Which) -> Figure | None:
     """Predicted against reference values ("forces" or "energies") of the model "full" or "chosen"."""
     reference, predicted = parity_values(record, quantity, model)
     if len(reference) < 2:
         return None
     unit = "eV/Å" if quantity == "forces" else "eV"
-    with panel(SQUARE if record.get("chosen") else PANEL) as (figure, axes):
+    with panel(SQUARE if isinstance(record, ReduceRecord) else PANEL) as (figure, axes):
         low, high = _span(np.concatenate([reference, predicted]))
         axes.plot([low, high], [low, high], color=LIGHT["muted"], linewidth=0.8)
         _density(axes, reference, predicted, (low, high), LIGHT["kept" if model == "chosen" else "full"])
         axes.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel=f"reference, {unit}")
-        name = f"{model_name(record, model)}: predicted" if record.get("chosen") else f"Predicted {quantity}"
+        name = (
+            f"{model_name(record, model)}: predicted" if isinstance(record, ReduceRecord) else f"Predicted {quantity}"
+        )
         axes.set_title(f"{name}, {unit}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -162,9 +163,9 @@ def parity(record: Record, quantity: str, model: str) -> Figure | None:
         return figure
 
 
-def error_distribution(record: Record, quantity: str) -> Figure | None:
+def error_distribution(record: Record, quantity: Quantity) -> Figure | None:
     """How the errors of `quantity` ("forces" or "energies") are distributed, for every model in the record."""
-    errors = {}
+    errors: dict[Which, np.ndarray] = {}
     for model in ("full", "chosen"):
         reference, predicted = parity_values(record, quantity, model)
         if len(reference) >= 2:
@@ -173,7 +174,7 @@ def error_distribution(record: Record, quantity: str) -> Figure | None:
         return None
     reach = max(float(np.quantile(np.abs(values), 0.99)) for values in errors.values()) or 1.0
     edges = np.linspace(-reach, reach, 42)
-    with panel(SQUARE if record.get("chosen") else PANEL) as (figure, axes):
+    with panel(SQUARE if isinstance(record, ReduceRecord) else PANEL) as (figure, axes):
         for model, values in errors.items():
             share = np.histogram(values, edges)[0] / len(values)
             colour = LIGHT["kept" if model == "chosen" else "full"]
@@ -217,7 +218,7 @@ def per_atom(record: Record) -> Figure | None:
 def atom_map(record: Record) -> Figure | None:
     """The molecule with each atom coloured by its force error."""
     errors, _ = atom_errors(record)
-    view = molecule.View.of(record.get("geometry"))
+    view = molecule.View.of(record.geometry)
     if view is None or len(errors) != len(view.symbols):
         return None
     with panel() as (figure, axes):
@@ -231,7 +232,7 @@ def atom_map(record: Record) -> Figure | None:
 
 def web(record: Record) -> Figure | None:
     """The kept pairs drawn on the molecule; stronger threads matter more."""
-    view = molecule.View.of(record.get("geometry"))
+    view = molecule.View.of(record.geometry)
     if view is None:
         return None
     with panel((7.2, 4.4)) as (figure, axes):
@@ -239,18 +240,18 @@ def web(record: Record) -> Figure | None:
         return figure
 
 
-def convergence(record: Record) -> Figure | None:
+def convergence(record: TrainRecord) -> Figure | None:
     """Residual and validation error against the solver's iterations."""
-    history = [step for step in record.get("history") or () if is_number(step.get("iteration"))]
+    residual = points((step.iteration, step.residual) for step in record.history)
+    valid = points((step.iteration, step.valid_force_rmse) for step in record.history)
     curves = (
-        ("residual", "residual", "muted", (0, (4, 2))),
-        ("valid_force_rmse", "validation force RMSE", "kept", "solid"),
+        ("residual", "muted", (0, (4, 2)), *residual),
+        ("validation force RMSE", "kept", "solid", *valid),
     )
-    drawn = [(curve, points(history, "iteration", curve[0])) for curve in curves]
-    if not any(len(x) > 1 for _, (x, _) in drawn):
+    if not any(len(x) > 1 for *_, x, _ in curves):
         return None
     with panel() as (figure, axes):
-        for (_, name, role, line), (x, y) in drawn:
+        for name, role, line, x, y in curves:
             positive = y > 0
             marker = "o" if positive.sum() < 30 else ""
             axes.plot(x[positive], y[positive] * MEV, color=LIGHT[role], linestyle=line, marker=marker, label=name)
@@ -262,17 +263,17 @@ def convergence(record: Record) -> Figure | None:
         return figure
 
 
-def length_search(record: Record) -> Figure | None:
+def length_search(record: TrainRecord) -> Figure | None:
     """Validation error against the length scale of the kernel; the one taken is marked."""
-    found = zip(*points(record.get("length_search") or (), "length", "valid_force_rmse"), strict=True)
+    found = zip(*points((trial.length, trial.valid_force_rmse) for trial in record.length_search), strict=True)
     best: dict[float, float] = {}  # by length: other settings may have been searched along with it
     for length, error in sorted(found, reverse=True):
         best[length] = error
     if len(best) < 2:
         return None
     x, y = np.array(sorted(best.items())).T
-    taken = get(record, "full", "length")
-    at = int(np.argmin(np.abs(x - taken))) if is_number(taken) else int(np.argmin(y))
+    taken = record.full.length
+    at = int(np.argmin(y)) if taken is None else int(np.argmin(np.abs(x - taken)))
     with panel() as (figure, axes):
         axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o")
         ring(axes, x[at], y[at] * MEV, f"length {x[at]:g}")
@@ -287,10 +288,10 @@ def save_picture(record: Record, path: str | Path) -> Path:
     Raises UsageError for another ending or a record without geometry and reduced models, OutputError when the file
     cannot be written."""
     path = Path(path)
-    view = molecule.View.of(record.get("geometry"))
+    view = molecule.View.of(record.geometry)
     if path.suffix not in (".png", ".svg"):
         raise UsageError(f"path: {path.name!r} does not end in .png or .svg; choose one of them.")
-    if view is None or not relevance_models(record, "force_rmse"):
+    if view is None or not isinstance(record, ReduceRecord) or not relevance_models(record):
         raise UsageError("record: it has no geometry or no reduced models; use the record of `gossamer reduce`.")
     with style():
         figure = Figure((11.0, 4.0), layout="constrained", facecolor="white")
@@ -306,17 +307,17 @@ def save_picture(record: Record, path: str | Path) -> Path:
 # How they are drawn ----------------------------------------------------------------------------------------------
 
 
-def _draw_accuracy(axes: Axes, record: Record, key: str, title: str) -> None:
-    heights, size = [], size_key(record)
-    for group, name, colour, line, marker in _SELECTIONS:
-        x, y = points(sorted(record.get(group) or (), key=lambda m: m.get(size) or 0), size, key)
+def _draw_accuracy(axes: Axes, record: ReduceRecord, key: str, title: str) -> None:
+    heights = []
+    for models, (name, colour, line, marker) in zip((record.random, record.shortest), _RIVALS, strict=True):
+        x, y = sized_points(record, sorted(models, key=lambda model: size(record, model) or 0), key)
         if len(x):
             axes.plot(x, y * MEV, color=colour, linestyle=line, marker=marker, label=name)
             heights.append(y * MEV)
-    x, y = points(relevance_models(record, key), size, key)
+    x, y = sized_points(record, relevance_models(record, key), key)
     axes.plot(x, y * MEV, color=LIGHT["kept"], marker="o", label="most relevant", zorder=3)
     heights.append(y * MEV)
-    most = limit(record, key) if key == "force_rmse" else None  # the tolerance is on the RMSE
+    most = limit(record, key)
     if most is not None:
         _limit_line(axes, record, most)
         heights.append(np.array([most * MEV]))
@@ -327,31 +328,29 @@ def _draw_accuracy(axes: Axes, record: Record, key: str, title: str) -> None:
     axes.legend(loc="upper right")
 
 
-def _limit_line(axes: Axes, record: Record, most: float) -> None:
-    name = f"best + {100 * record['settings']['tolerance']:g} %"
+def _limit_line(axes: Axes, record: ReduceRecord, most: float) -> None:
+    tolerance = record.settings.tolerance
+    name = "limit" if tolerance is None else f"best + {100 * tolerance:g} %"
     axes.axhline(most * MEV, color=LIGHT["limit"], linewidth=1, linestyle=(0, (6, 3)), label=name)
 
 
-def _mark_chosen(axes: Axes, record: Record, key: str) -> None:
-    chosen, size = record.get("chosen") or {}, size_key(record)
-    if is_number(chosen.get(key)) and is_number(chosen.get(size)):
-        alone = size == "global_pairs" and chosen[size] == 0
-        name = "local terms alone" if alone else f"{chosen[size]:,} pairs"
-        ring(axes, chosen[size], chosen[key] * MEV, f"{name}: {digits(chosen[key] * MEV)}")
+def _mark_chosen(axes: Axes, record: ReduceRecord, key: str) -> None:
+    for count, error in zip(*sized_points(record, [record.chosen], key), strict=True):
+        name = "local terms alone" if by_global_term(record) and count == 0 else f"{int(count):,} pairs"
+        ring(axes, count, error * MEV, f"{name}: {digits(error * MEV)}")
 
 
-def _pairs_axis(axes: Axes, record: Record) -> None:
+def _pairs_axis(axes: Axes, record: ReduceRecord) -> None:
     """From zero; models without a global term stand there, with room for their marks."""
-    terms = size_key(record) == "global_pairs"
+    terms = by_global_term(record)
     axes.set_xlabel("atom pairs in the global term" if terms else "atom pairs kept")
     axes.set_xlim(left=-0.03 * axes.get_xlim()[1] if terms else 0)
     axes.xaxis.set_major_formatter(PLAIN)
 
 
 def _draw_web(axes: Axes, record: Record, view: molecule.View) -> None:
-    kept = [pair for pair in record.get("pairs") or () if pair.get("kept")]
-    local = [pair for pair in kept if pair.get("local")]
-    others = [pair for pair in kept if not pair.get("local")]
+    local = [pair for pair in kept_pairs(record) if pair.local]
+    others = [pair for pair in kept_pairs(record) if not pair.local]
     molecule.plain_threads(axes, view, local, LIGHT["local"])
     molecule.threads(axes, view, others)
     molecule.draw(axes, view, [atom_colour(symbol) for symbol in view.symbols])
@@ -362,9 +361,9 @@ def _draw_web(axes: Axes, record: Record, view: molecule.View) -> None:
         molecule.remark(axes, f"{count_of(len(local), 'local pair')}, fixed", LIGHT["local"])
 
 
-def _role_of(pair: Record) -> str:
+def _role_of(pair: Pair) -> str:
     """The colour role of a pair: local ones are fixed, the others were kept or dropped."""
-    return "local" if pair.get("local") else "kept" if pair.get("kept") else "dropped"
+    return "local" if pair.local else "kept" if pair.kept else "dropped"
 
 
 def _role_handles(record: Record, marker: str) -> list[Line2D]:

@@ -8,36 +8,32 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from gossamer.errors import UsageError
 from gossamer.files import write_text
+from gossamer.records.record import Record, ReduceRecord, from_json
 from gossamer.reporting import pages, theme
 from gossamer.reporting.markup import Html, element, join, prose, script_json
-from gossamer.reporting.reading import is_number
 from gossamer.reporting.sections import Section
 
-_KINDS = {"reduce": pages.reduce_page, "train": pages.train_page}
-_FORMAT = "gossamer-record-1"
 
+def report(record: Record | Mapping[str, Any], path: str | Path) -> Path:
+    """Write the report of a record (`reduce(...).record`, `train_record(...)`, or the JSON of one, of this or an older
+    version) to one HTML file that works without a network.  Returns the path.  The same record gives the same bytes.
 
-def report(record: Mapping[str, Any], path: str | Path) -> Path:
-    """Write the report of a record (what `reduce` and `train` return as `.record`, or its JSON) to one HTML file that
-    works without a network.  Returns the path.  The same record gives the same bytes.
-
-    Raises UsageError for a record of an unknown kind or without its main numbers, OutputError when the file cannot be
+    Raises DataError, which names the field, for JSON of no record or a damaged one, OutputError when the file cannot be
     written.
     """
-    return write_text(path, render(record))
+    return write_text(path, render(from_json(record) if isinstance(record, Mapping) else record))
 
 
-def render(record: Mapping[str, Any]) -> str:
-    """The report of a record as HTML text.  Raises UsageError as `report` does."""
-    page = _KINDS[_kind(record)](record)
+def render(record: Record) -> str:
+    """The report of a record as HTML text."""
+    page = pages.reduce_page(record) if isinstance(record, ReduceRecord) else pages.train_page(record)
     viewer = any('class="stage"' in section.body for section in page.sections)
     scripts = [_library(), _file("viewer.js")] if viewer else [_file("viewer.js")]
     links = [element("li", element("a", s.title, href=f"#s{k}")) for k, s in enumerate(page.sections)]
     return Template(_file("page.html")).substitute(
         policy=_policy(scripts),
-        version=join([record.get("version", "")]),
+        version=join([record.version]),
         title=join([page.headline.partition(":")[0], " · ", page.subject, " · Gossamer"]),
         style=theme.css_variables() + "\n" + _file("page.css"),
         subject=join([page.subject]),
@@ -47,30 +43,9 @@ def render(record: Mapping[str, Any]) -> str:
         contents=element("nav", element("ul", *links), aria_label="Contents"),
         sections=join(_section(f"s{k}", section) for k, section in enumerate(page.sections)),
         footer=join([page.footer]),
-        record=script_json(dict(record)),
+        record=script_json(record.to_json()),
         scripts=join(Html(f"<script>{script}</script>\n") for script in scripts),
     )
-
-
-def _kind(record: Mapping[str, Any]) -> str:
-    """The kind of a record that can be shown."""
-    kind, form = str(record.get("kind")), record.get("format", _FORMAT)
-    if form != _FORMAT:
-        raise UsageError(
-            f"record: its format is {form!r}, and this version reads {_FORMAT!r}; use the gossamer that wrote it."
-        )
-    if kind not in _KINDS:
-        raise UsageError(
-            f"record: there is no report for the kind {kind!r}; give the record of one of {', '.join(_KINDS)}."
-        )
-    for name in ("full", "chosen") if kind == "reduce" else ("full",):
-        model = record.get(name) or {}
-        missing = [key for key in ("pairs", "force_mae", "force_rmse") if not is_number(model.get(key))]
-        if missing:
-            raise UsageError(
-                f"record: {name!r} has no {' and no '.join(missing)}; write the record again with `gossamer {kind}`."
-            )
-    return kind
 
 
 def _section(name: str, section: Section) -> Html:

@@ -1,6 +1,6 @@
 """The molecule and its web of pairs in the plane, for pages without WebGL and for paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
 
+from gossamer.records.parts import Geometry, Pair
 from gossamer.reporting.theme import LEVELS, LIGHT, heat
 
 _RADIUS = {"H": 0.17, "C": 0.27, "N": 0.27, "O": 0.27}
@@ -33,19 +34,16 @@ class View:
         return self.positions[:, :2]
 
     @classmethod
-    def of(cls, geometry: Mapping[str, Any] | None) -> "View | None":
-        """The view of a record's geometry; None when there is none, or it does not fit together."""
-        geometry = geometry or {}
-        symbols = [str(symbol)[:3] for symbol in geometry.get("symbols") or ()]
-        positions = np.array(geometry.get("positions") or np.zeros((0, 3)), float)
-        if not symbols or positions.shape != (len(symbols), 3) or not np.isfinite(positions).all():
+    def of(cls, geometry: Geometry) -> "View | None":
+        """The view of a record's geometry; None when there is none."""
+        if not geometry.symbols:
             return None
+        positions = np.array(geometry.positions, float)
         centred = positions - positions.mean(axis=0)
         axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
         axes *= np.where(axes[np.abs(axes).argmax(axis=0), range(3)] < 0, -1, 1)
         axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])  # a rotation, not its mirror image
-        bonds = [(int(i), int(j)) for i, j in geometry.get("bonds") or () if max(i, j) < len(symbols)]
-        return cls(symbols, centred @ axes, bonds)
+        return cls([symbol[:3] for symbol in geometry.symbols], centred @ axes, list(geometry.bonds))
 
 
 def levels(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -65,13 +63,13 @@ def pair_levels(scores: np.ndarray) -> np.ndarray:
     return levels(logs, float(logs.min()), float(logs.max()))
 
 
-def threads(axes: Axes, view: View, pairs: Sequence[Mapping[str, Any]]) -> None:
+def threads(axes: Axes, view: View, pairs: Sequence[Pair]) -> None:
     """The pairs as threads, the weak ones thin and below; one path per level keeps the file small."""
-    pairs = [pair for pair in pairs if max(pair["i"], pair["j"]) < len(view.symbols)]
+    pairs = [pair for pair in pairs if max(pair.i, pair.j) < len(view.symbols)]
     if not pairs:
         return
-    strength = pair_levels(np.array([pair.get("score") or 0.0 for pair in pairs], float))
-    ends = np.array([[pair["i"], pair["j"]] for pair in pairs])
+    strength = pair_levels(np.array([pair.score or 0.0 for pair in pairs], float))
+    ends = np.array([[pair.i, pair.j] for pair in pairs])
     thinning = min(1.0, (400 / len(pairs)) ** 0.5)
     for level in range(LEVELS):
         chosen = view.points[ends[strength == level]].reshape(-1, 2)
@@ -85,9 +83,9 @@ def threads(axes: Axes, view: View, pairs: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def plain_threads(axes: Axes, view: View, pairs: Sequence[Mapping[str, Any]], colour: str) -> None:
+def plain_threads(axes: Axes, view: View, pairs: Sequence[Pair], colour: str) -> None:
     """The pairs as thin threads of one colour, below all others, in one path."""
-    ends = np.array([[pair["i"], pair["j"]] for pair in pairs if max(pair["i"], pair["j"]) < len(view.symbols)])
+    ends = np.array([[pair.i, pair.j] for pair in pairs if max(pair.i, pair.j) < len(view.symbols)])
     if not len(ends):
         return
     outline = Outline(view.points[ends].reshape(-1, 2), [Outline.MOVETO, Outline.LINETO] * len(ends))

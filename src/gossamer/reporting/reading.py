@@ -1,14 +1,20 @@
 """What records say: the numbers that pictures and pages look up, whatever a record leaves out."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterable
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
-Record = Mapping[str, Any]
+from gossamer.records.parts import Columns, Model, Pair, Term
+from gossamer.records.record import Record, ReduceRecord
+
 FAR = 5.0  # Angstrom: pairs longer than this are called far
-GLOBAL = "global"  # name of the term that sees the whole molecule
+PARTS = {"test": "test", "valid": "validation", "train": "training"}
+
+ErrorKey = Literal["force_rmse", "force_mae", "valid_force_rmse"]
+Quantity = Literal["forces", "energies"]
+Which = Literal["full", "chosen"]
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -16,102 +22,102 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def is_near(pair: Record) -> bool:
+def is_near(pair: Pair) -> bool:
     """Whether a pair is closer than FAR on average."""
-    return is_number(pair.get("distance")) and pair["distance"] < FAR
+    return pair.distance is not None and pair.distance < FAR
 
 
-def get(record: Record, group: str, key: str) -> Any:
-    """record[group][key], or None."""
-    return (record.get(group) or {}).get(key)
+def pairs_of(record: Record) -> tuple[Pair, ...]:
+    """The pairs of atoms that a reduction scored."""
+    return record.pairs if isinstance(record, ReduceRecord) else ()
 
 
-def get_number(model: Record, key: str, default: float) -> float:
-    """model[key] when it is a number, else `default`."""
-    return model[key] if is_number(model.get(key)) else default
-
-
-def as_list(value: Any) -> list[Record]:
-    """One model, several or none, as a list."""
-    return [value] if isinstance(value, Mapping) else list(value or ())
+def kept_pairs(record: Record) -> list[Pair]:
+    return [pair for pair in pairs_of(record) if pair.kept]
 
 
 def fixed_pairs(record: Record) -> int:
     """How many pairs the local terms see, which no reduced model drops; 0 where there is only a global term."""
-    return sum(bool(pair.get("local")) for pair in record.get("pairs") or ())
+    return sum(pair.local for pair in pairs_of(record))
 
 
-def size_key(record: Record) -> str:
-    """By which number of pairs the models of a reduction differ: beside local terms, by those of the global term."""
-    sized = is_number((record.get("full") or {}).get("global_pairs"))
-    return "global_pairs" if fixed_pairs(record) and sized else "pairs"
+def local_terms(record: Record) -> list[Term]:
+    return [term for term in record.terms if term.kind != "global"]
 
 
-def relevance_models(record: Record, key: str = "force_rmse") -> list[Record]:
-    """The models on the relevance curve that have a number `key`, by their size: quantiles, refined, full."""
-    size = size_key(record)
-    models = [*(record.get("quantiles") or ()), *(record.get("refined") or ())]
-    models += as_list(record.get("chosen")) + as_list(record.get("full"))
-    by_size = {m[size]: m for m in models if is_number(m.get(key)) and is_number(m.get(size))}
-    return [by_size[count] for count in sorted(by_size)] if len(by_size) > 1 else []
+def shown_model(record: Record) -> Model:
+    """The model that a report is about."""
+    return record.chosen if isinstance(record, ReduceRecord) else record.full
 
 
-def limit(record: Record, key: str) -> float | None:
-    """What `key` may be within the tolerance: (1 + tolerance) times that of the best model by validation error among
-    the full one, the quantiles and the local terms alone, which stand among the refined as the quantile 100."""
-    tolerance = get(record, "settings", "tolerance")
-    models = [*as_list(record.get("full")), *(record.get("quantiles") or ())]
-    models += [model for model in record.get("refined") or () if model.get("quantile") == 100]
-    models = [model for model in models if is_number(model.get(key))]
-    if not is_number(tolerance) or not models:
+def by_global_term(record: Record) -> bool:
+    """Whether the models of a reduction differ by the pairs of the global term, which is so beside local terms."""
+    return fixed_pairs(record) > 0 and record.full.global_pairs is not None
+
+
+def size(record: Record, model: Model) -> int | None:
+    """The number of pairs by which a model is compared with the others."""
+    return model.global_pairs if by_global_term(record) else model.pairs
+
+
+def relevance_models(record: ReduceRecord, key: str = "force_rmse") -> list[Model]:
+    """The models on the relevance curve that have a number `key`, by their size, the last of equal ones."""
+    models = [*record.by_relevance[1:], record.chosen, record.full]
+    sizes = [size(record, model) for model in models]
+    found = {n: m for n, m in zip(sizes, models, strict=True) if n is not None and is_number(getattr(m, key))}
+    return [found[n] for n in sorted(found)] if len(found) > 1 else []
+
+
+def limit(record: ReduceRecord, key: str) -> float | None:
+    """What the error `key` of the chosen model may be; None where the tolerance does not bound it."""
+    if record.limit is None or key not in ("force_rmse", "valid_force_rmse"):
         return None
-    best = min(models, key=lambda model: get_number(model, "valid_force_rmse", model[key]))
-    return float(best[key] * (1 + tolerance))
+    value = getattr(record.limit, key)
+    return value if is_number(value) else None
 
 
-def model_name(record: Record, model: str) -> str:
+def model_name(record: Record, model: Which) -> str:
     """How a picture calls the model "full" or "chosen": by its number of pairs."""
-    count = (record.get(model) or {}).get("pairs")
-    return f"{'Full' if model == 'full' else 'Reduced'}, {count} pairs" if is_number(count) else model.capitalize()
+    found = record.full if model == "full" else shown_model(record)
+    return f"{'Full' if model == 'full' else 'Reduced'}, {found.pairs} pairs"
 
 
-def points(rows: Sequence[Record], x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-    """Two columns of a list of rows, from the rows that have both."""
-    found = [(row[x], row[y]) for row in rows if is_number(row.get(x)) and is_number(row.get(y))]
+def points(rows: Iterable[tuple[float | None, float | None]]) -> tuple[np.ndarray, np.ndarray]:
+    """Two columns, of the rows that have both numbers."""
+    found = [(x, y) for x, y in rows if is_number(x) and is_number(y)]
     values = np.array(found, float).reshape(-1, 2)
     return values[:, 0], values[:, 1]
 
 
-def parity_values(record: Record, quantity: str, model: str) -> tuple[np.ndarray, np.ndarray]:
+def sized_points(record: ReduceRecord, models: Iterable[Model], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes of models, and their numbers `key`."""
+    return points((size(record, model), getattr(model, key)) for model in models)
+
+
+def parity_values(record: Record, quantity: Quantity, model: Which) -> tuple[np.ndarray, np.ndarray]:
     """Reference and predicted values, energies counted from the mean reference energy; empty when not recorded."""
-    values = (record.get("parity") or {}).get(quantity) or {}
-    reference, predicted = values.get("reference") or [], values.get(model) or []
-    rows = [(r, p) for r, p in zip(reference, predicted, strict=False) if is_number(r) and is_number(p)]
-    table = np.array(rows, float).reshape(-1, 2)
-    if quantity == "energies" and len(table):
-        table = table - table[:, 0].mean()
-    return table[:, 0], table[:, 1]
+    columns: Columns = getattr(record.parity, quantity)
+    reference, predicted = points(zip(columns.reference, getattr(columns, model), strict=False))
+    if quantity == "energies" and len(reference):
+        return reference - reference.mean(), predicted - reference.mean()
+    return reference, predicted
 
 
-def stated_rmse(record: Record, quantity: str, model: str) -> float | None:
+def stated_rmse(record: Record, quantity: Quantity, model: Which) -> float | None:
     """The RMSE that the record states for "forces" or "energies", over all that was tested."""
-    value = (record.get(model) or {}).get("force_rmse" if quantity == "forces" else "energy_rmse")
-    return value if is_number(value) else None
+    found = record.full if model == "full" else shown_model(record)
+    return found.force_rmse if quantity == "forces" else found.energy_rmse
 
 
 def atom_errors(record: Record) -> tuple[np.ndarray, list[str]]:
     """Force MAE (N,) eV/A and symbols of the atoms; empty when not recorded."""
-    errors = (record.get("per_atom") or {}).get("force_mae") or []
-    if not all(is_number(error) for error in errors):
-        return np.zeros(0), []
-    symbols = [str(symbol)[:3] for symbol in (record.get("geometry") or {}).get("symbols") or ()]
+    errors = record.per_atom.force_mae
+    symbols = [symbol[:3] for symbol in record.geometry.symbols]
     return np.array(errors, float), symbols if len(symbols) == len(errors) else ["?"] * len(errors)
 
 
 def tested_on(record: Record) -> str:
     """What the errors were measured on: "500 test structures"."""
-    model = record.get("chosen") or record["full"]
-    short = str(model.get("tested_on") or "test")
-    name = {"test": "test", "valid": "validation", "train": "training"}.get(short, short)
-    count = get(record, "data", f"n_{short}")
-    return f"{count:,} {name} structures" if is_number(count) and count else f"{name} structures"
+    part = shown_model(record).tested_on
+    count = record.data.count(part)
+    return f"{count:,} {PARTS[part]} structure{'' if count == 1 else 's'}" if count else f"{PARTS[part]} structures"

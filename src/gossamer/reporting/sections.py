@@ -2,31 +2,33 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from gossamer.records.parts import Data, Machine, Model, Pair, Settings, Symmetry, Term
+from gossamer.records.record import Record, ReduceRecord, TrainRecord
 from gossamer.reporting import figures, term_figures, terms
 from gossamer.reporting.captions import CAPTIONS
 from gossamer.reporting.markup import Html, element, join, prose, table
 from gossamer.reporting.molecule import View
 from gossamer.reporting.reading import (
     FAR,
-    GLOBAL,
-    Record,
-    as_list,
+    Quantity,
+    Which,
+    by_global_term,
     fixed_pairs,
-    get,
     is_near,
     is_number,
-    size_key,
+    kept_pairs,
+    size,
     tested_on,
 )
 from gossamer.reporting.theme import LEVELS, svg
 from gossamer.reporting.words import KCAL, MEV, count_of, digits, entry, mev, words
 
-_GROUPS = ("full", "quantiles", "refined", "chosen", "random", "shortest")
 _NAMES = {
     "n_frames": "frames in the source", "duplicates_removed": "duplicates removed", "n_train": "training structures",
     "n_valid": "validation structures", "n_test": "test structures", "n_atoms": "atoms",
@@ -45,7 +47,7 @@ class Section(NamedTuple):
 # Sections --------------------------------------------------------------------------------------------------------
 
 
-def accuracy(record: Record) -> Section:
+def accuracy(record: ReduceRecord) -> Section:
     """How the error grows as pairs go, ours against the rivals, and where the choice was made."""
     plots = _grid(
         _figure("rmse", figures.accuracy(record)),
@@ -58,10 +60,10 @@ def accuracy(record: Record) -> Section:
 
 def web(record: Record) -> Section:
     """The kept pairs on the molecule: 3D where the browser can, flat elsewhere and on paper."""
-    view, flat = View.of(record.get("geometry")), figures.web(record)
+    view, flat = View.of(record.geometry), figures.web(record)
     if view is None or flat is None:
         return Section("", "", Html(""))
-    kept = [pair for pair in record.get("pairs") or () if pair.get("kept")]
+    kept = kept_pairs(record)
     caption, label = CAPTIONS[_web_name(kept)]
     positions = json.dumps(np.round(view.positions, 3).tolist())
     stage = element("div", class_="stage", role="img", aria_label=f"In 3D: {label}", data_positions=positions)
@@ -70,7 +72,7 @@ def web(record: Record) -> Section:
     )
     frame = element("div", stage, element("p", gestures, class_="hint"), class_="frame")
     readout = element("p", class_="readout", aria_live="polite")
-    ranked = any(not pair.get("local") for pair in kept)
+    ranked = any(not pair.local for pair in kept)
     below = element("div", readout, _ramp() if ranked else None, class_="below")
     live = element("div", _controls(record, kept), frame, below, class_="live", hidden=True)
     still = element("div", Html(svg(flat, "web", label)), class_="flat")
@@ -78,9 +80,9 @@ def web(record: Record) -> Section:
     return Section("The web on the molecule" if kept else "The molecule", "", body)
 
 
-def which_pairs(record: Record) -> Section:
+def which_pairs(record: ReduceRecord) -> Section:
     """Relevance and distance of the pairs."""
-    near = all(is_near(pair) for pair in record.get("pairs") or ())
+    near = all(is_near(pair) for pair in record.pairs)
     name = "relevance-terms" if fixed_pairs(record) else "relevance-near" if near else "relevance"
     plots = _grid(
         _figure(name, figures.relevance(record)),
@@ -95,7 +97,6 @@ def which_pairs(record: Record) -> Section:
 
 def makeup(record: Record) -> Section:
     """The terms of the model, how they were chosen and what was learned."""
-    rows = record.get("terms") or ()
     if not terms.has_local_terms(record) and not terms.choice_sentence(record):
         return Section("", "", Html(""))
     plots = _grid(
@@ -103,16 +104,17 @@ def makeup(record: Record) -> Section:
         _figure("weights", term_figures.weights(record)),
         _figure("learning", term_figures.learning(record)),
     )
-    body = join([_terms_table(record) if rows else None, plots])
-    said = [f"A sum of {terms.made_of(record)}." if len(rows) > 1 else "", terms.choice_sentence(record)]
+    body = join([_terms_table(record) if record.terms else None, plots])
+    said = [f"A sum of {terms.made_of(record)}." if len(record.terms) > 1 else "", terms.choice_sentence(record)]
     return Section("What the model is made of", " ".join(part for part in said if part), body)
 
 
 def predictions(record: Record) -> Section:
     """Parity and errors of forces and energies."""
-    names = [name for name in ("full", "chosen") if record.get(name)]
+    names: list[Which] = ["full", "chosen"] if isinstance(record, ReduceRecord) else ["full"]
     rows = []
-    for quantity in ("forces", "energies"):
+    quantities: tuple[Quantity, ...] = ("forces", "energies")
+    for quantity in quantities:
         plots = [_figure(f"{quantity}-{name}", figures.parity(record, quantity, name)) for name in names]
         plots.append(_figure(f"{quantity}-errors", figures.error_distribution(record, quantity)))
         rows.append(_grid(*plots, kind="grid three" if len(names) == 2 else "grid"))
@@ -125,7 +127,7 @@ def atoms(record: Record) -> Section:
     return Section("Where the errors sit", "", plots)
 
 
-def training(record: Record) -> Section:
+def training(record: TrainRecord) -> Section:
     """Convergence, and the search for the length scale where it is that of the model."""
     lengths = None if terms.has_local_terms(record) else figures.length_search(record)
     plots = _grid(_figure("convergence", figures.convergence(record)), _figure("lengths", lengths))
@@ -134,11 +136,12 @@ def training(record: Record) -> Section:
 
 def models(record: Record) -> Section:
     """Every model's numbers."""
-    rows = [(group, model) for group in _GROUPS for model in as_list(record.get(group))]
+    reduced = record if isinstance(record, ReduceRecord) else None
+    rows = [(record.full.label or "full", record.full)] if reduced is None else _named_models(reduced)
     columns = [(title, show) for title, show in _columns(record) if any(show(model) for _, model in rows)]
-    cells = [[str(model.get("label") or group), *(show(model) or "–" for _, show in columns)] for group, model in rows]
-    chosen = next((k for k, (group, _) in enumerate(rows) if group == "chosen"), -1)
-    intro = "Qn is the model without the n % least relevant pairs." if record.get("quantiles") else ""
+    cells = [[name, *(show(model) or "–" for _, show in columns)] for name, model in rows]
+    chosen = -1 if reduced is None else len(reduced.by_relevance)
+    intro = "Qn is the model without the n % least relevant pairs." if reduced and reduced.quantiles else ""
     head = ["Model", *(title for title, _ in columns)]
     body = table(f"Force errors on {tested_on(record)}", head, cells, chosen)
     return Section("All models" if len(rows) > 1 else "The model", intro, body)
@@ -146,11 +149,10 @@ def models(record: Record) -> Section:
 
 def details(record: Record) -> Section:
     """Command, data, settings, symmetry, machine, and the record to take away."""
-    command = record.get("command")
-    tables = []
-    for group in ("data", "settings", "symmetry", "machine"):
-        rows = [(_NAMES.get(key, words(key)), entry(key, value)) for key, value in _facts(record, group).items()]
-        tables.append(table(group.capitalize(), [], rows) if rows else None)
+    command, tables = record.command, []
+    for part in (record.data, record.settings, record.symmetry, record.machine):
+        rows = [(_NAMES.get(key, words(key)), entry(key, value)) for key, value in _facts(part).items()]
+        tables.append(table(type(part).__name__, [], rows) if rows else None)
     link = element(
         "a", "Download the record (JSON)", id="download", class_="download", download="record.json", hidden=True
     )
@@ -164,34 +166,46 @@ def details(record: Record) -> Section:
 # Parts of sections -----------------------------------------------------------------------------------------------
 
 
-def _rivals(record: Record) -> str:
+def _named_models(record: ReduceRecord) -> list[tuple[str, Model]]:
+    """Every model of a reduction under its name, the chosen one once more after those it was chosen from."""
+    said = record.chosen.label
+    chosen = (f"chosen: {said}" if said and said != "chosen" else "chosen", record.chosen)
+    others = [*record.random, *record.shortest]
+    return [*((m.label or "full", m) for m in record.by_relevance), chosen, *((m.label, m) for m in others)]
+
+
+def _rivals(record: ReduceRecord) -> str:
     """One sentence that compares the chosen model with other selections of about its size."""
-    chosen, said, size = record["chosen"], [], size_key(record)
-    terms_too = size == "global_pairs"
-    if terms_too and chosen.get(size) == 0:
-        return f"The local terms alone give a force RMSE of {mev(chosen['force_rmse'])}, as no other pairs are needed."
-    for group, name in (("random", "random pairs"), ("shortest", "shortest pairs")):
-        usable = [m for m in record.get(group) or () if is_number(m.get(size)) and is_number(m.get("force_rmse"))]
+    chosen, said, inside = record.chosen, [], by_global_term(record)
+    count, rmse = size(record, chosen), mev(chosen.force_rmse)
+    if inside and count == 0:
+        return f"The local terms alone give a force RMSE of {rmse}, as no other pairs are needed."
+    if count is None:
+        return ""
+    for models, name in ((record.random, "random pairs"), (record.shortest, "shortest pairs")):
+        sized = [(size(record, m), m) for m in models if is_number(m.force_rmse)]
+        usable = [(n, m) for n, m in sized if n is not None]
         if usable:
-            near = min(usable, key=lambda model: abs(model[size] - chosen[size]))
-            said.append(f"{near[size]:,} {name} give {mev(near['force_rmse'])}")
-    where = " in the global term, beside the local ones," if terms_too else ""
-    ours = f"The {chosen[size]:,} most relevant pairs{where} give a force RMSE of {mev(chosen['force_rmse'])}"
+            n, near = min(usable, key=lambda rival: abs(rival[0] - count))
+            said.append(f"{n:,} {name} give {mev(near.force_rmse)}")
+    where = " in the global term, beside the local ones," if inside else ""
+    ours = f"The {count:,} most relevant pairs{where} give a force RMSE of {rmse}"
     return f"{ours}; {' and '.join(said)}." if said else f"{ours}."
 
 
-def _rank(record: Record) -> str:
+def _rank(record: ReduceRecord) -> str:
     """One sentence on whether the kept distances fix the geometry."""
-    needed, reached, added = (get(record, "rank", key) for key in ("needed", "reached", "added_orbits"))
-    if not is_number(needed) or not is_number(reached):
+    rank = record.rank
+    if rank is None:
         return ""
-    back = f", after {count_of(added, 'set')} of equivalent pairs had been put back" if added else ""
-    return f" The kept distances fix {reached} of {needed} internal degrees of freedom{back}."
+    back = f", after {count_of(rank.added_orbits, 'set')} of equivalent pairs had been put back"
+    internal = f"{rank.reached} of {rank.needed} internal degrees of freedom"
+    return f" The kept distances fix {internal}{back if rank.added_orbits else ''}."
 
 
-def _controls(record: Record, kept: list[Record]) -> Html:
+def _controls(record: Record, kept: list[Pair]) -> Html:
     parts: list[Html] = []
-    others = [pair for pair in kept if not pair.get("local")]
+    others = [pair for pair in kept if not pair.local]
     if others:
         near = sum(is_near(pair) for pair in others)
         slider = element("input", type="range", name="count", min=0, max=len(others), value=len(others), step=1)
@@ -204,44 +218,43 @@ def _controls(record: Record, kept: list[Record]) -> Html:
     if len(others) < len(kept):
         dot = element("i", class_="local")
         parts.append(_checkbox("local", join([dot, f"local, fixed ({len(kept) - len(others)})"])))
-    if get(record, "per_atom", "force_mae"):
+    if record.per_atom.force_mae:
         options = element("option", "element", value="element"), element("option", "force error", value="error")
         parts.append(element("label", "Colour atoms by", element("select", *options, name="colour")))
     parts.append(element("button", "Reset view", type="button", name="reset"))
     return element("div", *parts, class_="controls")
 
 
-def _web_name(kept: list[Record]) -> str:
+def _web_name(kept: list[Pair]) -> str:
     """Which caption fits the web of the kept pairs."""
-    if any(pair.get("local") for pair in kept):
+    if any(pair.local for pair in kept):
         return "web-terms"
     return "molecule" if not kept else "web-near" if all(is_near(pair) for pair in kept) else "web"
 
 
 def _terms_table(record: Record) -> Html:
     """A row per term."""
-    head = ["Term", "around", "atoms", "pairs", "places", "exchanges", "kernel length, 1/Å", "prior variance, %"]
-    rows = [_term_row(term, record) for term in record.get("terms") or ()]
+    head = ["Term", "around", "atoms", "pairs", "places", "exchanges", "kernel", "length, 1/Å", "prior variance, %"]
+    rows = [_term_row(term, record) for term in record.terms]
     shown = [k for k in range(len(head)) if any(row[k] for row in rows)]
     cells = [[row[k] or "–" for k in shown] for row in rows]
     return table("Terms, and what each looks at", [head[k] for k in shown], cells)
 
 
-def _term_row(term: Record, record: Record) -> list[object]:
+def _term_row(term: Term, record: Record) -> list[object]:
     reach = terms.reach_text(term)
     name = join([terms.spelled_term(term, record), f" {reach}" if reach else None])
-    share = term.get("prior_share")
-    counts = [_plain(key)(term) for key in ("n_atoms", "pairs", "places", "permutations")]
-    percent = f"{100 * share:.1f}" if is_number(share) else ""
-    return [name, terms.centres(term, record), *counts, _scaled("length", 1)(term), percent]
+    counts = [_count(number) for number in (term.n_atoms, term.pairs, term.places, term.permutations)]
+    percent = "" if term.prior_share is None else f"{100 * term.prior_share:.1f}"
+    return [name, terms.centres(term, record), *counts, term.kernel, _digits(term.length), percent]
 
 
-def _facts(record: Record, group: str) -> Record:
-    """The entries of a group; other terms than the one global have lengths of their own, not a setting."""
-    facts = dict(record.get(group) or {})
-    if group == "settings" and facts.get("terms", GLOBAL) != GLOBAL:
-        facts.pop("length", None)
-    return facts
+def _facts(part: Data | Settings | Symmetry | Machine) -> dict[str, object]:
+    """What a part tells, by field; nothing where it is empty."""
+    if part == type(part)():
+        return {}
+    found = {f.name: getattr(part, f.name) for f in fields(part)}
+    return {key: value for key, value in found.items() if value not in (None, "", (), {})}
 
 
 def _checkbox(name: str, text: str) -> Html:
@@ -266,36 +279,36 @@ def _grid(*items: Html | None, kind: str = "grid") -> Html:
     return element("div", *shown, class_=kind) if shown else Html("")
 
 
-def _scaled(key: str, factor: float) -> Callable[[Record], str]:
-    return lambda model: digits(model[key] * factor) if is_number(model.get(key)) else ""
+def _digits(value: float | None, factor: float = 1) -> str:
+    return digits(value * factor) if is_number(value) else ""
 
 
-def _plain(key: str) -> Callable[[Record], str]:
-    return lambda model: f"{model[key]:,}" if is_number(model.get(key)) else ""
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
-def _columns(record: Record) -> list[tuple[str, Callable[[Record], str]]]:
+def _columns(record: Record) -> list[tuple[str, Callable[[Model], str]]]:
     """Of the table of models; beside local terms, which pairs are theirs matters too."""
     fixed = fixed_pairs(record)
     if not fixed:
         return list(_COLUMNS)
-    others = ("non-local", lambda model: f"{model['pairs'] - fixed:,}" if is_number(model.get("pairs")) else "")
-    return [_COLUMNS[0], others, ("in the global term", _plain("global_pairs")), *_COLUMNS[1:]]
+    others = ("non-local", lambda model: f"{model.pairs - fixed:,}")
+    return [_COLUMNS[0], others, ("in the global term", lambda model: _count(model.global_pairs)), *_COLUMNS[1:]]
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
-    ("pairs", _plain("pairs")),
-    ("below 5 Å", _plain("pairs_below_5A")),
-    ("above 5 Å", _plain("pairs_above_5A")),
-    ("longest, Å", _scaled("longest_A", 1)),
-    ("MAE, meV/Å", _scaled("force_mae", MEV)),
-    ("RMSE, meV/Å", _scaled("force_rmse", MEV)),
-    ("MAE, kcal/mol/Å", _scaled("force_mae", KCAL)),
-    ("RMSE, kcal/mol/Å", _scaled("force_rmse", KCAL)),
-    ("energy MAE, meV", _scaled("energy_mae", MEV)),
-    ("length", _scaled("length", 1)),
-    ("seconds", _scaled("seconds", 1)),
-    ("iterations", _plain("iterations")),
-    ("residual, meV/Å", _scaled("residual", MEV)),
-    ("status", lambda model: str(model.get("status") or "")),
+_COLUMNS: tuple[tuple[str, Callable[[Model], str]], ...] = (
+    ("pairs", lambda model: _count(model.pairs)),
+    ("below 5 Å", lambda model: _count(model.pairs_below_5A)),
+    ("above 5 Å", lambda model: _count(model.pairs_above_5A)),
+    ("longest, Å", lambda model: _digits(model.longest_A)),
+    ("MAE, meV/Å", lambda model: _digits(model.force_mae, MEV)),
+    ("RMSE, meV/Å", lambda model: _digits(model.force_rmse, MEV)),
+    ("MAE, kcal/mol/Å", lambda model: _digits(model.force_mae, KCAL)),
+    ("RMSE, kcal/mol/Å", lambda model: _digits(model.force_rmse, KCAL)),
+    ("energy MAE, meV", lambda model: _digits(model.energy_mae, MEV)),
+    ("length", lambda model: _digits(model.length)),
+    ("seconds", lambda model: _digits(model.seconds)),
+    ("iterations", lambda model: _count(model.iterations)),
+    ("residual, meV/Å", lambda model: _digits(model.residual, MEV)),
+    ("status", lambda model: model.status),
 )

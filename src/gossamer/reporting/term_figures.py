@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gossamer.records.record import Record
 from gossamer.reporting.drawing import distance_axis, error_range, handle, logarithmic, panel
-from gossamer.reporting.reading import GLOBAL, Record, get, get_number, is_number
+from gossamer.reporting.reading import is_number, local_terms
 from gossamer.reporting.terms import kind_name, tried
 from gossamer.reporting.theme import LIGHT
 from gossamer.reporting.words import MEV, digits
@@ -50,7 +51,7 @@ def weights(record: Record) -> Figure | None:
 
 def kinds(record: Record) -> Figure | None:
     """Validation error of every kind of terms that was tried; the one taken stands out."""
-    errors, taken = tried(record), get(record, "choice", "name")
+    errors, taken = tried(record), record.choice.name
     if len(errors) < 2:
         return None
     names = list(errors)[::-1]
@@ -73,7 +74,7 @@ def kinds(record: Record) -> Figure | None:
 
 def learning(record: Record) -> Figure | None:
     """Held-out force error against the step of learning, with its running mean: every step draws other structures."""
-    errors = np.array([e for e in get(record, "choice", "learning") or () if is_number(e)], float) * MEV
+    errors = np.array([e for e in record.choice.learning if is_number(e)], float) * MEV
     if len(errors) < 2:
         return None
     steps = np.arange(1, len(errors) + 1)
@@ -92,14 +93,12 @@ def learning(record: Record) -> Figure | None:
 def _weights(record: Record) -> dict[_Dots, np.ndarray]:
     """By kind a row for all pairs of one weight in one term: weight, and mean, shortest and longest distance."""
     found: dict[_Dots, list[list[float]]] = {kind: [] for kind in (_LOCAL, _NEAR, _FAR, _WHOLE)}
-    terms = record.get("terms") or ()
-    alone = all(term.get("name") == GLOBAL for term in terms)
-    for term in terms:
-        columns = term.get("weights") or {}
-        keys = ("local", "weight", "distance", "shortest", "longest")
-        for local, *row in zip(*(columns.get(key) or () for key in keys), strict=False):
-            if all(is_number(value) and value > 0 for value in row):
-                kind = _LOCAL if term.get("name") != GLOBAL else _WHOLE if alone else _NEAR if local else _FAR
+    alone = not local_terms(record)
+    for term in record.terms:
+        w = term.weights
+        for local, *row in zip(w.local, w.weight, w.distance, w.shortest, w.longest, strict=True):
+            if all(value > 0 for value in row):
+                kind = _LOCAL if term.kind != "global" else _WHOLE if alone else _NEAR if local else _FAR
                 found[kind].append(row)
     return {kind: np.array(rows, float) for kind, rows in found.items() if rows}
 
@@ -123,10 +122,9 @@ def _weights_axis(axes: Axes, values: np.ndarray) -> None:
 
 def _worth_line(axes: Axes, record: Record, lowest: float) -> None:
     """Below which local terms alone are taken, since they are the cheapest."""
-    if "local" not in tried(record):
+    if "local" not in tried(record) or record.choice.worth is None:
         return
-    worth = get_number(record.get("choice") or {}, "worth", 0.01)
-    axes.axvline(lowest * (1 + worth), color=LIGHT["limit"], linewidth=1, linestyle=(0, (6, 3)))
+    axes.axvline(lowest * (1 + record.choice.worth), color=LIGHT["limit"], linewidth=1, linestyle=(0, (6, 3)))
 
 
 def _handle_of(kind: _Dots) -> Any:

@@ -1,6 +1,7 @@
 """Numbers and names as a reader likes them."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -49,14 +50,14 @@ def count_of(number: Any, noun: str) -> str:
 
 def entry(key: str, value: Any) -> object:
     """The value of an entry `key` as text, or as code where it is a name."""
-    if value is None:
-        return "searched" if key == "length" else "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if is_number(value):
         return f"{value:g}" if isinstance(value, float) or key == "seed" else f"{value:,}"
-    if isinstance(value, dict):
-        return "; ".join(f"{name}: {item}" for name, item in value.items()) or "–"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {item}" for name, item in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return element("code", value) if key in ("fingerprint", "source") else str(value)
 
 

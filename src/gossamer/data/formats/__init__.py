@@ -1,15 +1,18 @@
 """Reading and writing data sets: one way in, one way out, one file per format."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from gossamer.data.dataset import Dataset
 from gossamer.data.formats.files import existing
-from gossamer.data.formats.raw import Options, to_dataset
-from gossamer.data.formats.xyz import is_xyz
+from gossamer.data.formats.raw import Options, Raw, to_dataset
 from gossamer.errors import UsageError
 
 _WRITERS = {".npz": "sgdml_npz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "ase_io", ".db": "ase_io"}
+_BY_NAME = {".traj", ".db"}  # whatever stands in them, they are no output of a program
 
 
 def read(
@@ -21,24 +24,56 @@ def read(
     energy_key: str | None = None,
     forces_key: str | None = None,
     index: str | int | slice = ":",
+    positions_key: str | None = None,
+    numbers_key: str | None = None,
+    gradients_key: str | None = None,
+    labels: bool = True,
 ) -> Dataset:
-    """Structures of one molecule from a file: sgdml npz, or anything ASE reads (extxyz, traj, db, FHI-aims, ORCA ...).
+    """Structures of one molecule from a file: npz, HDF5, QCSchema, extxyz, outputs of programs, what ASE reads
+    (docs/formats.md lists them all).
 
     A unit given here goes before what the file says; forces_unit ("Hartree/Bohr") is needed only where forces are not
-    in energy_unit/length_unit.  The keys name the labels where a file holds several.  index: a frame number or
-    start:stop:step.  Returns eV and Angstrom; `provenance.read` tells what was taken from where, and in which unit.
+    in energy_unit/length_unit.  The keys name arrays where a file has several, or other names for them; in HDF5 with
+    the group, "aspirin/forces"; gradients are minus forces.  index: a frame number or start:stop:step.  labels False:
+    positions alone.  Returns eV and Angstrom; `provenance.read` tells what was taken from where, and in which unit.
     Raises DataError (file missing, damaged, foreign, or not one molecule), UnitsError (a unit is neither given nor in
     the file), UsageError (a key that is not there).
     """
-    options = Options(energy_unit, length_unit, forces_unit, energy_key, forces_key, index)
+    options = Options(
+        energy_unit,
+        length_unit,
+        forces_unit,
+        energy_key,
+        forces_key,
+        index,
+        positions_key,
+        numbers_key,
+        gradients_key,
+        labels,
+    )
     file = existing(path)
-    if file.suffix.lower() == ".npz":
-        from gossamer.data.formats import sgdml_npz as reader
-    elif is_xyz(file):
-        from gossamer.data.formats import xyz as reader  # type: ignore[no-redef]
-    else:
-        from gossamer.data.formats import ase_io as reader  # type: ignore[no-redef]
-    return to_dataset(reader.read(file, options), options)
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        return to_dataset(_reader(file)(file, options), options)
+
+
+def _reader(file: Path) -> Callable[[Path, Options], Raw]:
+    """What reads a file: told from its name where that is sure, else from how it begins."""
+    suffix = file.suffix.lower()
+    if suffix == ".npz":
+        from gossamer.data.formats import sgdml_npz
+
+        return sgdml_npz.read
+    from gossamer.data.formats import apart, ase_io, hdf5, programs, qcschema, xyz
+
+    if hdf5.recognised(file):
+        return apart.read
+    if suffix in _BY_NAME:
+        return ase_io.read
+    if xyz.is_xyz(file):
+        return xyz.read
+    if qcschema.recognised(file):
+        return qcschema.read
+    return programs.reader_of(file) or ase_io.read
 
 
 def write(

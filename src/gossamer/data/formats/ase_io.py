@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.data.formats.labels import choose, key_of, one_unit
+from gossamer.data.formats import database, programs
+from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
-from gossamer.data.formats.raw import Options, Raw, rows, same_atoms, slice_from_start
+from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
 from gossamer.errors import DataError, UnitsError
 from gossamer.files import atomic_path
 from gossamer.units import energy_unit, length_unit
@@ -22,22 +23,33 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _SILENT_ABOUT_UNITS = {"lammps-dump-text", "lammps-dump-binary"}
+_XYZ = {"xyz", "extxyz"}
 _CONTAINERS = {"traj", "db", "json"}  # eV and Angstrom by ASE's convention, but a user may have stored anything
 _SLICED_WHILE_READING = {"traj"}
+_READ_ELSEWHERE = {"orca-output", "aims-output", "gaussian-out", "gamess-us-out", "gamess-us-punch"}
 
 
 def read(path: Path, options: Options) -> Raw:
     """Contents of a file that ASE can read.
     Raises DataError when it cannot, or when the frames are not one molecule."""
-    format_name, images, frames, notes = _images(path, options.index)
+    format_name = _format(path)
+    if format_name in _XYZ:  # ASE waits for every atom that a damaged file declares; ours says what is wrong
+        from gossamer.data.formats import xyz
+
+        return xyz.read(path, options)
+    no_keys(path, options, "positions_key", "numbers_key")
+    images, frames, notes = _images(path, format_name, options.index)
+    images, frames, left_out = _complete(format_name, images, frames)
     numbers = same_atoms(str(path), [image.numbers for image in images], frames)
-    one, several = (), (len(numbers), 3)
-    places = [_places(image, "energies") for image in images]
-    energy_place, energies = choose(path, places, frames, "energies", options.energy_key, one)
-    places = [_places(image, "forces") for image in images]
-    forces_place, forces = choose(path, places, frames, "forces", options.forces_key, several)
+    wanted = images if options.labels else []
+    places = [_places(image, "energies") for image in wanted]
+    energy_place, energies = choose(path, places, frames, "energies", options.energy_key, ())
+    places = [_places(image, "forces") for image in wanted]
+    forces_place, forces = choose(path, places, frames, *forces_asked(options), (len(numbers), 3))
     read = {"atoms": f"{format_name} format", "positions": "atomic positions"}
     read |= {what: place for what, place in (("energies", energy_place), ("forces", forces_place)) if place}
+    if left_out:
+        read["left out"] = left_out
     if notes:
         read["notes by ASE"] = "; ".join(notes)
     given = {"energy": options.energy_unit, "length": options.length_unit, "forces": options.forces_unit}
@@ -89,8 +101,8 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
         ase.io.write(str(partial), images, format=path.suffix[1:].lower(), parallel=False)
 
 
-def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], np.ndarray, list[str]]:
-    """Format, the chosen frames, their numbers in the file, and what ASE had to say."""
+def _format(path: Path) -> str:
+    """ASE's name for the format of a file."""
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
     try:
@@ -101,15 +113,27 @@ def _images(path: Path, index: str | int | slice) -> tuple[str, list["Atoms"], n
         raise DataError(f"{path}: its format is not known; give {known}.") from error
     except Exception as error:
         raise DataError(f"{path}: cannot be read ({_in_short(error)}); copy or write it again.") from error
+    if format_name in _READ_ELSEWHERE:  # by its banner, which this file lacks
+        raise DataError(f"{path}: it looks like {format_name}, but its beginning is missing; give the whole output.")
+    if format_name == "espresso-out" and programs.recognised(path) is None:  # what ASE takes any .out for
+        raise DataError(
+            f"{path}: the program that wrote it is not recognised; outputs of {programs.SUPPORTED} are read, other "
+            "results as extxyz."
+        )
+    return format_name
+
+
+def _images(path: Path, format_name: str, index: str | int | slice) -> tuple[list["Atoms"], np.ndarray, list[str]]:
+    """The chosen frames, their numbers in the file, and what ASE had to say."""
     part = slice_from_start(index) if format_name in _SLICED_WHILE_READING else None
     images, notes = _parsed(path, format_name, part or slice(None))
     if not images:
         where = " in this range" if part else ""
         raise DataError(f"{path}: read as {format_name}, it holds no structures{where}; give a file with at least one.")
     if part:
-        return format_name, images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
+        return images, (part.start or 0) + (part.step or 1) * np.arange(len(images)), notes
     frames = rows(index, len(images), str(path))
-    return format_name, [images[row] for row in frames], frames, notes
+    return [images[row] for row in frames], frames, notes
 
 
 def _parsed(path: Path, format_name: str, part: slice) -> tuple[list["Atoms"], list[str]]:
@@ -119,11 +143,29 @@ def _parsed(path: Path, format_name: str, part: slice) -> tuple[list["Atoms"], l
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            images: Any = ase.io.read(str(path), index=part, format=format_name, do_not_split_by_at_sign=True)
+            images: Any = (
+                database.images(path, format_name)[part]
+                if format_name in ("db", "json")
+                else ase.io.read(str(path), index=part, format=format_name, do_not_split_by_at_sign=True)
+            )
         except Exception as error:  # ASE's readers raise whatever their parsing meets
             why = f"cannot be read as {format_name} ({_in_short(error)})"
             raise DataError(f"{path}: {why}; the file is damaged or of another kind.") from error
     return images, list(dict.fromkeys(_in_short(w.message) for w in caught if w.category is UserWarning))
+
+
+def _complete(format_name: str, images: list["Atoms"], frames: np.ndarray) -> tuple[list["Atoms"], np.ndarray, str]:
+    """Of a program's output the structures that have every label that any has, and which were left out: a run that was
+    killed ends in an incomplete one, which nobody can take out of an output."""
+    has = [frozenset(() if image.calc is None else image.calc.results) & {"energy", "forces"} for image in images]
+    wanted = frozenset().union(*has)
+    if format_name in _SILENT_ABOUT_UNITS | _CONTAINERS or all(found == wanted for found in has):
+        return images, frames, ""
+    kept = [row for row, found in enumerate(has) if found == wanted]
+    lacking = [f"number {frames[row]} (no {' and '.join(sorted(wanted - found))})"
+               for row, found in enumerate(has) if found != wanted]  # fmt: skip
+    named = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+    return [images[row] for row in kept], frames[kept], f"of {len(images)} structures: {named}"
 
 
 def _places(image: "Atoms", what: str) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from gossamer.errors import DataError
 
+_SURPRISING = 200  # times that data larger than _SMALL are packed: real structures pack to a half or a tenth
+_SMALL = 1 << 26
 _NOT_FILES = (
     (stat.S_ISDIR, "this is a folder; name one of the files in it"),
     (stat.S_ISFIFO, "this is a pipe and no file; write its contents to a file and give that"),
@@ -31,6 +33,17 @@ def existing(path: str | os.PathLike[str]) -> Path:
     if empty:
         raise DataError(f"{path}: the file is empty; it has to be written again.")
     return path
+
+
+def bounded(what: str, size: int, packed: int) -> None:
+    """Refuse data that would unpack from `packed` to `size` bytes as no structures do, or that do not fit in memory.
+    Raises DataError."""
+    import psutil
+
+    if size > _SMALL and size > _SURPRISING * packed:
+        raise DataError(f"{what} would grow from {packed:,} to {size:,} bytes, as no real data do; write it again.")
+    if size > psutil.virtual_memory().available // 2:
+        raise DataError(f"{what} takes {size:,} bytes, more than this machine has to spare; split the file.")
 
 
 def _printable(path: Path) -> str:

@@ -8,11 +8,23 @@ from typing import Any
 import numpy as np
 
 from gossamer.data.formats import names
+from gossamer.data.formats.raw import Options
 from gossamer.errors import DataError, UnitsError, UsageError
 from gossamer.units import energy_unit, force_unit, length_unit
 
-KNOWN = {"energies": names.ENERGY_KEYS, "forces": names.FORCES_KEYS}
-OPTION = {"energies": "--energy-key", "forces": "--forces-key"}
+KNOWN = {"energies": names.ENERGY_KEYS, "forces": names.FORCES_KEYS, "gradients": names.GRADIENT_KEYS}
+OPTION = {"energies": "--energy-key", "forces": "--forces-key", "gradients": "--gradients-key"}
+
+
+def forces_asked(options: Options) -> tuple[str, str | None]:
+    """What `choose` is to look for, forces or gradients, and the key that the user gave.
+    Raises UsageError when both are named."""
+    if options.gradients_key is None:
+        return "forces", options.forces_key
+    if options.forces_key is not None:
+        both = f"--forces-key {options.forces_key} and --gradients-key {options.gradients_key}"
+        raise UsageError(f"{both} are both given; forces are minus the gradient, so leave one out.")
+    return "gradients", options.gradients_key
 
 
 def choose(
@@ -25,9 +37,9 @@ def choose(
 ) -> tuple[str, np.ndarray | None]:
     """Where the energies or forces stand, and their values (n, *shape); ("", None) when no frame has any.
 
-    places: for every frame, description with the key in quotes -> value.  what: "energies" or "forces"; gradients
-    become forces.  Raises DataError when some frames lack them, or two places disagree; UsageError when the key asked
-    for is absent."""
+    places: for every frame, description with the key in quotes -> value.  what: "energies", "forces" or "gradients";
+    gradients become forces.  Raises DataError when some frames lack them, or two places disagree; UsageError when the
+    key asked for is absent."""
     option = OPTION[what]
     present = {place for frame in places for place in frame}
     ranked = sorted((rank, place) for place in present if (rank := _rank(place, what, asked)) is not None)
@@ -59,7 +71,7 @@ def key_of(place: str) -> str:
 
 
 def _is_gradient(place: str, what: str) -> bool:
-    return what == "forces" and names.rank(key_of(place), names.GRADIENT_KEYS) is not None
+    return what == "gradients" or (what == "forces" and names.rank(key_of(place), names.GRADIENT_KEYS) is not None)
 
 
 def _rank(place: str, what: str, asked: str | None) -> int | None:
@@ -77,6 +89,8 @@ def _rank(place: str, what: str, asked: str | None) -> int | None:
 
 def _labels(path: Path, place: str, values: list[Any], what: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
+        if any(np.iscomplexobj(value) for value in values):
+            raise TypeError("complex numbers")
         found = np.array([np.asarray(value, dtype=np.float64).reshape(shape) for value in values])
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: {place} holds something that is not a number; write the file again.") from error

@@ -17,7 +17,7 @@ _FORMAT = "by the format's definition"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user said about a file; None: read it from the file."""
+    """What the user said about a file; None: read it from the file.  labels False: positions are all that is wanted."""
 
     energy_unit: str | None = None
     length_unit: str | None = None
@@ -25,6 +25,10 @@ class Options:
     energy_key: str | None = None
     forces_key: str | None = None
     index: str | int | slice = ":"
+    positions_key: str | None = None
+    numbers_key: str | None = None
+    gradients_key: str | None = None
+    labels: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class Raw:
     read: dict[str, str] = field(default_factory=dict)
     cells: np.ndarray | None = None
     periodic: np.ndarray | None = None
+
+
+def no_keys(source: object, options: Options, *fields: str) -> None:
+    """Raise UsageError when the user names an array in a file whose format has no names for it."""
+    for name in fields:
+        if (key := getattr(options, name)) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{source}: its format has no names to choose from, so leave out {option} {key}.")
 
 
 def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:

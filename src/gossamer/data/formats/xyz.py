@@ -13,8 +13,8 @@ from gossamer.data.formats import names
 from gossamer.data.formats import xyz_columns as columns
 from gossamer.data.formats import xyz_comment as comments
 from gossamer.data.formats.elements import is_label
-from gossamer.data.formats.labels import choose, key_of, one_unit
-from gossamer.data.formats.raw import Options, Raw, rows, same_atoms, slice_from_start
+from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
+from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
 from gossamer.data.formats.xyz_comment import Comment, Quantity, shown
 from gossamer.data.formats.xyz_frames import Frame, frames
 from gossamer.errors import DataError, UnitsError
@@ -56,17 +56,19 @@ def is_xyz(path: Path) -> bool:
 def read(path: Path, options: Options) -> Raw:
     """Contents of the file in its own units; complete frames only, the others are named.
     Raises DataError for what is no frame and for frames of different molecules, UnitsError for a unit that is none."""
+    no_keys(path, options, "positions_key", "numbers_key")
     found, gone = _structures(path, options)
     kept = np.array([one.frame for one in found])
     numbers = same_atoms(str(path), [one.numbers for one in found], kept)
-    energies = _without_times([one.energies for one in found])
+    labelled = found if options.labels else []
+    energies = _without_times([one.energies for one in labelled])
     values = [{place: quantity.value for place, quantity in frame.items()} for frame in energies]
     energy_place, energy = choose(path, values, kept, "energies", options.energy_key, ())
-    vectors = [one.vectors for one in found]
-    asked = options.forces_key
+    vectors = [one.vectors for one in labelled]
+    what, asked = forces_asked(options)
     if asked is None and energy_place == comments.ALONE and all(_UNNAMED in frame for frame in vectors):
         asked = columns.UNNAMED  # sgdml's own plain format: energy in the comment, forces behind the positions
-    forces_place, forces = choose(path, vectors, kept, "forces", asked, (len(numbers), 3))
+    forces_place, forces = choose(path, vectors, kept, what, asked, (len(numbers), 3))
     read = {"atoms": "xyz format", "positions": "atomic positions"}
     read |= {what: place for what, place in (("energies", energy_place), ("forces", forces_place)) if place}
     if label := next((one.label for one in found if one.label), ""):
@@ -114,7 +116,7 @@ def _structure(path: Path, frame: Frame, options: Options) -> _Structure:
     comment = comments.parse(frame.comment)
     where = f"{path}: the comment of frame {frame.number} (line {frame.line})"
     layout = columns.layout(frame, comment, path)
-    wanted = {name for name in layout.vectors if _may_be_forces(name, options.forces_key)}
+    wanted = {name for name in layout.vectors if _may_be_forces(name, options.forces_key or options.gradients_key)}
     vectors = {
         f"column '{name}'": columns.vector(path, frame, first) if name in wanted else None
         for name, first in layout.vectors.items()
@@ -122,10 +124,11 @@ def _structure(path: Path, frame: Frame, options: Options) -> _Structure:
     in_text = comments.forces_in_text(frame.comment, len(frame.rows))
     if in_text is not None:
         vectors[comments.AFTER_ENERGY] = in_text
+    energies = comments.energies(comment, options.energy_key, where) if options.labels else {}
     words = [] if layout.label is None else [row[layout.label] for row in frame.rows]
     return _Structure(
         frame.number, comment, columns.atomic_numbers(path, frame, layout),
-        columns.vector(path, frame, layout.positions), comments.energies(comment, options.energy_key, where), vectors,
+        columns.vector(path, frame, layout.positions), energies, vectors,
         layout.others, comments.lattice(comment, where), next((word for word in words if is_label(word)), ""),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ AFTER_ENERGY = "the comment, after the energy, as 'forces'"
 _LONGEST = 2000  # characters of free text in which an energy is looked for
 _FIELDS, _BRACKETS = 1000, 5000  # looked at in one line, so that no line takes long
 _DECIMAL = r"[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eEdD]))(?:[eEdD][-+]?\d+)?"
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 _UNIT = r"(?P<unit>[A-Za-zÅ][\w/.^*()Å -]{0,30}?)"
 _REPR = re.compile(r"(?:\w+\.)?(?:float\d*|array|tensor)\(\s*(?P<value>[^()]*?)\s*(?:,\s*\w+=[^()]*)?\)", re.ASCII)
 _QUANTITY = re.compile(rf"(?P<value>{_NUMBER})\s*[\[(]?{_UNIT}?[\])]?", re.ASCII)
@@ -31,6 +31,7 @@ _SAID = re.compile(
 )  # fmt: skip
 _QUOTED = {sign: re.compile(rf"{sign}((?:[^{sign}\\]|\\.)*){sign}", re.DOTALL) for sign in "\"'"}
 _BRACKET, _WORD = re.compile(r"[\[\]{}]"), re.compile(r"\S*")
+_BEHIND = re.compile(r"\s+[(\[]?([A-Za-z][\w/.^-]*)[)\]]?(?=[\s,;]|$)")
 _NUMERIC = re.compile(_NUMBER, re.ASCII)
 _HARTREE_PROGRAMS = {
     "ORCA": re.compile(r"\s*Coordinates from ORCA-job"),
@@ -42,10 +43,12 @@ _HARTREE_PROGRAMS = {
 
 @dataclass(frozen=True)
 class Comment:
-    """fields: raw values by key; text: what is no key=value pair; twice: keys with two different values."""
+    """fields: raw values by key; after: the unit word behind a value, by key; text: what is no key=value pair; twice:
+    keys with two different values."""
 
     line: str
     fields: dict[str, str]
+    after: dict[str, str]
     text: str
     twice: frozenset[str]
 
@@ -79,6 +82,7 @@ class Quantity:
 def parse(line: str) -> Comment:
     """The parts of a comment line.  Every character is looked at a bounded number of times."""
     fields: dict[str, str] = {}
+    after: dict[str, str] = {}
     twice, rest, place = set(), [], 0
     while len(fields) < _FIELDS and (sign := line.find("=", place)) >= 0:
         before, key = _key(line[place:sign].rstrip())
@@ -86,8 +90,10 @@ def parse(line: str) -> Comment:
         rest.append(before)
         if key and fields.setdefault(key, value) != value:
             twice.add(key)
+        if word := _BEHIND.match(line, place, place + 40):
+            after[key] = word[1]
     rest.append(line[place:])
-    return Comment(line, fields, " ".join(part for part in rest if part).strip(" ,;\t"), frozenset(twice))
+    return Comment(line, fields, after, " ".join(part for part in rest if part).strip(" ,;\t"), frozenset(twice))
 
 
 def _key(before: str) -> tuple[str, str]:
@@ -155,7 +161,8 @@ def energies(comment: Comment, asked: str | None, where: str) -> dict[str, Quant
             if key in comment.twice:
                 raise DataError(f"{where} gives '{key}' twice with two values; keep one.")
             read = quantity(text, f"{where}, '{key}',")
-            found[f"comment key '{key}'"] = Quantity(read.value, read.unit or names.unit_in(key, names.ENERGY_KEYS))
+            unit = read.unit or names.unit_in(key, names.ENERGY_KEYS) or _known(comment.after.get(key))
+            found[f"comment key '{key}'"] = Quantity(read.value, unit)
         elif (value := _scalar(text)) is not None:
             found[f"comment key '{key}'"] = Quantity(value)
     bare = _BARE.fullmatch(comment.line)

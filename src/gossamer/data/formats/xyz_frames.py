@@ -94,7 +94,8 @@ def _frames(binary: IO[bytes], path: Path) -> Iterator[Frame]:
 
 def _frame(lines: _Lines, head: str, number: int) -> Frame:
     """The frame whose number of atoms stands in `head`."""
-    count = int(head) if _COUNT.fullmatch(head.strip()) else 0
+    text = head.strip(" \t\r\n\ufeff")  # files put together keep their byte-order marks
+    count = int(text) if _COUNT.fullmatch(text) else 0
     if count == 0:
         place = f"line {lines.number} should be the number of atoms of frame {number}, but is {shown(head)}"
         raise DataError(f"{lines.path}: cannot be read as xyz: {place}; the file is damaged or of another kind.")
@@ -103,11 +104,11 @@ def _frame(lines: _Lines, head: str, number: int) -> Frame:
     rows: list[list[str]] = []
     places: list[int] = []
     while len(rows) < count:
-        text = lines.next()
-        row = [] if text is None else text.split()
-        broken = text is None or (len(row) == 1 and _COUNT.fullmatch(row[0]) is not None)
-        if text is not None and broken:
-            lines.give_back(text)  # the next frame begins here
+        atom = lines.next()
+        row = [] if atom is None else atom.split()
+        broken = atom is None or (len(row) == 1 and _COUNT.fullmatch(row[0]) is not None)
+        if atom is not None and broken:
+            lines.give_back(atom)  # the next frame begins here
         if broken or (lines.unfinished and row and (len(row) < 4 or (rows and len(row) < len(rows[0])))):
             return Frame(number, line, comment, [], [], f"it has {len(rows)} of {count} atoms")
         if row:

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from gossamer.model.bonds import MolecularGraph, parity
-from gossamer.model.symmetry import close_group, group_order
+from gossamer.chemistry.graph import MolecularGraph, parity
+from gossamer.chemistry.groups import close_group, group_order
 
 CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
 POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds

@@ -1,21 +1,18 @@
 """Which atoms a term looks at: fragments of the molecule, the places where one is found again, and how its atoms may be
 exchanged.  docs/decisions/0007-local-terms.md says why these and what each is worth."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from gossamer.chemistry.bonds import UNCONNECTED, bond_distances
+from gossamer.chemistry.groups import group_order, is_group
+from gossamer.chemistry.pairs import all_pairs
+from gossamer.chemistry.places import Orbits, with_images
+from gossamer.chemistry.web import Cut, Web
 from gossamer.errors import UsageError
-from gossamer.model.bonds import UNCONNECTED, bond_distances
-from gossamer.model.kernels import Matern52
-from gossamer.model.pairs import PairSet
-from gossamer.model.places import Orbits, with_images
-from gossamer.model.symmetry import group_order, is_group
-from gossamer.model.terms import Term
-from gossamer.model.web import Cut, Web
 
 GLOBAL = "global"  # name and kind of the term over the whole molecule
 IMAGES, IMAGE_PAIRS = 12, 240  # exchanges of a fragment's atoms by default, and those times pairs where that is more
@@ -68,50 +65,9 @@ class Fragment:
         return cls(np.arange(n_atoms), perms, GLOBAL, GLOBAL)
 
     @cached_property
-    def inner(self) -> PairSet:
-        """All pairs of the fragment's n atoms, by column."""
-        return PairSet.full(self.atoms.shape[1])
-
-    def term(self, pairs: PairSet, kernel: Matern52, **kwargs) -> Term:
-        """The term over all pairs of the fragment's atoms.  Raises UsageError where `pairs` lacks one of them."""
-        if self.atoms.min() < 0 or self.atoms.max() >= pairs.n_atoms:
-            raise UsageError(f"fragment {self.name!r}: its atoms must lie in 0 to {pairs.n_atoms - 1}; correct them.")
-        places = pairs.index(self.atoms[:, self.inner.pairs])
-        if np.any(places < 0):
-            place, slot = np.argwhere(places < 0)[0]
-            i, j = self.atoms[place][self.inner.pairs[slot]]
-            raise UsageError(f"pairs: fragment {self.name!r} needs pair ({i}, {j}), which is not in the list; add it.")
-        return Term(places, np.unique(self.inner.permuted(self.perms), axis=0), kernel, name=self.name, **kwargs)
-
-
-def fragment_atoms(term: Term, pairs: PairSet) -> np.ndarray | None:
-    """The atoms (L, n) of a term that `Fragment.term` made; None for another term.
-
-    In the order of the fragment, which pairs tell from three atoms on; two stand as in their pair."""
-    n = round((1 + (1 + 8 * term.n_pairs) ** 0.5) / 2)
-    inner = PairSet.full(n).pairs
-    ends = pairs.pairs[term.places]
-    if len(inner) != term.n_pairs:
-        return None
-    if n == 2:
-        return ends[:, 0]
-    common = [set(place[0].tolist()) & set(place[1].tolist()) for place in ends]
-    if any(len(shared) != 1 for shared in common):
-        return None
-    first = np.array([shared.pop() for shared in common])
-    spokes = ends[:, np.flatnonzero(inner[:, 1] == 0)]  # the pairs (first, k), k = 1, 2, ...
-    atoms = np.column_stack([first, np.where(spokes[..., 0] == first[:, None], spokes[..., 1], spokes[..., 0])])
-    if any(len(set(row)) < n for row in atoms.tolist()) or np.any(pairs.index(atoms[:, inner]) != term.places):
-        return None
-    return atoms
-
-
-def reach_of(term: Term, pairs: PairSet) -> int | None:
-    """Within how many bonds of its first atom a term of `local_fragments` looks; None for another term, which may be
-    called alike but does not begin with the atom in its name."""
-    found = re.fullmatch(r"(\d+) within (\d+) bonds?", term.name)
-    atoms = None if found is None else fragment_atoms(term, pairs)
-    return None if found is None or atoms is None or atoms[0, 0] != int(found[1]) else int(found[2])
+    def inner(self) -> np.ndarray:
+        """All pairs of the fragment's n atoms (P, 2), by column."""
+        return all_pairs(self.atoms.shape[1])
 
 
 def local_fragments(

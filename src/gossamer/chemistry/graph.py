@@ -1,52 +1,14 @@
-"""Bonds from covalent radii, and the relabellings of the atoms that the bonds allow."""
+"""The graph of a molecule, with the handedness of its centres, and the relabellings of the atoms that it allows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gossamer.errors import DataError
+from gossamer.chemistry.bonds import bond_graph
 
-UNCONNECTED = 10**6  # bond distance of two atoms in different molecules
-STRETCH = 1.3  # two atoms are bonded below this multiple of the sum of their covalent radii
 RIGID = 0.98  # a centre has a handedness when it shows the same one in this fraction of the structures
 STEPS = 20_000  # a search for a relabelling gives up after this many trials
-
-
-def bond_graph(positions: np.ndarray, numbers: np.ndarray, *, share: float = 0.5) -> np.ndarray:
-    """Bonded pairs (B, 2) int64, i < j, sorted: pairs within 1.3 times the sum of their covalent radii in at least
-    the fraction `share` of the structures.  One half compares the median distance; a small share also bonds a
-    proton to both atoms between which it jumps.
-
-    positions (n, N, 3) Angstrom, numbers (N,).  Raises DataError for an element without a covalent radius.
-    """
-    from ase.data import covalent_radii
-
-    if len(numbers) and not 1 <= np.min(numbers) <= np.max(numbers) < len(covalent_radii):
-        raise DataError(f"numbers: atomic numbers must lie in 1 ... {len(covalent_radii) - 1}; correct {numbers}.")
-    radii = covalent_radii[numbers]
-    bonds = []
-    for i in range(len(numbers) - 1):
-        distance = np.linalg.norm(positions[:, i + 1 :] - positions[:, i : i + 1], axis=-1)
-        near = np.mean(distance < STRETCH * (radii[i] + radii[i + 1 :]), axis=0) >= share
-        bonds += [(i, j) for j in i + 1 + np.flatnonzero(near)]
-    return np.array(bonds, dtype=np.int64).reshape(-1, 2)
-
-
-def bond_distances(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
-    """Number of bonds on the shortest way between two atoms, (N, N) int64; UNCONNECTED where there is none."""
-    from scipy.sparse.csgraph import shortest_path
-
-    adjacency = np.zeros((n_atoms, n_atoms))
-    adjacency[bonds[:, 0], bonds[:, 1]] = 1
-    steps = shortest_path(adjacency, directed=False, unweighted=True)
-    return np.where(np.isinf(steps), UNCONNECTED, steps).astype(np.int64)
-
-
-def molecules(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
-    """Molecule of every atom, (N,) int64, numbered by first appearance."""
-    first = np.argmax(bond_distances(bonds, n_atoms) < UNCONNECTED, axis=1)
-    return np.unique(first, return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

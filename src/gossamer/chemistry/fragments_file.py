@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.chemistry.fragments import GLOBAL, Fragment
+from gossamer.chemistry.groups import close_group
 from gossamer.errors import UsageError
-from gossamer.files import write_text
-from gossamer.model.fragments import GLOBAL, Fragment
-from gossamer.model.symmetry import close_group
+from gossamer.files import read_json, write_text
 
 KEYS = ("name", "atoms", "perms", "elements", "global")
 SHOWN = 60  # characters of a value in a message
@@ -46,11 +46,13 @@ def _entry(fragment: Fragment, numbers: np.ndarray) -> dict[str, Any]:
 def read_fragments(path: str | Path, numbers: np.ndarray) -> tuple[Fragment | str, ...]:
     """The fragments in a file, for a molecule of the elements `numbers` (N,), as `train` takes them for its argument
     `terms`.  Raises UsageError, naming the file and the entry, for what cannot be used."""
-    entries = _entries(Path(path))
+    entries = _entries(path)
     found: list[Fragment | str] = []
     for k, entry in enumerate(entries):
         name = entry.get("name", f"entry {k}") if isinstance(entry, dict) else None
-        where = f"{path}: entry {k}" + (f" ({name!r})" if isinstance(name, str) and name != f"entry {k}" else "")
+        where = f"{path}: entry {k}" + (
+            f" ({_cut(repr(name))})" if isinstance(name, str) and name != f"entry {k}" else ""
+        )
         fragment = _fragment(entry, name, numbers, where)
         if any(_title(fragment) == _title(other) for other in found):
             raise UsageError(f"{where}: there are two fragments of this name; rename one.")
@@ -62,17 +64,9 @@ def _title(fragment: Fragment | str) -> str:
     return fragment if isinstance(fragment, str) else fragment.name
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = (error.strerror or "unreadable").lower()
-        raise UsageError(
-            f"{path}: the fragments cannot be read ({reason}); check the name, or make such a file with "
-            "`gossamer inspect DATA --fragments-to FILE`."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: it is not JSON ({' '.join(str(error).split())}); correct it.") from error
+def _entries(path: str | Path) -> list[Any]:
+    what = "file of fragments, which `gossamer inspect DATA --fragments-to FILE` makes"
+    entries = read_json(path, what, UsageError)
     if not isinstance(entries, list) or not entries:
         raise UsageError(f'{path}: it must hold a list of entries such as {{"name": "ring", "atoms": [[0, 1, 2]]}}.')
     return entries
@@ -84,7 +78,7 @@ def _fragment(entry: Any, name: Any, numbers: np.ndarray, where: str) -> Fragmen
         raise UsageError(f'{where}: it must be an object such as {{"name": "ring", "atoms": [[0, 1, 2]]}}; rewrite it.')
     unknown = sorted(set(entry) - set(KEYS))
     if unknown:
-        raise UsageError(f"{where}: the key {unknown[0]!r} is not known; use {', '.join(KEYS)}.")
+        raise UsageError(f"{where}: the key {_cut(repr(unknown[0]))} is not known; use {', '.join(KEYS)}.")
     if entry.get(GLOBAL, False) is True:
         if set(entry) - {GLOBAL, "name"}:
             raise UsageError(
@@ -116,8 +110,11 @@ def _rows(value: Any) -> np.ndarray | None:
 
 def _shown(value: Any) -> str:
     """What a file says, cut short for a message."""
-    text = json.dumps(value)
-    return "none are" if value is None else f"{text if len(text) <= SHOWN else text[:SHOWN] + ' ...'} is"
+    return "none are" if value is None else f"{_cut(json.dumps(value))} is"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
 
 
 def _atoms(value: Any, numbers: np.ndarray, where: str) -> np.ndarray:
@@ -147,7 +144,7 @@ def _check_elements(atoms: np.ndarray, given: Any, numbers: np.ndarray, where: s
             f"{' '.join(symbols[0])}; name corresponding atoms in the same order."
         )
     if given is not None and given != symbols[0]:
-        shown = " ".join(map(str, given)) if isinstance(given, list) else repr(given)
+        shown = _cut(" ".join(map(str, given)) if isinstance(given, list) else repr(given))
         raise UsageError(
             f"{where}: the elements are said to be {shown}, but the atoms are {' '.join(symbols[0])}; "
             "correct the atoms, or use the molecule this file was made for."

@@ -1,0 +1,151 @@
+"""One force field, ready to be called."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gossamer.errors import UsageError
+from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
+from gossamer.model.device import block_bytes, on_host, resolve_device
+from gossamer.model.kernel_sum import TrainingRows, kernel_sum
+from gossamer.model.pairs import COINCIDENT, refuse_infinite
+from gossamer.model.single import BatchEvaluator, SingleEvaluator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from gossamer.model.force_field import ForceField, TermCoefficients
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """What calls of a force field share.
+
+    device: where it computes; threads: of the CPU at most, None: as many as torch uses at the time of a call; replicas:
+    on a card, structures per call that are captured as a CUDA graph, None: one.
+    precision of the training rows of large terms (arithmetic is always float64): "float64"; "float32"; "auto", float32
+    where that is estimated to change forces by less than SINGLE_LIMIT of the labels' spread.  One structure and many
+    use the same, so that they agree; on a card it is float64.  What is laid out is made at the first call."""
+
+    model: "ForceField"
+    device: torch.device
+    precision: Precision = "auto"
+    threads: int | None = None
+    replicas: int | None = None
+
+    @classmethod
+    def build(
+        cls,
+        model: "ForceField",
+        device: str | None = None,
+        precision: Precision = "auto",
+        threads: int | None = None,
+        replicas: int | None = None,
+    ) -> "Evaluator":
+        """device None: the model's.  Raises UsageError for values that cannot be."""
+        check_precision(precision)
+        for name, value in (("threads", threads), ("replicas", replicas)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name}: {value} given; at least 1 is needed.")
+        return cls(model, resolve_device(device or model.device), precision, threads, replicas)
+
+    def one(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
+        """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), Angstrom.
+
+        Raises UsageError for another shape, DataError for positions that are not finite or coincide."""
+        if np.shape(positions) != (self.model.n_atoms, 3):
+            raise UsageError(
+                f"positions: shape {np.shape(positions)}, but one structure of the model has ({self.model.n_atoms}, 3)."
+            )
+        return self._one(np.ascontiguousarray(positions, dtype=np.float64))
+
+    def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom.
+
+        Raises UsageError for another shape, DataError for positions that are not finite or coincide."""
+        structures = np.ascontiguousarray(positions, dtype=np.float64)
+        if structures.ndim != 3 or structures.shape[1:] != (self.model.n_atoms, 3):
+            shape = np.shape(positions)
+            raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.model.n_atoms}, 3).")
+        if self.replicas is not None and self.device.type == "cuda" and len(structures) == self.replicas:
+            return self._graph(structures)
+        refuse_infinite(structures)
+        pairs, energies, forces = self.model.pairs, np.empty(len(structures)), np.empty(structures.shape)
+        step = max(1, int(max(2**26, block_bytes(self.device)) // (len(pairs) * 8 * 6)))
+        for start in range(0, len(structures), step):
+            part = torch.from_numpy(structures[start : start + step]).to(self.device)
+            x, dx = pairs.forward(part)
+            if not float(x.max()) < 1 / COINCIDENT:
+                pairs.refuse_coincident(part.cpu().numpy(), "positions", np.arange(start, start + len(part)))
+            e, g = self.descriptor_sums(x)
+            energies[start : start + step] = e.cpu().numpy()
+            forces[start : start + step] = -pairs.pull(dx, g).cpu().numpy()
+        return self.model.constant + self.model.scale * energies, self.model.scale * forces
+
+    def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
+        energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
+        compiled = on_host(x)
+        if compiled:
+            x = x.contiguous()
+            threads = self.threads or torch.get_num_threads()
+            self._compiled.add(x.numpy(), energies.numpy(), gradients.numpy(), threads)
+        finished = self._compiled.holds if compiled else (False,) * len(self.model.terms)
+        for term, (rows, V, w), done in zip(self.model.terms, self._tensors, finished, strict=True):
+            if done:
+                continue
+            e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
+            energies += term.amplitude * e.view(len(x), -1).sum(1)
+            term.scatter(g.mul_(term.amplitude), gradients)
+        return energies, gradients
+
+    @cached_property
+    def stored_single(self) -> tuple[bool, ...]:
+        """Which terms' training rows are kept in float32."""
+        if self.device.type == "cuda":
+            return (False,) * len(self.model.terms)
+        sides = zip(self.model.terms, self.model.coefficients, strict=True)
+        return tuple(is_stored_single(term, c, self.precision) for term, c in sides)
+
+    @cached_property
+    def _one(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
+        if self.device.type == "cuda":
+            from gossamer.model.single_cuda import GraphedEvaluator
+
+            return GraphedEvaluator.build(self.model.on(str(self.device))).one
+        if any(term.kernel.form is None for term in self.model.terms):
+
+            def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:
+                energies, forces = self.many(structure[None])
+                return float(energies[0]), forces[0]
+
+            return through_batch
+        return SingleEvaluator.build(self.model, self.stored_single, self.threads)
+
+    @cached_property
+    def _graph(self) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]":
+        from gossamer.model.single_cuda import GraphedEvaluator
+
+        return GraphedEvaluator.build(self.model.on(str(self.device)), replicas=self.replicas or 1)
+
+    @cached_property
+    def _compiled(self) -> BatchEvaluator:
+        """The terms that compiled code sums for a batch; none of them is kept in float32, being small."""
+        return BatchEvaluator.build(self.model.terms, self.model.coefficients)
+
+    @cached_property
+    def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":
+        found = []
+        for term, c, single in zip(self.model.terms, self.model.coefficients, self.stored_single, strict=True):
+            found.append(_on(self.device, as_stored(c, term.perms) if single else c, term.perms))
+        return found
+
+
+def _on(device: torch.device, c: "TermCoefficients", perms: np.ndarray) -> "tuple[TrainingRows, Tensor, Tensor | None]":
+    X, V = torch.from_numpy(c.X).to(device), torch.from_numpy(c.V).to(device)
+    return TrainingRows.build(X, perms), V, None if c.w is None else torch.from_numpy(c.w).to(device)

@@ -1,0 +1,134 @@
+"""Which distances a model was trained on, and structures that leave them: broken and new bonds, colliding atoms.
+
+A conformer change or a proton that jumps in the training structures, too, is no such thing.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.chemistry.bonds import STRETCH
+from gossamer.errors import ExtrapolationWarning
+from gossamer.model import _numba
+from gossamer.model.pairs import PairSet, orbit_numbers
+
+if TYPE_CHECKING:
+    from gossamer.model.force_field import TermCoefficients
+    from gossamer.model.terms import Term
+
+LASTING = 1.6  # a bond is shorter than this many sums of covalent radii in every training structure, or may break
+LONGER = 1.25  # a bond this many times as long as ever in training is broken,
+FAR = 1.4  # if it is also this many sums of covalent radii long: else it is hotter than in training
+SHORTER = 0.8  # atoms closer than this fraction of their shortest distance in training are too close,
+NEAR = 1.5  # if they are also within this many sums of covalent radii: else they may be another conformer
+NAMED = 3  # pairs, and frames, named in a message
+
+
+@dataclass(frozen=True, eq=False)
+class SeenDistances:
+    """numbers (N,); pairs (P, 2); shortest, longest (P,): distances in training, Angstrom; least, most (P,): where
+    predictions begin to be guesses, infinite where no distance is too long."""
+
+    numbers: np.ndarray
+    pairs: np.ndarray
+    shortest: np.ndarray
+    longest: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        numbers: np.ndarray,
+        pairs: PairSet,
+        terms: "Sequence[Term]",
+        coefficients: "Sequence[TermCoefficients]",
+    ) -> "SeenDistances":
+        """From the training descriptors of the terms, and their permutations, which are training structures as well."""
+        from ase.data import covalent_radii
+
+        radii = np.append(covalent_radii, np.zeros(200))[numbers]
+        sums = radii[pairs.pairs].sum(1)
+        shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
+        bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
+        for term, c in zip(terms, coefficients, strict=True):
+            orbits = orbit_numbers(term.perms)
+            X = c.X.reshape(-1, *term.places.shape)  # (M, L, P) weights / distances
+            for k, slots in enumerate(term.places):
+                x, w = X[:, k], term.weights
+                near = x.max(0) / w, x.min(0) / w, (x > w / (STRETCH * sums[slots])).mean(0)
+                largest, smallest, share = _over_orbits(orbits, *near)
+                shortest[slots] = np.minimum(shortest[slots], _inverse(largest))
+                longest[slots] = np.maximum(longest[slots], _inverse(smallest))
+                bonded[slots] += share
+                rows[slots] += 1
+        lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
+        least = np.minimum(SHORTER * shortest, NEAR * sums)
+        most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)
+        return cls(numbers, pairs.pairs, shortest, longest, least, most)
+
+    @cached_property
+    def _squares(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.least**2, self.most**2
+
+    def left_by(self, structure: np.ndarray) -> bool:
+        """Whether a structure (N, 3), contiguous float64, Angstrom, leaves what was seen.  It takes microseconds."""
+        return bool(_numba.is_outside(self.pairs, structure, *self._squares))
+
+    def warn(self, positions: np.ndarray, what: str = "positions", frames: Sequence[int] | np.ndarray | None = None,
+             stacklevel: int = 1) -> bool:  # fmt: skip
+        """Warn, once, where structures positions (Q, N, 3), Angstrom, leave what was seen; returns whether they do.
+
+        what: the data in the message; frames (Q,): the structures' numbers there; stacklevel: as for warnings.warn."""
+        structures = np.ascontiguousarray(positions, dtype=np.float64)
+        left = np.flatnonzero([self.left_by(structure) for structure in structures])
+        if len(left):
+            told = self._sentence(structures, left, what, left if frames is None else np.asarray(frames)[left])
+            warnings.warn(told, ExtrapolationWarning, stacklevel=stacklevel + 1)
+        return len(left) > 0
+
+    def _sentence(self, positions: np.ndarray, left: np.ndarray, what: str, frames: np.ndarray) -> str:
+        where = "the structure has"
+        if len(positions) > 1:
+            more = ", ..." if len(frames) > NAMED else ""
+            named = ", ".join(map(str, frames[:NAMED]))
+            where = f"{len(left)} of {len(positions)} structures (frame{'s' * (len(left) > 1)} {named}{more}) have"
+        return (
+            f"{what}: {where} bonds or contacts unlike any training structure ({self._pairs(positions[left[0]])}); "
+            "energies and forces there are guesses: check the order of atoms, or train on such structures too."
+        )
+
+    def _pairs(self, structure: np.ndarray) -> str:
+        """The pairs of a structure (N, 3) that leave what was seen most."""
+        from ase.data import chemical_symbols
+
+        i, j = self.pairs.T
+        r = np.linalg.norm(structure[i] - structure[j], axis=1)
+        excess = np.maximum(r / self.most, self.least / np.maximum(r, 1e-300))
+        worst = np.argsort(-excess, kind="stable")[: min(NAMED, np.count_nonzero(excess > 1))]
+        said = []
+        for p in worst:
+            b, a = (f"{chemical_symbols[self.numbers[k]]}{k}" for k in self.pairs[p])
+            end = "at most" if r[p] > self.most[p] else "at least"
+            limit = self.longest[p] if r[p] > self.most[p] else self.shortest[p]
+            said.append(f"{a}-{b} {r[p]:.2f} Angstrom, {end} {limit:.2f} in training")
+        more = np.count_nonzero(excess > 1) - len(said)
+        return "; ".join(said) + (f"; and {more} more" if more else "")
+
+
+def _over_orbits(orbits: np.ndarray, largest: np.ndarray, smallest: np.ndarray, share: np.ndarray):
+    """Largest, smallest and mean over the slots of every orbit (P,), slot by slot."""
+    top, bottom = np.full(orbits.max() + 1, -np.inf), np.full(orbits.max() + 1, np.inf)
+    np.maximum.at(top, orbits, largest)
+    np.minimum.at(bottom, orbits, smallest)
+    mean = np.bincount(orbits, share) / np.bincount(orbits)
+    return top[orbits], bottom[orbits], mean[orbits]
+
+
+def _inverse(x: np.ndarray) -> np.ndarray:
+    """1 / x, infinite where x is no inverse distance."""
+    return np.divide(1.0, x, out=np.full(x.shape, np.inf), where=x > 0)
