@@ -28,6 +28,10 @@ class DataError(GossamerError):
     """A data set cannot be read, or its contents cannot be used."""
 
 
+class LabelWarning(UserWarning):
+    """Labels, or structures, that can be used but should be looked at."""
+
+
 class UnitsError(UsageError):
     """A unit is unknown, or missing where it cannot be guessed."""
 

@@ -337,3 +337,41 @@ def test_report_of_a_record(gossamer: Command, work: Path) -> None:
     assert gossamer("report m.json").out == "report: report.html\n"
     assert json.loads(gossamer("report m.json --out x.html --json").out) == {"report": "x.html"}
     assert Path("report.html").read_bytes() == Path("x.html").read_bytes()
+
+
+# labels are looked at ------------------------------------------------------------------------------------------------
+
+
+CASES = Path(__file__).parents[1] / "data" / "cases"
+
+
+@pytest.mark.parametrize("name", ["gradients", "hartree_per_bohr"])
+def test_wrong_labels_stop_train_reduce_and_test(gossamer: Command, work: Path, name: str) -> None:
+    data = CASES / "03" / f"{name}.npz"
+    words = {"gradients": "look like gradients", "hartree_per_bohr": "give --forces-unit Hartree/Bohr"}[name]
+    for verb in ("train", "reduce"):
+        found = gossamer(f"{verb} {data} --train 40 --valid 10 --quiet --out w")
+        assert (found.code, found.out) == (1, "")
+        assert words in found.err
+        assert found.err.endswith("or give --force to go on all the same.\n")
+        assert not (work / "w").exists()
+
+
+def test_another_energy_zero_and_structures_trained_on(gossamer: Command, work: Path) -> None:
+    line = (
+        f"train {CASES}/12/two_conformers.npz --train 60 --valid 10 --test 10 --length 10 --terms global --noise 1e-8"
+    )
+    assert gossamer(f"{line} --symmetry none --quiet --out c.gossamer").code == 0
+    plain = json.loads(gossamer(f"test c.gossamer {CASES}/12/two_conformers.npz --json").out)
+    assert (plain["energy_offset"], plain["trained_on"]) == (None, 60)
+    shifted = gossamer(f"test c.gossamer {CASES}/16/shifted_zero.npz")
+    assert "eV above those of the model, a constant that was taken off" in " ".join(shifted.out.split())
+    assert "60 of the 160 structures tested are among those the model was trained on" in shifted.out
+    values = json.loads(gossamer(f"test c.gossamer {CASES}/16/shifted_zero.npz --json").out)
+    assert values["energy_offset"] == pytest.approx(100, abs=0.01)
+    assert values["energy_mae"] == pytest.approx(plain["energy_mae"], rel=0.1)
+    refused = gossamer(f"test c.gossamer {CASES}/03/gradients.npz")
+    assert (refused.code, refused.out) == (1, "")
+    forced = gossamer(f"test c.gossamer {CASES}/03/gradients.npz --force")
+    assert forced.code == 0
+    assert forced.err.count("look like gradients") == 1

@@ -371,6 +371,30 @@ def test_a_unit_in_the_name_of_the_column_is_believed(tmp_path):
         assert_read(read(save(tmp_path / "a.xyz", lines(header))), energies=Hartree, forces=factor)
 
 
+@pytest.mark.parametrize(("units", "factor"), [('"eV, eV/Ang"', 1), ("kcal/mol", kcal / mol), ('"Ha;Ha/Bohr"', None)])
+def test_one_key_for_all_units(tmp_path, units, factor):
+    data = read(save(tmp_path / "a.xyz", lines(EXTENDED.replace("energy_unit=eV", f"units={units}"))))
+    assert_read(data, energies=factor or Hartree, forces=factor or Hartree / Bohr)
+    for vague in ("au", "metal"):
+        header = EXTENDED.replace("energy_unit=eV", f"units={vague}")
+        assert "energies and forces" in refused(save(tmp_path / "b.xyz", lines(header)))
+
+
+def test_forces_in_three_columns_of_their_own(tmp_path):
+    header = EXTENDED.replace("forces:R:3", "fx:R:1:fy:R:1:fz:R:1")
+    assert_read(read(save(tmp_path / "a.xyz", lines(header))))
+    header = EXTENDED.replace("forces:R:3", "fz:R:1:fy:R:1:fx:R:1")
+    assert "fz, fy, fx not read" in read(save(tmp_path / "b.xyz", lines(header))).provenance.read["columns"]
+
+
+def test_remarks_behind_the_numbers(tmp_path):
+    for remark in (" # at rest", " methyl", " a b c"):
+        text = [line + remark if row % 7 > 1 else line for row, line in enumerate(lines("", forces=False))]
+        data = read(save(tmp_path / "a.xyz", text))
+        assert_read(data, forces=None, energies=None)
+        assert "not read" in data.provenance.read["columns"]
+
+
 def test_lengths_in_the_declared_unit(tmp_path):
     header = EXTENDED + " positions_unit=bohr force_unit=eV/Ang"
     path = save(tmp_path / "a.xyz", lines(header, positions=POSITIONS / Bohr, style=repr))

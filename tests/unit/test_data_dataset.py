@@ -53,7 +53,7 @@ def test_the_fingerprint_sees_every_array():
     assert data_of(4).fingerprint == data.fingerprint
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(5, 60), st.data())
 def test_a_split_is_disjoint_and_complete(seed, n, draw):
     data = data_of(n, seed)
@@ -98,7 +98,7 @@ def test_duplicates_are_dropped_counted_and_never_shared_between_parts():
     assert len(np.unique(flat, axis=0)) == 30
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 1000), st.lists(st.integers(0, 9), max_size=12))
 def test_repeats_are_found_through_the_noise_of_a_text_file(seed, copies):
     data = data_of(10, seed)

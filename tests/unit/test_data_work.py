@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossamer.data import work
-from gossamer.data.energy_checks import likely_units
 from gossamer.data.geometry import Skeleton, distance_blocks, graph_hash, likely_length_unit, nearest_ratio
 from gossamer.data.stiffness import USUAL, Stiffness
+from gossamer.data.unit_checks import likely_units
 from gossamer.units import ENERGY, LENGTH
 
 SHAPE = np.array(
@@ -73,7 +73,7 @@ def test_the_slope_stands_with_almost_half_of_the_steps_wrong(slope, wrong, seed
     rng = np.random.default_rng(seed)
     done = rng.normal(size=2000)
     energies = np.concatenate([np.zeros(2000), slope * done + 1000 * (rng.random(2000) < wrong)])
-    steps = work.Steps(np.arange(2000), np.arange(2000, 4000), done, np.ones(2000), np.ones(2000, dtype=bool))
+    steps = work.Steps(np.arange(2000), np.arange(2000, 4000), done, np.ones(2000), np.ones(2000, dtype=bool), done / 2)
     assert work.fit_slope(steps, energies).slope == pytest.approx(slope, rel=1e-9)
 
 

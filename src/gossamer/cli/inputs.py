@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gossamer.errors import UsageError
+from gossamer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,9 @@ class Sizes:
         """Raises UsageError when there are fewer structures than asked for."""
         import numpy as np
 
-        data = data.deduplicated()
+        data, single = data.deduplicated(), data.without_twins()
+        if self.train + (self.valid or 0) + (self.test or 0) <= len(single):
+            data = single
         left = max(0, len(data) - self.train)
         spare = max(0, left - (self.test or 0))
         valid = min(DEFAULT_VALID, max(1, self.train // 2), spare) if self.valid is None else self.valid
@@ -112,6 +114,7 @@ class Job:
     command: str
     terms: str = "auto"
     fragments: Path | None = None
+    force: bool = False
 
     @property
     def symmetry_file(self) -> Path | None:
@@ -125,9 +128,13 @@ class Job:
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
+        from gossamer.fit.workflow import check_trainable
+
         options = self.fitting.options()
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
+        check_trainable(parts.train, parts.valid)
+        look_at_labels(data, force=self.force, show=not self.quiet)
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
         options["terms"] = self._terms(data)
         if not self.quiet:
@@ -135,7 +142,10 @@ class Job:
             from gossamer.cli.outputs import say
 
             drawn = {"train": parts.train, "validate": parts.valid, "test": parts.test, "score pairs": parts.pool}
-            lines = [*text.what_was_read(data), text.sizes(drawn, self.sizes.seed, len(data.repeats()[0]))]
+            lines = [
+                *text.what_was_read(data),
+                text.sizes(drawn, self.sizes.seed, parts.train.provenance.duplicates_removed),
+            ]
             say(lines, stderr=True)
         return parts, options
 
@@ -148,6 +158,20 @@ class Job:
         from gossamer.chemistry.fragments_file import read_fragments
 
         return read_fragments(self.fragments, data.numbers)
+
+
+def look_at_labels(data: "Dataset", *, force: bool, show: bool = True) -> None:
+    """Look at the labels as `inspect` does, and say on standard error what it warns of.  Raises DataError for what it
+    calls an error, unless `force`, which makes it a warning."""
+    from gossamer.cli.outputs import say
+    from gossamer.data.checks import inspect, refusal
+
+    found = inspect(data)
+    if found.level == "error" and not force:
+        raise DataError(refusal(found, found.source, "give --force"))
+    for finding in found.findings:
+        if finding.level != "ok" and show:
+            say([f"{finding.level}: {finding.message}"], stderr=True)
 
 
 def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":

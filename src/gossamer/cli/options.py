@@ -139,6 +139,11 @@ Memory = Annotated[
     ),
 ]
 
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Go on with labels that `inspect` calls wrong.", rich_help_panel=_READING),
+]
+
 _RUNNING = "Running"
 Resume = Annotated[
     bool,

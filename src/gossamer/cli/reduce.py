@@ -55,6 +55,7 @@ def reduce(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    force: o.Force = False,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
@@ -92,6 +93,7 @@ def reduce(
         context.obj,
         terms,
         fragments,
+        force,
     )
     folder = writable_folder(out)
     with joined(threads) as ranks:
@@ -121,7 +123,7 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
         progress(Event("symmetry", message="looking for permutations"))
         found = reduce_pairs(
             parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,
-            command=job.command, progress=progress, run=Run(ranks, entries), **options,
+            command=job.command, force=True, progress=progress, run=Run(ranks, entries), **options,
         )  # fmt: skip
         if not ranks.first:
             return None

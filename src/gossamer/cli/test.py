@@ -1,8 +1,8 @@
 """`gossamer test`: errors of a model on labelled structures."""
 
 from gossamer.cli import options as o
-from gossamer.cli.inputs import Reading, require_same_atoms
-from gossamer.cli.outputs import console, print_json
+from gossamer.cli.inputs import Reading, look_at_labels, require_same_atoms
+from gossamer.cli.outputs import console, print_json, say
 
 
 def test(
@@ -14,6 +14,7 @@ def test(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    force: o.Force = False,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
@@ -31,11 +32,17 @@ def test(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     ).read(data)
     require_same_atoms(force_field, found)
-    errors = force_field.test(found)
+    look_at_labels(found, force=force)
+    errors = force_field.errors(found, warn=True)
+    seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
-        print_json({"model": str(model), "data": str(data), "structures": len(found), **errors._asdict()})
+        print_json(
+            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors._asdict()}
+        )
     else:
-        from gossamer.cli.text import errors_table
+        from gossamer.cli.text import about_test, errors_table
         from gossamer.reporting.words import count_of
 
         console().print(errors_table(errors, count_of(len(found), "structure")))
+        for sentence in about_test(errors, len(found), seen):
+            say([sentence])

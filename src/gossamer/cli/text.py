@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gossamer.chemistry.fragments import Fragment
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
+    from gossamer.model.force_field import Errors
     from gossamer.records.parts import Model
     from gossamer.records.record import ReduceRecord
 
@@ -66,6 +67,22 @@ def errors_table(errors: _Errors, over: str) -> "Table":
             cells = (f"{digits(MEV * e)} meV{unit}  {digits(KCAL * e)} kcal/mol{unit}" for e in (mae, rmse))
             table.add_row(name, *cells)
     return table
+
+
+def about_test(errors: "Errors", n: int, seen: int) -> list[str]:
+    """What to know of the errors on `n` structures: another energy zero, and structures that were trained on."""
+    said = []
+    offset, mae = errors.energy_offset, errors.energy_mae
+    if offset is not None and mae is not None:
+        way = "above" if offset > 0 else "below"
+        said.append(
+            f"The energies of the data lie {abs(offset):.3f} eV {way} those of the model, a constant that was taken "
+            f"off: their mean absolute error is {digits(MEV * mae)} meV without it. Another energy zero or method?"
+        )
+    if seen:
+        which = "All" if seen == n else f"{seen:,} of the {n:,}"
+        said.append(f"{which} structures tested are among those the model was trained on; test it on others.")
+    return said
 
 
 def models_table(record: "ReduceRecord") -> "Table":

@@ -45,6 +45,7 @@ def train(
     energy_key: o.EnergyKey = None,
     forces_key: o.ForcesKey = None,
     index: o.Index = ":",
+    force: o.Force = False,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
@@ -86,6 +87,7 @@ def train(
         context.obj,
         terms,
         fragments,
+        force,
     )
     files = _files(job, out, record, report)
     with joined(threads) as ranks:

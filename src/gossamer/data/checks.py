@@ -1,6 +1,7 @@
 """`inspect`: what is in a data set, and whether its labels can be right."""
 
-from dataclasses import asdict, dataclass
+import warnings
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ from gossamer.data.energy_checks import check_energies
 from gossamer.data.findings import Finding, Level, concerning
 from gossamer.data.geometry import Skeleton
 from gossamer.data.stiffness import Stiffness, stiffness
+from gossamer.data.timing import check_late
+from gossamer.data.unit_checks import check_sign_and_unit
 from gossamer.data.work import Slope
-from gossamer.errors import DataError
+from gossamer.errors import DataError, LabelWarning
 
 _LEVELS: tuple[Level, ...] = ("ok", "warning", "error")
 
@@ -65,19 +68,19 @@ def inspect(data: Dataset) -> Inspection:
         raise DataError(f"{data.provenance.source or 'data'}: it holds no structures; nothing can be inspected.")
     finite, findings = _finite_part(data)
     findings += labels.check_present(data)
-    distances, stiff, slope = None, None, None
+    distances, evidence = None, _Evidence()
     if len(finite):
         shortest, longest = structures.extreme_distances(finite)
         distances = (float(shortest.min()), longest) if longest else None
-        about_forces = _check_forces(finite)
         lengths = structures.check_lengths(finite)
-        findings += [lengths, structures.check_duplicates(finite), *about_forces]
-        if lengths.level == "ok":
+        findings += [lengths, structures.check_duplicates(finite)]
+        if lengths.level != "error":
             findings.append(structures.check_coincident(finite, shortest))
-            sound = finite.take(shortest >= structures.COINCIDENT)
-            belong = all(finding.level != "error" for finding in about_forces)
-            about_bonds, stiff, slope = _check_bonded(sound, judge_labels=belong)
-            findings += about_bonds
+            evidence = _check_bonded(finite.take(shortest >= structures.COINCIDENT))
+        else:
+            evidence = _Evidence(tuple(labels.check_net(finite)))
+        findings += evidence.findings
+    slope, stiff = evidence.slope, evidence.stiff
     source = data.provenance
     return Inspection(
         source=source.source, name=source.name, theory=source.theory, formula=data.formula, n_atoms=data.n_atoms,
@@ -90,24 +93,65 @@ def inspect(data: Dataset) -> Inspection:
     )  # fmt: skip
 
 
-def _check_forces(data: Dataset) -> list[Finding]:
-    """The checks that need forces and nothing else."""
-    return [] if data.forces is None else [*labels.check_net(data), labels.check_large_forces(data)]
+def require_sound(data: Dataset, name: str = "") -> Inspection:
+    """Look at `data` as `inspect` does.  Raises DataError with the sentences of its errors; warns of the rest
+    (LabelWarning).  name: of the data in the messages, by default where they came from."""
+    found = inspect(data)
+    name = name or found.source or "data"
+    if found.level == "error":
+        raise DataError(refusal(found, name, "pass force=True"))
+    for finding in found.findings:
+        if finding.level != "ok":
+            warnings.warn(f"{name}: {finding.message}", LabelWarning, stacklevel=3)
+    return found
 
 
-def _check_bonded(data: Dataset, *, judge_labels: bool) -> tuple[list[Finding], Stiffness | None, Slope | None]:
-    """The checks that need bonds, on frames without coincident atoms and with lengths in Angstrom; those of the labels
-    only where forces and positions belong together."""
+def refusal(found: Inspection, name: str, remedy: str) -> str:
+    """The errors among the findings as one sentence; `remedy` says how to go on all the same."""
+    wrong = " ".join(finding.message for finding in found.findings if finding.level == "error")
+    return f"{name}: {wrong[:-1]}; or {remedy} to go on all the same."
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """What bonds and labels say: findings, energy differences per work, and stiffness of bonds where they tell."""
+
+    findings: tuple[Finding, ...] = ()
+    slope: Slope | None = None
+    stiff: Stiffness | None = None
+
+
+def _check_bonded(data: Dataset) -> _Evidence:
+    """The checks that need bonds, on frames without coincident atoms and with lengths in Angstrom.  Labels are judged
+    on the frames whose structures are right."""
     if not len(data):
-        return [], None, None
+        return _Evidence()
     skeleton = Skeleton.of(data.numbers, data.positions)
-    findings = structures.check_bonds(data, skeleton)
-    if data.forces is None or not judge_labels:
-        return findings, None, None
+    about_bonds = structures.check_bonds(data, skeleton)
+    wrong = [frame for finding in about_bonds if finding.level == "error" for frame in finding.frames]
+    right = data.take(~np.isin(data.frames, wrong))
+    found = _check_labels(right, skeleton) if len(right) else _Evidence()
+    return replace(found, findings=(*about_bonds, *found.findings))
+
+
+def _check_labels(data: Dataset, skeleton: Skeleton) -> _Evidence:
+    """Forces and energies, the strongest evidence first; one fault gives one error, so the checks end with the first
+    that says that forces and positions do not belong together."""
+    if data.forces is None:
+        return _Evidence()
+    if (late := check_late(data)) is not None:
+        return _Evidence((late,))
+    about_forces = (*labels.check_net(data), labels.check_large_forces(data))
+    if any(finding.level == "error" for finding in about_forces):
+        return _Evidence(about_forces)
     stiff = stiffness(data, skeleton)
-    odd, others = labels.check_odd_frames(data, stiff)
-    energy = check_energies(others, stiff, np.random.default_rng(0))
-    return [*findings, odd, *energy.findings], stiff, energy.slope
+    energy = check_energies(data, np.random.default_rng(0))
+    odd, others = labels.check_odd_frames(data, stiff, energy)
+    if len(others) < len(data):
+        stiff, energy = stiffness(others, skeleton), check_energies(others, np.random.default_rng(0))
+    sign = check_sign_and_unit(others, energy, stiff)
+    zero = () if energy is None else (energy.zero,)
+    return _Evidence((*about_forces, odd, sign, *zero), energy.slope if energy else None, stiff)
 
 
 def _finite_part(data: Dataset) -> tuple[Dataset, list[Finding]]:

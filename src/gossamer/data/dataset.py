@@ -4,12 +4,11 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.errors import DataError, UsageError
+from gossamer.errors import DataError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -146,43 +145,32 @@ class Dataset:
 
     def deduplicated(self) -> "Dataset":
         """Without exact repeats of an earlier structure; how many went is kept in `provenance`."""
-        later, _ = self.repeats()
-        if not len(later):
+        return self._without(self.repeats()[0])
+
+    def without_twins(self) -> "Dataset":
+        """Without structures that are the same as an earlier one but for rounding, a turn or a shift (see `twins`), and
+        without exact repeats; how many went is kept in `provenance`."""
+        return self._without(np.flatnonzero(self.twins() != np.arange(len(self))))
+
+    def twins(self) -> np.ndarray:
+        """For every row (n,) the earliest one whose distances are the same to 0.001 Angstrom (RMS), itself where there
+        is none or where numbers are not finite."""
+        from gossamer.data.twins import earliest_twins
+
+        finite = np.flatnonzero(np.isfinite(self.positions).all(axis=(1, 2)))
+        first = np.arange(len(self))
+        first[finite] = finite[earliest_twins(self.positions[finite])]
+        return first
+
+    def _without(self, rows: np.ndarray) -> "Dataset":
+        if not len(rows):
             return self
-        kept = self.take(np.setdiff1d(np.arange(len(self)), later))
-        gone = self.provenance.duplicates_removed + len(later)
+        kept = self.take(np.setdiff1d(np.arange(len(self)), rows))
+        gone = self.provenance.duplicates_removed + len(rows)
         return replace(kept, provenance=replace(self.provenance, duplicates_removed=gone))
 
     def split(self, n_train: int, n_valid: int = 0, n_test: int | None = None, *, seed: int = 0) -> Split:
-        """Disjoint train, validation and test parts; duplicates are removed first.
+        """Disjoint train, validation and test parts, as `gossamer.data.splitting.split` makes them."""
+        from gossamer.data.splitting import split
 
-        Training structures are spread evenly over the energy distribution (as in sgdml, Chmiela et al. 2019): the
-        frames sorted by energy are cut into n_train equal layers and one is drawn from each; without energies they
-        are drawn at random.  n_test None: all that is left.  The same seed gives the same split.
-        Raises UsageError when the parts ask for more structures than there are.
-        """
-        data = self.deduplicated()
-        if n_train < 1 or n_valid < 0 or (n_test is not None and n_test < 0):
-            raise UsageError(
-                f"split: {n_train} training, {n_valid} validation and {n_test} test structures asked for; "
-                "training needs at least 1, and no part can be negative."
-            )
-        asked = n_train + n_valid + (n_test or 0)
-        if asked > len(data):
-            gone = data.provenance.duplicates_removed
-            left = f"{len(data)}{f' after {gone} duplicates were removed' if gone else ''}"
-            raise UsageError(
-                f"split: {n_train} training + {n_valid} validation + {n_test or 0} test = {asked} structures asked "
-                f"for, but there are {left}; ask for fewer."
-            )
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(data))
-        if data.energies is not None:
-            order = order[np.argsort(data.energies[order], kind="stable")]
-        edges = np.linspace(0, len(data), n_train + 1).astype(int)
-        train = order[[rng.integers(lo, hi) for lo, hi in pairwise(edges)]]
-        rest = rng.permutation(np.setdiff1d(np.arange(len(data)), train))
-        end = len(rest) if n_test is None else n_valid + n_test
-        return Split(
-            data.take(np.sort(train)), data.take(np.sort(rest[:n_valid])), data.take(np.sort(rest[n_valid:end]))
-        )
+        return split(self, n_train, n_valid, n_test, seed)

@@ -11,8 +11,10 @@ from gossamer.chemistry.bonds import STRETCH, radius_sums
 from gossamer.units import LENGTH
 
 BROKEN = 1.6  # a bond is broken beyond this many of its usual lengths
+COVALENT = (1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 32, 33, 34, 35, 51, 52, 53)  # elements that are no metals
 NOBLE = (2, 10, 18, 36, 54, 86)
 _PLAUSIBLE = (0.75, 1.4)  # nearest neighbours of bonded atoms, in sums of covalent radii
+_HYDROGEN = 1.2  # of its sums of covalent radii is the bond of the hydrogen molecule
 _BLOCK = 4_000_000  # distances held at once
 
 
@@ -36,7 +38,7 @@ def nearest_ratio(numbers: np.ndarray, positions: np.ndarray) -> float:
     usable = ~np.isin(numbers, NOBLE)
     if len(numbers) < 2 or not usable.any():
         return float("nan")
-    sums = radius_sums(numbers)
+    sums = radius_sums(numbers) * (_HYDROGEN if (numbers == 1).all() else 1.0)
     nearest = [(distances / sums).min(axis=2)[:, usable] for _, distances in distance_blocks(positions)]
     return float(np.median(np.concatenate(nearest)))
 

@@ -1,8 +1,10 @@
-"""Checks of the labels that need no second opinion: presence, net force and torque, outliers, single wrong frames."""
+"""Checks of the labels: presence, net force and torque, outliers, single wrong frames."""
 
 import numpy as np
 
+from gossamer.data import factors
 from gossamer.data.dataset import Dataset
+from gossamer.data.energy_checks import EnergyCheck
 from gossamer.data.findings import Finding, concerning
 from gossamer.data.stiffness import Stiffness
 
@@ -27,8 +29,9 @@ def check_present(data: Dataset) -> list[Finding]:
 
 
 def check_net(data: Dataset) -> list[Finding]:
-    """The forces on a molecule alone in space add up to nothing, and turn it in no direction."""
-    assert data.forces is not None
+    """The forces on a molecule alone in space add up to nothing, and turn it in no direction.  Empty without forces."""
+    if data.forces is None:
+        return []
     centred = data.positions - data.positions.mean(axis=1, keepdims=True)
     size = np.sqrt((data.forces**2).sum(axis=(1, 2)).mean() + 3 * data.n_atoms * _CALM**2)
     extent = np.sqrt((centred**2).sum(axis=2).mean())
@@ -62,16 +65,35 @@ def check_large_forces(data: Dataset) -> Finding:
     return Finding("ok", "large forces", f"RMS of a frame at most {size.max():.3g} eV/Angstrom.")
 
 
-def check_odd_frames(data: Dataset, stiff: Stiffness | None) -> tuple[Finding, Dataset]:
-    """Single frames whose forces have another sign or unit than those of the others; and the data without them."""
+def check_odd_frames(data: Dataset, stiff: Stiffness | None, energy: EnergyCheck | None) -> tuple[Finding, Dataset]:
+    """Single frames whose forces have another sign or unit than those of the others; and the data without them.
+
+    Bonds name them frame by frame, unless the energies fit the forces as they are; where bonds cannot tell, the
+    energies name them."""
     check = "mixed forces"
-    if stiff is None or np.isnan(stiff.frames).all():
+    fit = energy is not None and energy.believed
+    if stiff is not None and not np.isnan(stiff.frames).all() and stiff.as_usual:
+        odd = stiff.odd_frames()
+        why = "pull on stretched bonds with another sign or strength than in the other frames"
+        if energy is not None and fit:
+            odd = _not_contradicted(data, odd, stiff, energy)
+    elif energy is not None and (fit or energy.slope.explained < 0.5):
+        rows, factor = factors.odd_frames(energy.steps, energy.energies)
+        odd = np.flatnonzero(np.isin(data.frames, energy.data.frames[rows]))
+        why = f"fit the energies once multiplied by {factor:.3g}, and those of the other frames as they are"
+    else:
         return Finding("ok", check, "cannot be judged from these frames."), data
-    odd = stiff.odd_frames()
     if not len(odd):
-        return Finding("ok", check, "one sign and one unit in every frame, as far as bonds can tell."), data
-    message = (
-        "the forces in {frames} pull on stretched bonds with another sign or strength than in the other frames; "
-        "they come from another unit, sign or method, so correct or remove them."
-    )
+        return Finding("ok", check, "one sign and one unit in every frame, as far as can be told."), data
+    message = f"the forces in {{frames}} {why}; they come from another unit, sign or method, so correct or remove them."
     return concerning("error", check, message, data.frames[odd]), data.take(np.setdiff1d(np.arange(len(data)), odd))
+
+
+def _not_contradicted(data: Dataset, odd: np.ndarray, stiff: Stiffness, energy: EnergyCheck) -> np.ndarray:
+    """Of the rows `odd` those whose forces the energies do not call right, and all that were not looked at."""
+    where = {frame: row for row, frame in enumerate(energy.data.frames)}
+    seen = np.array([data.frames[row] in where for row in odd], dtype=bool)
+    rows = np.array([where[data.frames[row]] for row in odd[seen]], dtype=np.int64)
+    ratios = stiff.frames[odd[seen]] / stiff.value
+    kept = factors.not_contradicted(energy.steps, energy.energies, rows, ratios)
+    return np.concatenate([odd[~seen], odd[seen][np.isin(rows, kept)]])

@@ -9,6 +9,7 @@ from gossamer.data.dataset import Dataset, symbols
 from gossamer.data.findings import Finding, concerning, named
 from gossamer.data.geometry import (
     BROKEN,
+    COVALENT,
     Skeleton,
     count_fragments,
     distance_blocks,
@@ -18,20 +19,25 @@ from gossamer.data.geometry import (
 )
 
 COINCIDENT = 0.4  # Angstrom
+_LOOSE = 2.2  # a bond of a metal is broken beyond this many of its usual lengths: ion pairs and hydrides swing far
 _REORDERED = 1.75  # a bond this much longer than usual is no proton on its way to a neighbour
 
 
 def check_lengths(data: Dataset) -> Finding:
     """Are the positions in Angstrom?  Bonded atoms stand about a sum of covalent radii apart."""
     declared = data.provenance.length_unit or "Angstrom"
-    ratio = nearest_ratio(data.numbers, data.positions[:: max(1, len(data) // 200)])
+    positions = data.positions
+    if data.n_atoms == 2 and data.energies is not None:  # of a curve that goes on to dissociation, the minimum tells
+        positions = positions[data.energies <= np.quantile(data.energies, 0.1)]
+    ratio = nearest_ratio(data.numbers, positions[:: max(1, len(positions) // 200)])
     unit = likely_length_unit(ratio, declared)
     if unit is not None:
         message = (
             f"neighbouring atoms are {ratio:.2g} bond lengths apart: the positions look like {unit} but were read as "
             f"{declared}; give --length-unit {unit}."
         )
-        return Finding("error", "lengths", message)
+        one_bond = data.n_atoms == 2  # too little to go by
+        return Finding("warning" if one_bond else "error", "lengths", message)
     if not np.isfinite(ratio):
         return Finding("ok", "lengths", "cannot be judged without bonds.")
     return Finding("ok", "lengths", f"neighbouring atoms are {ratio:.2f} bond lengths apart.")
@@ -73,7 +79,7 @@ def check_bonds(data: Dataset, skeleton: Skeleton) -> list[Finding]:
         found.append(concerning("error", "atom order", message, data.frames[rows]))
     if len(rows := np.array(kinds["rearranged"], dtype=int)):
         names = symbols(skeleton.numbers)
-        broken = (stretch[rows] > BROKEN).sum(axis=0)
+        broken = (stretch[rows] > _limits(data.numbers)[tuple(skeleton.bonds.T)]).sum(axis=0)
         i, j = skeleton.bonds[np.argmax(broken)]
         message = (
             f"bonds change in {{frames}}, most often {names[j]}{j}-{names[i]}{i}: a reaction, a proton transfer, or a "
@@ -95,11 +101,12 @@ def _classified(data: Dataset, skeleton: Skeleton, stretch: np.ndarray) -> dict[
     usual_hash = graph_hash(data.numbers, usual)
     sums = radius_sums(data.numbers)
     kinds: dict[str, list[int]] = defaultdict(list)
-    broken = np.flatnonzero((stretch > BROKEN).any(axis=1))
+    limits = _limits(data.numbers)
+    broken = np.flatnonzero((stretch > limits[tuple(skeleton.bonds.T)]).any(axis=1))
     hashes: dict[bytes, int] = {}
     for block, distances in distance_blocks(data.positions[broken]):
         for row, frame in zip(broken[block], distances, strict=True):
-            if count_fragments(frame < BROKEN * sums) > skeleton.fragments:
+            if count_fragments(frame < limits * sums) > skeleton.fragments:
                 kinds["apart"].append(int(row))
                 continue
             graph = frame < STRETCH * sums
@@ -111,21 +118,37 @@ def _classified(data: Dataset, skeleton: Skeleton, stretch: np.ndarray) -> dict[
     return kinds
 
 
+def _limits(numbers: np.ndarray) -> np.ndarray:
+    """How many of its usual lengths (N, N) a bond of each two atoms may have before it is broken."""
+    metal = ~np.isin(numbers, COVALENT)
+    return np.where(metal[:, None] | metal, _LOOSE, BROKEN)
+
+
 def check_duplicates(data: Dataset) -> Finding:
-    """Structures that repeat exactly, and whether their labels agree."""
+    """Structures that repeat, exactly or but for rounding, a turn or a shift, and whether their labels agree."""
     repeats, first = data.repeats()
-    if not len(repeats):
-        return Finding("ok", "duplicates", "no structure stands in the file twice.")
-    differ = np.zeros(len(repeats), dtype=bool)
-    for labels in (data.energies, data.forces):
-        if labels is not None:
-            gap = np.abs(labels[repeats] - labels[first]).reshape(len(repeats), -1).max(axis=1)
-            differ |= gap > 1e-3
-    if differ.any():
-        message = (
-            "{frames} repeat an earlier structure with other energies or forces (more than 1 meV or 1 meV/Angstrom "
-            "apart); keep one method."
+    if len(repeats):
+        differ = np.zeros(len(repeats), dtype=bool)
+        for labels in (data.energies, data.forces):
+            if labels is not None:
+                gap = np.abs(labels[repeats] - labels[first]).reshape(len(repeats), -1).max(axis=1)
+                differ |= gap > 1e-3
+        if differ.any():
+            message = (
+                "{frames} repeat an earlier structure with other energies or forces (more than 1 meV or 1 meV/Angstrom "
+                "apart); keep one method."
+            )
+            return concerning("error", "duplicates", message, data.frames[repeats[differ]])
+    near = np.setdiff1d(np.flatnonzero(data.twins() != np.arange(len(data))), repeats)
+    said = []
+    if len(repeats):
+        said.append(f"{named(data.frames[repeats])} repeat an earlier structure; splitting removes them")
+    if len(near):
+        said.append(
+            f"{named(data.frames[near])} are near-duplicates of an earlier structure, the same but for rounding, a "
+            "turn or a shift; splitting never puts them in different parts"
         )
-        return concerning("error", "duplicates", message, data.frames[repeats[differ]])
-    message = f"{named(data.frames[repeats])} repeat an earlier structure; splitting removes them."
-    return Finding("warning", "duplicates", message, tuple(int(frame) for frame in data.frames[repeats]))
+    if not said:
+        return Finding("ok", "duplicates", "no structure stands in the file twice.")
+    frames = data.frames[np.concatenate([repeats, near])]
+    return Finding("warning", "duplicates", "; ".join(said) + ".", tuple(int(frame) for frame in frames))

@@ -19,23 +19,27 @@ NEIGHBOURS = 4
 @dataclass(frozen=True, eq=False)
 class Steps:
     """Steps between frames: first and second frame (E,), work done against the forces (E,) in eV, how uncertain that
-    work is (E,) in eV, and whether the frames are neighbours (E,) or drawn at random."""
+    work is (E,) in eV, whether the frames are neighbours (E,) or drawn at random, and the part of the work (E,) that
+    the forces of the first frame do; the rest is that of the second's."""
 
     first: np.ndarray
     second: np.ndarray
     work: np.ndarray
     doubt: np.ndarray
     near: np.ndarray
+    first_work: np.ndarray
 
 
 @dataclass(frozen=True)
 class Slope:
     """Energy difference per work: `slope` is 1 when energies and forces agree in sign and unit; `explained` (at most 1)
-    is the part of the energy differences that slope times work accounts for; `steps` how many were compared."""
+    is the part of the energy differences that slope times work accounts for; `steps` how many were compared;
+    `correlation` of the ranks of energy differences and work, near 0 when they have nothing to do with each other."""
 
     slope: float
     explained: float
     steps: int
+    correlation: float = 0.0
 
 
 def sample(n: int, n_atoms: int, rng: np.random.Generator) -> np.ndarray:
@@ -59,13 +63,14 @@ def steps(positions: np.ndarray, forces: np.ndarray, rng: np.random.Generator) -
     near = np.arange(len(first)) < n * count
     keep = first != second
     first, second, near = first[keep], second[keep], near[keep]
-    work, doubt = np.empty(len(first)), np.empty(len(first))
+    work, doubt, first_work = np.empty((3, len(first)))
     for start in range(0, len(first), 1000):
         part = slice(start, start + 1000)
         dx, du = x[second[part]] - x[first[part]], u[second[part]] - u[first[part]]
-        work[part] = -((u[first[part]] + du / 2) * dx).sum(axis=1)
+        first_work[part] = -(u[first[part]] * dx).sum(axis=1) / 2
+        work[part] = 2 * first_work[part] - (du * dx).sum(axis=1) / 2
         doubt[part] = np.sqrt((dx**2).sum(axis=1) * (du**2).sum(axis=1))
-    return Steps(first, second, work, doubt, near)
+    return Steps(first, second, work, doubt, near, first_work)
 
 
 def descriptor_forces(positions: np.ndarray, forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +126,15 @@ def fit_slope(steps: Steps, energies: np.ndarray) -> Slope:
     slope = weighted_median(change / work, np.abs(work))
     scatter = np.abs(change).sum()
     explained = 1 - np.abs(change - slope * work).sum() / scatter if scatter > 0 else 0.0
-    return Slope(float(slope), float(explained), len(work))
+    return Slope(float(slope), float(explained), len(work), _rank_correlation(work, change))
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's; 0 where one of them is constant."""
+    ranks = [np.argsort(np.argsort(values)) - (len(values) - 1) / 2 for values in (a, b)]
+    if len(a) < 2 or not np.ptp(a) or not np.ptp(b):
+        return 0.0
+    return float((ranks[0] * ranks[1]).mean() / (ranks[0] ** 2).mean())
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -87,7 +87,7 @@ def describe_model(
         longest_A=float(distances.max()),
         pairs_per_atom=len(pairs) / pairs.n_atoms,
         tested_on=tested_on,
-        **errors[tested_on]._asdict(),
+        **{name: value for name, value in errors[tested_on]._asdict().items() if name != "energy_offset"},
         valid_force_mae=None if valid is None else valid.force_mae,
         valid_force_rmse=None if valid is None else valid.force_rmse,
         seconds=seconds,
@@ -227,7 +227,7 @@ def train_record(
     """The record of `fit`, whose errors are measured here on `test`, else `valid`, else `train`.  command: the command
     line, where there was one."""
     data = {"test": test, "valid": valid, "train": train}
-    errors = {n: fit.model.test(d, warn=False) for n, d in data.items() if d is not None and len(d)}
+    errors = {n: fit.model.errors(d) for n, d in data.items() if d is not None and len(d)}
     shown = next(d for n, d in data.items() if n in errors and d is not None)
     full = describe_model(
         "full", fit.model.pairs, mean_distances(train.positions, fit.model.pairs), errors, fit.solution,

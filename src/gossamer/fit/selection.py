@@ -213,7 +213,7 @@ def _tried(
             return float("inf")
         system = fitted.system
         relative = fitted.noise / fitted.mean_variance
-        (rmse,) = run.ranks.agree(fitted.model.test(judge, precision="float64", warn=False).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.errors(judge, precision="float64").force_rmse)
         trials.append(Trial(length, relative, rmse, len(part), m.name))
         progress(Event("search", len(trials), None, f"{m.name} terms, noise {relative:.0e}", {"valid": rmse}))
         return rmse

@@ -303,7 +303,7 @@ def _absolute_noise(settings: Settings, mean_variance: float) -> float:
 def _monitor(build: "Callable[[Tensor], ForceField]", valid: Dataset, seed: int) -> "Callable[[Tensor], float]":
     rng = np.random.default_rng(seed)
     watched = valid.take(np.sort(rng.permutation(len(valid))[:WATCHED]))
-    return lambda v: build(v).test(watched, precision="float64", warn=False).force_rmse
+    return lambda v: build(v).errors(watched, precision="float64").force_rmse
 
 
 @dataclass(frozen=True)
@@ -357,7 +357,7 @@ def pilot_search(
         except FitError:  # too little noise for this length
             return float("inf")
         systems[length] = fitted.system
-        (rmse,) = run.ranks.agree(fitted.model.test(valid, precision="float64", warn=False).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.errors(valid, precision="float64").force_rmse)
         trials.append(Trial(length, fitted.noise / fitted.mean_variance, rmse, len(part)))
         message = f"length {length:g}, relative noise {trials[-1].relative_noise:.0e}"
         progress(Event("search", len(trials), None, message, {"valid": trials[-1].valid_force_rmse}))
@@ -436,7 +436,7 @@ def fit_with_noise_search(
         if fitted.columns_for is not None:
             columns_of[:] = [fitted.preconditioner or fitted.columns_for]
         fits[relative] = fitted.light()
-        (rmse,) = run.ranks.agree(fitted.model.test(valid, precision="float64", warn=False).force_rmse)
+        (rmse,) = run.ranks.agree(fitted.model.errors(valid, precision="float64").force_rmse)
         trials.append(Trial(terms[0].kernel.length, relative, rmse, len(train)))
         progress(Event("search noise", len(trials), None, f"relative noise {relative:.0e}", {"valid": rmse}))
         return rmse

@@ -1,7 +1,7 @@
 """From labelled structures to a force field: symmetry, terms, searches, and the final fit."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
+from gossamer.data.checks import require_sound
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
@@ -51,8 +52,14 @@ class Fit:
         return self.fitted.solution
 
 
-def train(train: Dataset, valid: Dataset | None = None, **options: Any) -> ForceField:
-    """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is."""
+def train(train: Dataset, valid: Dataset | None = None, *, force: bool = False, **options: Any) -> ForceField:
+    """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is.
+
+    The labels are looked at first, unless `force`: raises DataError for what `inspect` calls an error, and warns of the
+    rest (LabelWarning)."""
+    check_trainable(train, valid)
+    if not force:
+        check_labels({"training": train, "validation": valid})
     return fit(train, valid, **options).model
 
 
@@ -144,6 +151,13 @@ def check_trainable(train: Dataset, valid: Dataset | None) -> None:
     check_usable("training", train, train.numbers)
     if valid is not None:
         check_usable("validation", valid, train.numbers)
+
+
+def check_labels(parts: Mapping[str, Dataset | None]) -> None:
+    """Look at the labels of every part as `inspect` does, by name.  Raises DataError for errors."""
+    for name, part in parts.items():
+        if part is not None and len(part):
+            require_sound(part, name)
 
 
 def check_usable(name: str, data: Dataset, numbers: np.ndarray, *, labels: bool = True) -> None:

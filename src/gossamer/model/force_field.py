@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gossamer.evaluate.precision import Precision
     from gossamer.model.seen import SeenDistances
 
+_FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
+
 
 class Prediction(NamedTuple):
     """energies (Q,) eV and forces (Q, N, 3) eV/Angstrom."""
@@ -29,12 +31,26 @@ class Prediction(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None."""
+    """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None.
+
+    energy_offset: by how many eV the energy zero of the data lies above that of the model, taken off before the energy
+    errors are; None where both have the same, or nobody can tell."""
 
     force_mae: float
     force_rmse: float
     energy_mae: float | None
     energy_rmse: float | None
+    energy_offset: float | None = None
+
+
+def _other_zero(differences: np.ndarray, energies: np.ndarray) -> float | None:
+    """What energies (Q,) lie above a model's, where that is one number for all and cannot be the model's error: far
+    above its own scatter, and above the spread of the energies."""
+    if len(differences) < 3:
+        return None
+    offset = float(np.median(differences))
+    scatter = float(np.sqrt(((differences - offset) ** 2).mean()))
+    return offset if abs(offset) > max(_FAR_OFF * scatter, energies.std()) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +150,22 @@ class ForceField:
 
         return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
 
-    def test(self, dataset: "Dataset", *, precision: "Precision" = "auto", warn: bool = True) -> Errors:
-        """Errors on a labelled data set of the same molecule; precision and warn: as for `predict`."""
+    def test(
+        self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto", warn: bool = True
+    ) -> Errors:
+        """Errors on a labelled data set of the same molecule, whose labels are looked at unless `force`: raises
+        DataError for what `inspect` calls an error, and warns of the rest (LabelWarning).  precision and warn: as for
+        `predict`."""
+        from gossamer.data.checks import require_sound
+
+        errors = self.errors(dataset, precision=precision, warn=warn)
+        if not force:
+            require_sound(dataset)
+        return errors
+
+    def errors(self, dataset: "Dataset", *, precision: "Precision" = "auto", warn: bool = False) -> Errors:
+        """Errors on a labelled data set of the same molecule, whatever its labels are; precision and warn: as for
+        `predict`."""
         if not np.array_equal(dataset.numbers, self.numbers):
             raise UsageError(
                 f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
@@ -145,13 +175,20 @@ class ForceField:
             self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
         p = self.predict(dataset.positions, precision=precision, warn=False)
         df = p.forces - dataset.labelled_forces()
-        de = None if dataset.energies is None else p.energies - dataset.energies
-        return Errors(
-            float(np.abs(df).mean()),
-            float(np.sqrt((df**2).mean())),
-            None if de is None else float(np.abs(de).mean()),
-            None if de is None else float(np.sqrt((de**2).mean())),
-        )
+        force_errors = float(np.abs(df).mean()), float(np.sqrt((df**2).mean()))
+        if dataset.energies is None:
+            return Errors(*force_errors, None, None)
+        de = dataset.energies - p.energies
+        offset = _other_zero(de, dataset.energies)
+        de = de - (offset or 0.0)
+        return Errors(*force_errors, float(np.abs(de).mean()), float(np.sqrt((de**2).mean())), offset)
+
+    def trained_on(self, positions: np.ndarray) -> np.ndarray:
+        """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones
+        included."""
+        from gossamer.model.familiar import seen_in_training
+
+        return seen_in_training(self, np.asarray(positions, dtype=np.float64))
 
     def with_constant_from(self, dataset: "Dataset") -> "ForceField":
         """The model whose mean energy error on `dataset` is zero (least squares); unchanged without energies."""

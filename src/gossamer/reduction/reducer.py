@@ -13,7 +13,7 @@ from gossamer.events import Event, Progress, silent
 from gossamer.fit import record as rec
 from gossamer.fit.checkpoint import HERE, Run, key_of
 from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
-from gossamer.fit.workflow import Fit, check_trainable, check_usable
+from gossamer.fit.workflow import Fit, check_labels, check_trainable, check_usable
 from gossamer.fit.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.pairs import PairSet, orbit_numbers
@@ -117,6 +117,7 @@ def reduce(
     terms: Any = "auto",
     symmetry: Any = "auto",
     command: str = "",
+    force: bool = False,
     run: Run = HERE,
     progress: Progress = silent,
     **options: Any,
@@ -131,7 +132,8 @@ def reduce(
     least 100) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor is trained with the
     lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where the model has
     local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
-    run: the ranks that call this together, and the journal to go on from.
+    force: do not look at the labels; else what `inspect` calls an error raises DataError, and it warns of the rest
+    (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     _check(tolerance, quantiles, baselines)
@@ -145,6 +147,8 @@ def reduce(
         check_usable("pool", pool, train.numbers, labels=False)
     if score_structures is not None and score_structures < 1:
         raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
+    if not force:
+        check_labels({"training": train, "validation": valid, "test": test})
     fit = fit_model(
         train, valid, terms=terms, symmetry=symmetry, keep_global=True, run=run, progress=progress, **options
     )
@@ -265,7 +269,7 @@ def _candidate(
     bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra
 ) -> Candidate:
     parts = {"test": bench.test, "valid": bench.valid}
-    errors = {name: model.test(data, warn=False) for name, data in parts.items() if data is not None and len(data)}
+    errors = {name: model.errors(data) for name, data in parts.items() if data is not None and len(data)}
     entry = rec.describe_model(
         label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
         orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),

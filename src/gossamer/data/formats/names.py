@@ -14,7 +14,7 @@ ENERGY_KEYS = ("energy", "e", "refenergy", "dftenergy", "qmenergy", "energyref",
                "potentialenergy", "totenergy", "etot", "etotal", "epot", "scfenergy", "energies",
                "freeenergy")  # fmt: skip
 FORCES_KEYS = ("forces", "force", "f", "refforces", "refforce", "dftforces", "dftforce", "qmforces", "qmforce",
-               "forcesref", "forcesdft", "atomicforces", "totalforces", "frc")  # fmt: skip
+               "forcesref", "forcesdft", "atomicforces", "totalforces", "frc", "fxfyfz")  # fmt: skip
 GRADIENT_KEYS = ("gradient", "gradients", "grad", "grads", "dftgradient", "dftgradients", "qmgradient", "qmgradients",
                  "refgradient", "refgradients", "energygradient", "energygradients", "totalgradient")  # fmt: skip
 _UNIT_OF = {
@@ -31,6 +31,8 @@ _UNIT_KEYS = {
     for first, second in ((name, word), (word, name))
 }
 
+_PARSERS: dict[str, Callable[[str], object]] = {"energy": energy_unit, "forces": force_unit}
+
 
 @lru_cache(maxsize=4096)
 def plain(key: str) -> str:
@@ -42,6 +44,21 @@ def plain(key: str) -> str:
 def unit_kind(key: str) -> str | None:
     """ "energy", "length" or "forces" where a value under this key is a unit; None elsewhere."""
     return _UNIT_KEYS.get(plain(key))
+
+
+@lru_cache(maxsize=4096)
+def only_kind(unit: str) -> str | None:
+    """ "energy" or "forces" where a unit can be of that alone; None elsewhere, as for atomic units."""
+    found = [kind for kind, parse in _PARSERS.items() if _parses(parse, unit)]
+    return found[0] if len(found) == 1 else None
+
+
+def _parses(parse: Callable[[str], object], unit: str) -> bool:
+    try:
+        parse(unit)
+    except UnitsError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)

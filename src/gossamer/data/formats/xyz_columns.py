@@ -1,5 +1,6 @@
 """What stands in which column of an xyz frame, and the columns as numbers."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,8 +14,10 @@ from gossamer.data.formats.xyz_comment import Comment, number, shown
 from gossamer.data.formats.xyz_frames import Frame
 from gossamer.errors import DataError
 
+_SINGLE = ("fx", "fy", "fz")
 UNNAMED = "columns5-7"
 _POSITIONS = {"pos", "position", "positions", "r", "coord", "coords", "coordinates", "xyz", "cart", "cartesian"}
+_WORDS = re.compile(r"#|^[A-Za-z]+$")  # of a remark behind the numbers
 _LABELS = {"species", "symbol", "symbols", "element", "elements"}
 _NUMBERS = {"z", "number", "numbers", "atomicnumber", "atomicnumbers", "nuclearcharge", "nuclearcharges"}
 
@@ -53,6 +56,11 @@ def columns(properties: str) -> Columns:
         else:
             others.append(name)
         place += size
+    place_of = dict(zip(words[::3], itertools.accumulate(map(int, words[2::3]), initial=0), strict=False))
+    first = place_of.get("fx")
+    if first is not None and [place_of.get(name) for name in _SINGLE] == [first, first + 1, first + 2]:
+        vectors[" ".join(_SINGLE)] = first
+        others = [name for name in others if name not in _SINGLE]
     if positions is None or (label is None and number is None):
         raise ValueError("names no " + ("pos:R:3" if positions is None else "species:S:1"))
     return Columns(label, number, positions, vectors, tuple(others), place)
@@ -61,8 +69,9 @@ def columns(properties: str) -> Columns:
 def plain_columns(frame: Frame) -> Columns:
     """Symbol and three coordinates; three further columns, if every line has them, are a vector without a name."""
     sizes = {len(row) for row in frame.rows}
-    vectors = {UNNAMED: 4} if sizes == {7} else {}
-    others = () if sizes in ({4}, {7}) else (f"columns 5 to {max(sizes)}",)
+    numeric = sizes == {7} and not any(_WORDS.search(word) for word in frame.rows[0][4:])
+    vectors = {UNNAMED: 4} if numeric else {}
+    others = () if numeric or sizes == {4} else (f"columns 5 to {max(sizes)}",)
     return Columns(0, None, 1, vectors, others, None)
 
 

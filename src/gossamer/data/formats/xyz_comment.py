@@ -64,7 +64,9 @@ class Comment:
 
     def units(self, kind: str) -> list[str]:
         """What is declared to be the unit of "energy", "length" or "forces"."""
-        return [value for key, value in self.fields.items() if names.unit_kind(key) == kind]
+        said = [value for key, value in self.fields.items() if names.unit_kind(key) == kind]
+        words = re.split(r"[,;]", self.get("units") or self.get("unit") or "")
+        return said or [word for word in words if names.only_kind(word) == kind]
 
     def not_labels(self) -> list[str]:
         """Keys with numbers that are neither energies nor units nor about the box."""
@@ -93,7 +95,7 @@ def parse(line: str) -> Comment:
         if word := _BEHIND.match(line, place, place + 40):
             after[key] = word[1]
     rest.append(line[place:])
-    return Comment(line, fields, after, " ".join(part for part in rest if part).strip(" ,;\t"), frozenset(twice))
+    return Comment(line, fields, after, " ".join(part for part in rest if part).strip(" ,;\t\n"), frozenset(twice))
 
 
 def _key(before: str) -> tuple[str, str]:
