@@ -1,8 +1,17 @@
-"""Writing files so that nothing half-written is ever left behind, and opening those that a user names."""
+"""Writing files so that nothing half-written is ever left behind, and nothing but a regular file is ever replaced.
+Opening files that a user names.
+
+What is written grows in a folder `.NAME.XXXXXXXX.tmp` beside its place and moves there whole.  Its maker holds a lock
+on that folder, which the system lets go when the process ends, however it ends: what a killed process left is removed
+by the next one that writes to the same place.
+"""
 
 import errno
 import json
 import os
+import re
+import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,35 +22,163 @@ from gossamer.errors import GossamerError, OutputError
 
 DEPTH = 50  # of lists in lists in a file of JSON
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, so nothing is taken for left behind
+    fcntl = None  # type: ignore[assignment]
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+}
+_NAMED = 180  # bytes of a name that stand in the name of its temporary folder; systems allow 255 in all
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how the writers that are not Python's tell it
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block succeeds and removed when it fails.
+    """A temporary file with the name of `path`, moved to its place when the block succeeds and removed when it fails.
+    A symbolic link is followed.
 
-    Raises OutputError when the folder is missing or cannot be written."""
-    path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path}: it is a folder; give the name of a file.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        with temporary.open("wb") as stream:
-            mode = os.fstat(stream.fileno()).st_mode
-    except OSError as error:
-        raise OutputError(f"{path}: it cannot be written ({error.strerror}); choose another place.") from error
-    try:
+    Raises OutputError as `place_of` does, when the folder is missing or cannot be written, and when the disk is full.
+    """
+    place = place_of(path)
+    with written(path), staging(place) as folder:
+        temporary = folder / place.name
+        temporary.touch()
+        mode = (place if place.exists() else temporary).stat().st_mode
         yield temporary
-        os.chmod(temporary, mode)  # some writers make files that only their owner can read
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: writing failed ({error.strerror or error}); check space and rights.") from error
+        os.chmod(temporary, stat.S_IMODE(mode))  # some writers make files that only their owner can read
+        os.replace(temporary, place)
+
+
+def place_of(path: str | Path) -> Path:
+    """Where a file named `path` comes to stand: `path` made absolute, symbolic links followed.
+
+    Raises OutputError where something stands there that is no regular file (a folder, a device, a pipe, a socket, a
+    stream of this process), or a file that may not be written."""
+    try:
+        place = Path(os.path.realpath(path))
+        found = os.stat(path)
+    except FileNotFoundError:
+        return place
+    except (OSError, ValueError) as error:  # a loop of links, a name that is too long or holds NUL
+        raise OutputError(f"{path}: it cannot be written ({reason(error)}); choose another place.") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        raise OutputError(f"{path}: it is {kind}; give the name of a file.")
+    if any(os.path.samestat(found, stream) for stream in _streams()) or not place.exists():
+        raise OutputError(f"{path}: it is a stream that this process has open; give the name of a file.")
+    if not os.access(place, os.W_OK):
+        raise OutputError(f"{path}: it is read-only; choose another place, or make it writable.")
+    return place
+
+
+def _streams() -> list[os.stat_result]:
+    """Where standard input, output and error come from or go to."""
+    found = []
+    for number in (0, 1, 2):
+        try:
+            found.append(os.fstat(number))
+        except OSError:
+            continue
+    return found
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[None]:
+    """An OutputError that names `path` where the system lets nothing be written."""
+    try:
+        yield
+    except Exception as error:
+        why = reason(error)
+        if why is None:
+            raise
+        told = f"{path}: it cannot be written ({why}); check space and rights, or choose another place."
+        raise OutputError(told) from error
+
+
+def reason(error: Exception) -> str | None:
+    """What the system says in an error of writing, whichever library tells it; None for other errors."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error) or type(error).__name__
+    if isinstance(error, ValueError) and "null" in str(error):
+        return "its name holds a NUL character"
+    if type(error).__module__ == "sqlite3":
+        return str(error)
+    told = _SYSTEM_ERROR.search(str(error))
+    return os.strerror(int(told[1])) if told else None
+
+
+@contextmanager
+def staging(place: Path) -> Iterator[Path]:
+    """A new folder beside `place`, removed after the block with what is left in it.  First what killed processes left
+    there is removed.  Raises OSError."""
+    for folder in left_behind(place):
+        shutil.rmtree(folder, ignore_errors=True)
+    folder, lock = _locked_folder(place)
+    try:
+        yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked_folder(place: Path) -> tuple[Path, int | None]:
+    """A new folder beside `place` and the lock on it; another one where it was taken for left behind before it was
+    locked."""
+    while True:
+        folder = place.with_name(f"{_beginning(place)}{secrets.token_hex(4)}.tmp")
+        folder.mkdir()
+        lock = _lock(folder, wait=True)
+        if lock is None or folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _beginning(place: Path) -> str:
+    return f".{os.fsencode(place.name)[:_NAMED].decode('utf-8', 'ignore')}."
+
+
+def left_behind(place: Path, ending: str = "tmp") -> Iterator[Path]:
+    """Folders for `place` whose processes have ended without removing them, each locked while it is looked at."""
+    ours = re.compile(re.escape(_beginning(place)) + rf"[0-9a-f]{{8}}\.{ending}")
+    for name in sorted(os.listdir(place.parent)):
+        folder = place.with_name(name)
+        if not ours.fullmatch(name) or folder.is_symlink():
+            continue
+        lock = _lock(folder)
+        if lock is not None:
+            try:
+                yield folder
+            finally:
+                os.close(lock)
+
+
+def _lock(folder: Path, *, wait: bool = False) -> int | None:
+    """An open file that locks `folder` until it is closed or this process ends; None where another has the lock, or
+    where the file system knows none."""
+    if fcntl is None:
+        return None
+    opened = None
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+        fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if opened is not None:
+            os.close(opened)
+        return None
+    return opened
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` (UTF-8) whole or not at all."""
+    """Write `text` (UTF-8) whole or not at all; what UTF-8 cannot hold (of names that are no text) is escaped."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 

@@ -265,15 +265,15 @@ def test_reduce_writes_its_results_and_nothing_else(reduced: Reduced) -> None:
 def test_a_reduction_whose_results_find_no_place_is_not_lost(gossamer: Command, work: Path, monkeypatch) -> None:
     sizes = "--train 12 --valid 8 --length 20 --symmetry none --terms global --tolerance 0.3"
     line = f"reduce good.npz {sizes} --quiet --checkpoint-every 0 --out r"
-    move = os.replace
+    move = os.rename
 
     def full(source: str, target: str) -> None:
-        if Path(target).parent == (work / "r").resolve():
+        if Path(target) == (work / "r").resolve():
             raise OSError(errno.ENOSPC, "No space left on device")
         move(source, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr("gossamer.cli.outputs.os.replace", full)
+        patched.setattr("gossamer.cli.results.os.rename", full)
         found = gossamer(line)
     assert (found.code, found.err.count("\n")) == (1, 1)
     assert "no space left" in found.err.lower()

@@ -11,6 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from gossamer.cli.progress import INNER, OUTER, describe, stage_name
+from gossamer.cli.streams import plain
 from gossamer.events import Event, Progress
 
 
@@ -42,6 +43,6 @@ def bars(console: Console) -> Iterator[Progress]:
                 rows.remove_task(tasks.pop(stage))
             if event.stage not in tasks:
                 tasks[event.stage] = rows.add_task(stage_name(event), total=event.total, note="")
-            rows.update(tasks[event.stage], completed=event.done, total=event.total, note=describe(event))
+            rows.update(tasks[event.stage], completed=event.done, total=event.total, note=plain(describe(event)))
 
         yield show

@@ -7,7 +7,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import print_json, say, writable
 
 
 def convert(
@@ -45,4 +45,4 @@ def convert(
         from gossamer.cli.text import what_was_read
 
         done = f"{out}: written in {to_energy_unit} and {to_length_unit}, with {' and '.join(labels) or 'no labels'}"
-        console().print("\n".join([*what_was_read(found), done]), markup=False)
+        say([*what_was_read(found), done])

@@ -4,7 +4,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
-from gossamer.cli.outputs import console, print_json
+from gossamer.cli.outputs import print_json, say
 
 
 def estimate(
@@ -75,4 +75,4 @@ def estimate(
     else:
         from gossamer.cli import text
 
-        console().print("\n".join(text.estimate(found)), markup=False)
+        say(text.estimate(found))

@@ -156,14 +156,14 @@ class Job:
         options["terms"] = self._terms(data)
         if not self.quiet:
             from gossamer.cli import text
-            from gossamer.cli.outputs import console
+            from gossamer.cli.outputs import say
 
             drawn = {"train": parts.train, "validate": parts.valid, "test": parts.test, "score pairs": parts.pool}
             lines = [
                 *text.what_was_read(data),
                 text.sizes(drawn, self.sizes.seed, parts.train.provenance.duplicates_removed),
             ]
-            console(stderr=True).print("\n".join(lines), markup=False)
+            say(lines, stderr=True)
         return parts, options
 
     def _terms(self, data: "Dataset") -> "str | tuple[Fragment | str, ...]":
@@ -180,7 +180,7 @@ class Job:
 def look_at_labels(data: "Dataset", *, force: bool, show: bool = True) -> None:
     """Look at the labels as `inspect` does, and say on standard error what it warns of.  Raises DataError for what it
     calls an error, unless `force`, which makes it a warning."""
-    from gossamer.cli.outputs import console
+    from gossamer.cli.outputs import say
     from gossamer.data.checks import inspect, refusal
 
     found = inspect(data)
@@ -188,7 +188,7 @@ def look_at_labels(data: "Dataset", *, force: bool, show: bool = True) -> None:
         raise DataError(refusal(found, found.source, "give --force"))
     for finding in found.findings:
         if finding.level != "ok" and show:
-            console(stderr=True).print(f"{finding.level}: {finding.message}", markup=False)
+            say([f"{finding.level}: {finding.message}"], stderr=True)
 
 
 def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":

@@ -7,7 +7,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import console, print_json, say, writable
 
 if TYPE_CHECKING:
     from gossamer.chemistry.fragments import Fragment
@@ -86,13 +86,12 @@ def inspect(
     else:
         from gossamer.cli import text
 
-        out = console()
-        out.print("\n".join(text.inspection(found)), markup=False)
-        out.print("\nChecks\n" + "\n".join(text.findings(found)))
+        say(text.inspection(found))
+        console().print("\nChecks\n" + "\n".join(text.findings(found)))
         if asked:
-            out.print(text.fragments_table(local, read.numbers))
+            console().print(text.fragments_table(local, read.numbers))
         if fragments_to is not None:
-            out.print(f"fragments: {fragments_to}", markup=False)
+            say([f"fragments: {fragments_to}"])
     if found.level == "error":
         raise typer.Exit(1)
 

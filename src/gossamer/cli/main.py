@@ -1,6 +1,5 @@
 """The `gossamer` command: its verbs, and how it ends."""
 
-import os
 import shlex
 import signal
 import sys
@@ -19,6 +18,7 @@ from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
 from gossamer.cli.reduce import reduce
 from gossamer.cli.report import report
+from gossamer.cli.streams import output_failure, plain, prepare
 from gossamer.cli.test import test
 from gossamer.cli.train import train
 from gossamer.version import __version__
@@ -51,6 +51,15 @@ def _gossamer(
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line; returns the exit code.  A failure is one sentence on standard error."""
+    code = _carry_out(arguments)
+    lost = output_failure()
+    if lost is not None and code == 0:
+        _complain(f"standard output: {lost.lower()}; not all was printed, but the files asked for are whole.")
+        return 1
+    return code
+
+
+def _carry_out(arguments: Sequence[str]) -> int:
     debug = False
     try:
         command = typer.main.get_command(app)
@@ -59,22 +68,24 @@ def run(arguments: Sequence[str]) -> int:
         with told_in_a_line(), made as context:
             debug = bool(context.params.get("debug"))
             command.invoke(context)
-        sys.stdout.flush()
         return 0
     except typer.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exception(error)
-        if isinstance(error, BrokenPipeError):  # the reader has gone; what is still buffered has no place to go
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(*map(plain, "".join(traceback.format_exception(error)).splitlines()), sep="\n", file=sys.stderr)
         sentence, code = explain(error)
         if sentence and (is_first() or isinstance(error, RanksEnded)):
-            print(f"gossamer: {sentence}", file=sys.stderr)
+            _complain(sentence)
         return code
+
+
+def _complain(sentence: str) -> None:
+    print(plain(f"gossamer: {sentence}"), file=sys.stderr)
 
 
 def main() -> None:
     """Entry point of the `gossamer` script."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job so; clean up as for Ctrl-C
+    prepare()
     sys.exit(run(sys.argv[1:]))

@@ -8,7 +8,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading, require_same_atoms
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import print_json, say, writable
 
 
 def predict(
@@ -44,6 +44,4 @@ def predict(
     else:
         from gossamer.reporting.words import count_of
 
-        console().print(
-            f"{out}: energies and forces of {count_of(len(found), 'structure')}, in eV and Angstrom", markup=False
-        )
+        say([f"{out}: energies and forces of {count_of(len(found), 'structure')}, in eV and Angstrom"])

@@ -11,7 +11,7 @@ _UsageError: type[Exception] = typer.BadParameter.__base__ or typer.BadParameter
 
 
 class Problem(NamedTuple):
-    """A sentence for the user, "" to say nothing, and the exit code."""
+    """A sentence for the user, "" where another rank says it, and the exit code."""
 
     sentence: str
     exit_code: int
@@ -39,8 +39,6 @@ def explain(error: BaseException) -> Problem:
         return Problem(
             "memory: this machine has too little; give a smaller budget with --memory, or use fewer structures.", 1
         )
-    if isinstance(error, BrokenPipeError):
-        return Problem("", 1)
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         return Problem(f"{place}{error.strerror.lower()}; check the path, the space left and the rights.", 1)

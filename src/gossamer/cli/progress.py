@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gossamer.cli.outputs import console
+from gossamer.cli.outputs import console, say
 from gossamer.events import Event, Progress, silent
 
 OUTER = "reduce"  # the stage whose units are whole fits
@@ -31,7 +31,7 @@ def showing(quiet: bool) -> Iterator[Progress]:
         with bars(target) as show:
             yield show
     else:
-        yield Lines(lambda text: target.print(text, markup=False))
+        yield Lines(lambda text: say([text], stderr=True))
 
 
 def describe(event: Event) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gossamer.cli.outputs import console
+from gossamer.cli.outputs import say
 from gossamer.cli.problems import RanksEnded, explain
 from gossamer.errors import UsageError
 
@@ -107,7 +107,7 @@ def journal(
         header[f"{name} data"] = None if part is None else part.fingerprint[:16]
     if path.exists() and not resume and not job.quiet:
         told = f"{path}: an interrupted run left it; it will be overwritten, --resume would go on from it"
-        console(stderr=True).print(told, markup=False)
+        say([told], stderr=True)
     found = Journal.open(path, header, resume=resume, every=every, ranks=ranks)
     try:
         yield found

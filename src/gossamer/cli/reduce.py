@@ -9,9 +9,11 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
-from gossamer.cli.outputs import RESULTS, console, print_json, results_folder, writable_folder
+from gossamer.cli.outputs import console, print_json, say
 from gossamer.cli.progress import showing
 from gossamer.cli.ranks import is_first, joined, journal
+from gossamer.cli.results import RESULTS, results_folder, writable_folder
+from gossamer.cli.streams import plain
 from gossamer.errors import UsageError
 from gossamer.events import Event
 
@@ -140,5 +142,5 @@ def _show(record: "ReduceRecord", out: Path) -> None:
 
     show = console()
     show.print(text.models_table(record))
-    show.print(text.reduction_paragraph(record), markup=False, soft_wrap=False)
-    show.print(f"Models, record and report are in {out}; open {out / 'report.html'} in a browser.", markup=False)
+    show.print(plain(text.reduction_paragraph(record)), markup=False, soft_wrap=False)
+    say([f"Models, record and report are in {out}; open {out / 'report.html'} in a browser."])

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gossamer.cli import options as o
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import print_json, say, writable
 
 
 def report(
@@ -27,4 +27,4 @@ def report(
     if as_json:
         print_json({"report": str(page)})
     else:
-        console().print(f"report: {page}", markup=False)
+        say([f"report: {page}"])

@@ -2,7 +2,7 @@
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading, look_at_labels, require_same_atoms
-from gossamer.cli.outputs import console, print_json
+from gossamer.cli.outputs import console, print_json, say
 
 
 def test(
@@ -45,4 +45,4 @@ def test(
 
         console().print(errors_table(errors, count_of(len(found), "structure")))
         for sentence in about_test(errors, len(found), seen):
-            console().print(sentence, markup=False)
+            say([sentence])

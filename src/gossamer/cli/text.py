@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gossamer.cli.streams import plain
 from gossamer.reporting.reading import fixed_pairs, tested_on
 from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
@@ -173,7 +174,7 @@ def findings(found: "Inspection") -> list[str]:
     """One line per check, with the level coloured where there is colour."""
     from rich.markup import escape
 
-    return [f"  [{_COLOURS[f.level]}]{f.level:<8}[/] {f.check:<18} {escape(f.message)}" for f in found.findings]
+    return [f"  [{_COLOURS[f.level]}]{f.level:<8}[/] {f.check:<18} {escape(plain(f.message))}" for f in found.findings]
 
 
 def fragments_table(fragments: "Sequence[Fragment]", numbers: "np.ndarray") -> "Table":

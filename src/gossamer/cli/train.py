@@ -8,7 +8,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
-from gossamer.cli.outputs import console, print_json, writable
+from gossamer.cli.outputs import console, print_json, say, writable
 from gossamer.cli.progress import showing
 from gossamer.cli.ranks import is_first, joined, journal
 from gossamer.events import Event
@@ -143,8 +143,8 @@ def _show(result: "TrainRecord", files: dict[str, Path]) -> None:
     from gossamer.reporting.terms import choice_sentence, made_of
     from gossamer.reporting.words import count_of
 
-    row, out = result.full, console()
-    out.print(text.errors_table(row, tested_on(result)))
+    row = result.full
+    console().print(text.errors_table(row, tested_on(result)))
     size = f"{count_of(row.pairs, 'pair')}, {count_of(result.symmetry.order, 'permutation')}"
     found = f"{made_of(result)}, noise {result.settings.noise:.3g}"
     lines = [
@@ -153,4 +153,4 @@ def _show(result: "TrainRecord", files: dict[str, Path]) -> None:
         text.how_it_was_solved(row),
         *(f"{'model' if what == 'out' else what}: {path}" for what, path in files.items()),
     ]
-    out.print("\n".join(line for line in lines if line), markup=False)
+    say(line for line in lines if line)

@@ -12,6 +12,7 @@ tests/reference.py by tests/contract/test_kernel_sum.py."""
 import numpy as np
 from numba import njit, prange
 
+from gossamer.model._loops import parallel_loop
 from gossamer.model._numba import _radial, _use
 
 
@@ -138,7 +139,7 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
                     out[column, 3 * atoms[here, k] + e] += part[column, 3 * k + e]
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, energies):
     places, perms, weights, incident, signs, _, _, _, _ = term
     n3, D = forces.shape[1], incident.shape[2]
@@ -164,7 +165,7 @@ def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, 
                     energies[k, lo + column] += part[column, n3]
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _diagonal(term, X, dx, pairs, out):
     places, perms, weights, incident, signs, _, _, _, _ = term
     n3, D = out.shape[1] - 1, incident.shape[2]
@@ -226,7 +227,7 @@ def _add_pairs(meetings, squares, dxi, dxj, k1, out):
             out[br + at + 2] -= w
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _matrix(term, X, dx, pairs, forces, cross, energies):
     places, perms, weights, incident, signs, order, rate, norm, amplitude = term
     M, L, N, D = X.shape[0], places.shape[0], incident.shape[1], incident.shape[2]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from gossamer.kernels import radial
+from gossamer.model._loops import parallel_loop, threads_lost
 
 
 @njit(inline="always")
@@ -18,7 +19,7 @@ def _inverse_distance(p, a, b, c, r2, x, dx):
     return inverse
 
 
-@njit(parallel=True, cache=True)  # without fastmath, so that no digit depends on it, and as fast
+@parallel_loop()  # without fastmath, so that no digit depends on it, and as fast
 def _forward(pairs, positions, x, dx):
     for q in prange(positions.shape[0]):
         own_x, own_dx = x[q], dx[q]
@@ -30,7 +31,7 @@ def _forward(pairs, positions, x, dx):
             _inverse_distance(p, a, b, c, a * a + b * b + c * c, own_x, own_dx)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _push(pairs, dx, a, out):
     for q in prange(dx.shape[0]):
         for p in range(pairs.shape[0]):
@@ -41,7 +42,7 @@ def _push(pairs, dx, a, out):
             out[q, p] = v
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _pull(pairs, dx, g, out):
     for q in prange(dx.shape[0]):
         for p in range(pairs.shape[0]):
@@ -68,6 +69,8 @@ def is_outside(pairs, structure, least2, most2):
 
 def _use(threads: int) -> None:
     """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
+    if threads_lost():
+        return
     numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
 
 

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from gossamer.model._loops import parallel_loop
 from gossamer.model._numba import _exponent, _inverse_distance, _polynomials, _radial, _use
 from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
 
@@ -324,7 +325,7 @@ def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work,
     return scale * energy, nearest
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
     if not _finite(positions):
         return 0.0, HUGE
@@ -354,7 +355,7 @@ def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, sc
     return _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _many(x, layout, ints, doubles, floats, work, energies, g):
     parts = len(work)
     for part in prange(parts):
@@ -370,7 +371,7 @@ def add_queries(x, layout, ints, doubles, floats, work, energies, g) -> None:
     _many(x, layout, ints, doubles, floats, work, energies, g)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums):
     n_rows = products.shape[1]
     whole = n_rows // WIDTH * WIDTH
@@ -395,7 +396,7 @@ def _weights(products, a, query_squares, squares, constants, w, order, rate, nor
             row[j], along_row[j] = lane(k1, 0), lane(along, 0)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel_loop(fastmath=True)
 def _profile(s2, order, rate, norm, k0, k1, k2):
     square, whole = rate * rate, len(s2) // WIDTH
     for part in prange(whole):
