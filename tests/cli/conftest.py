@@ -35,7 +35,7 @@ def shelf_folder(tmp_path_factory: pytest.TempPathFactory, ethanol_file: Path) -
     assert run(shlex.split(f"train {folder}/good.npz {TRAIN} --out {folder}/m.gossamer")) == 0
     model = (folder / "m.gossamer").read_bytes()
     (folder / "cut.gossamer").write_bytes(model[: len(model) // 2])
-    (folder / "future.gossamer").write_bytes(model.replace(rb"\"version\": 1", rb"\"version\": 9"))
+    (folder / "future.gossamer").write_bytes(model.replace(rb"\"version\": 2", rb"\"version\": 9"))
     (folder / "cut.npz").write_bytes((folder / "good.npz").read_bytes()[:1000])
     (folder / "text.npz").write_text("structures, allegedly\n")
     (folder / "empty.npz").touch()

@@ -23,7 +23,9 @@ def large_model(n_train=11, energies=False, seed=0):
     x = np.array([reference.descriptor(pairs.pairs, s)[0] for s in structures(n_train, seed)])
     term = Term.over_all(pairs, np.arange(6)[None], Matern52(2.0), amplitude=0.7)
     w = rng.normal(size=n_train) if energies else None
-    return ForceField(np.ones(6), pairs, (term,), (TermCoefficients(x, rng.normal(size=x.shape), w),), -3.0, 0.9)
+    return ForceField(
+        np.ones(6, dtype=np.int64), pairs, (term,), (TermCoefficients(x, rng.normal(size=x.shape), w),), -3.0, 0.9
+    )
 
 
 def check(model, evaluator, tolerance):
