@@ -17,8 +17,8 @@ from common import ROOT, median_seconds, save, table
 
 import gossamer as gs
 from gossamer.data.dataset import Dataset
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.workflow import fit
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 from gossamer.model import kernel_sum as sums
 from gossamer.model.force_field import ForceField

@@ -13,7 +13,7 @@ from cases import CASES, NUMBERS, dense, random_model, structures
 import gossamer as gs
 from gossamer import kernels
 from gossamer.errors import ModelFileError, UsageError
-from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Profile
 from gossamer.model.single import SingleEvaluator
 from gossamer.reduction.relevance import masking_scores
