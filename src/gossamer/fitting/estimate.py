@@ -1,7 +1,7 @@
 """Memory and time of a training run, said before anything runs.
 
-The plan of fitting.resources counts operations; what the machine does per second is measured here, in a few seconds, on a
-few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
+The plan of fitting.resources counts operations; what the machine does per second is measured here, in a few seconds, on
+a few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
 
 import time
 from collections.abc import Callable, Sequence
