@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.torch.kernel_sum import radial_factors
 from gossamer.fit.baselines import check_baseline
 from gossamer.fit.learning import learning_bytes, learning_structures
 from gossamer.fit.operator import KernelOperator
@@ -18,9 +20,7 @@ from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of
 from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
 from gossamer.fit.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
 from gossamer.fit.workflow import check_trainable, resolve_symmetry
-from gossamer.model.kernel_sum import radial_factors
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:

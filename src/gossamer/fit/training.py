@@ -11,6 +11,7 @@ import torch
 from gossamer import kernels
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.devices import resolve_device
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fit.checkpoint import HERE, Entry, Run, history_of, key_of
@@ -19,7 +20,6 @@ from gossamer.fit.operator import KernelOperator, assemble
 from gossamer.fit.preconditioners import Nystrom
 from gossamer.fit.resources import Plan, memory_budget, plan_of
 from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
-from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from gossamer.model.device import block_bytes
+from gossamer.devices import block_bytes
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
