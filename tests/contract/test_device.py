@@ -13,14 +13,14 @@ from gossamer import devices as device
 from gossamer.backends.torch.kernel_sum import kernel_sum
 from gossamer.backends.torch.single_cuda import DeviceForceField
 from gossamer.errors import UsageError
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.preconditioners import pivoted_cholesky
-from gossamer.fit.resources import GIB, memory_budget
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.preconditioners import pivoted_cholesky
+from gossamer.fitting.resources import GIB, memory_budget
 from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])
 EVERY = pytest.mark.parametrize("case", CASES)
-USERS_OF_ON_HOST = ("gossamer.fit.operator", "gossamer.model.pairs", "gossamer.backends.torch.kernel_sum",
+USERS_OF_ON_HOST = ("gossamer.fitting.operator", "gossamer.model.pairs", "gossamer.backends.torch.kernel_sum",
                     "gossamer.evaluate.evaluator")  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def test_prediction_the_devices_way_is_the_reference(no_host, case):
 @BOTH
 def test_training_the_devices_way_gives_the_same_model(request, ethanol_file, solver, energies):
     import gossamer as gs
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.workflow import fit
 
     data = gs.read(ethanol_file)
     train, valid, test = data.split(15, 10, 20, seed=0)

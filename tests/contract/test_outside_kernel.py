@@ -14,7 +14,7 @@ import gossamer as gs
 from gossamer import kernels
 from gossamer.backends.numba.single import SingleEvaluator
 from gossamer.errors import ModelFileError, UsageError
-from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Profile
 from gossamer.reduction.relevance import masking_scores
 

@@ -4,7 +4,7 @@ Block of structures i and j, with delta_p = x_i[h p] - x_j[p] at slot p of j's p
 permutations h (docs/theory.md, Covariance of the labels):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
-`term` is the tuple made by fit.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
+`term` is the tuple made by fitting.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
 pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  A place of a local term touches few
 atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against
 tests/reference.py by tests/contract/test_kernel_sum.py."""

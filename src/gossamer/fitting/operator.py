@@ -21,7 +21,7 @@ from gossamer.backends.torch.kernel_sum import (
     squared_distances,
 )
 from gossamer.devices import block_bytes, on_host
-from gossamer.fit.parallel import ALONE, Ranks, Shards
+from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile, compiled_form
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
@@ -36,7 +36,7 @@ class KernelOperator:
     """K = sum_t amplitude_t K_t + noise I over the labels of M structures of N atoms.
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
-    Rows are worked on in the shards of fit.parallel, and each rank does its own; vectors are whole on every rank.
+    Rows are worked on in the shards of fitting.parallel, and each rank does its own; vectors are whole on every rank.
     Small terms are summed by the compiled code of single structures (model.single), the others in matrix products.
     cached: per own shard and term the radial factors (H*rows, M*L) that products take, if they fit the memory given to
     `build`, else None.
