@@ -6,10 +6,10 @@ import reference
 import torch
 from cases import CASES, METHYL, dense, random_model, structures
 
+from gossamer.backends.torch.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.preconditioners import Nystrom, pivoted_cholesky
 from gossamer.kernels import Matern52
-from gossamer.model.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
 from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])
@@ -23,7 +23,7 @@ def close(a, b, rtol=1e-9):
 
 def in_matrix_products(monkeypatch, held=lambda term: False):
     """Let no term of an operator, or those that `held` says, be summed by compiled code."""
-    for module in ("gossamer.fitting.operator", "gossamer.model.single"):
+    for module in ("gossamer.fitting.operator", "gossamer.backends.numba.single"):
         monkeypatch.setattr(f"{module}.is_compiled", held)
 
 
@@ -125,7 +125,7 @@ def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies)
     model, _, _ = random_model(case, energies=energies)
     x, _ = model.pairs.forward(torch.from_numpy(structures(7, seed=9)))
     compiled = model.evaluator().descriptor_sums(x)
-    monkeypatch.setattr("gossamer.model.single.is_compiled", lambda term: False)
+    monkeypatch.setattr("gossamer.backends.numba.single.is_compiled", lambda term: False)
     other = model.evaluator()
     matrices = other.descriptor_sums(x)
     assert other._compiled.flat is None

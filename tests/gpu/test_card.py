@@ -7,13 +7,13 @@ import reference
 import torch
 from cases import CASES, NUMBERS, dense, random_model, structures
 
+from gossamer.backends.torch import kernel_sum as sums
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError
 from gossamer.fitting.checkpoint import Journal, Run
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.solvers import StopRule
 from gossamer.fitting.workflow import fit
-from gossamer.model import kernel_sum as sums
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.torch.kernel_sum import radial_factors
 from gossamer.fitting.baselines import check_baseline
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
@@ -19,9 +21,7 @@ from gossamer.fitting.resources import GIB, ITERATIONS, Plan, memory_budget, pla
 from gossamer.fitting.selection import ENOUGH, check_terms, makeup_of
 from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
 from gossamer.fitting.workflow import check_trainable, resolve_symmetry
-from gossamer.model.kernel_sum import radial_factors
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gossamer.backends.torch.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
@@ -19,7 +20,6 @@ from gossamer.fitting.dense import BLOCK, factorise, solve
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.resources import GIB, RESERVE
 from gossamer.model.force_field import TermCoefficients
-from gossamer.model.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

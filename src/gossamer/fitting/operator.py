@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gossamer.fitting import covariance_on_device as on_device
-from gossamer.fitting.labels import LabelLayout, blocks_of
-from gossamer.fitting.parallel import ALONE, Ranks, Shards
-from gossamer.kernels import Profile
-from gossamer.model import _covariance
-from gossamer.model.device import block_bytes, on_host
-from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernel_sum import (
+from gossamer.backends.numba import _covariance
+from gossamer.backends.numba.single import BatchEvaluator, is_compiled
+from gossamer.backends.torch import covariance as on_device
+from gossamer.backends.torch.kernel_sum import (
     TrainingRows,
     contract,
     fold_images,
@@ -24,8 +20,12 @@ from gossamer.model.kernel_sum import (
     rows_per_block,
     squared_distances,
 )
+from gossamer.devices import block_bytes, on_host
+from gossamer.fitting.labels import LabelLayout, blocks_of
+from gossamer.fitting.parallel import ALONE, Ranks, Shards
+from gossamer.kernels import Profile, compiled_form
+from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import BatchEvaluator, compiled_form, is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:

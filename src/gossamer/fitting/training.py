@@ -11,6 +11,7 @@ import torch
 from gossamer import kernels
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.devices import resolve_device
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.checkpoint import HERE, Entry, Run, history_of, key_of
@@ -20,7 +21,6 @@ from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.resources import Plan, memory_budget, plan_of
 from gossamer.fitting.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
-from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

@@ -12,6 +12,7 @@ from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.checks import require_sound
 from gossamer.data.dataset import Dataset
+from gossamer.devices import resolve_device
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
@@ -30,7 +31,6 @@ from gossamer.fitting.training import (
     make_provenance,
     make_settings,
 )
-from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import kept
