@@ -20,7 +20,7 @@ from molecules import beside
 from gossamer.chemistry.fragments import Fragment, local_fragments
 from gossamer.chemistry.origin import Origin
 from gossamer.errors import ModelFileError
-from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
 from gossamer.model.fragment_terms import term_of
 from gossamer.model.model_file import VERSION, load

@@ -70,7 +70,8 @@ class Term:
 
         Atom permutations that act alike on the pairs are counted once."""
         images = np.unique(pairs.permuted(perms), axis=0)
-        return cls(np.arange(len(pairs))[None], images, kernel, amplitude, weights, name="global", origin=WHOLE)
+        weights = np.ones(len(pairs)) if weights is None else weights
+        return cls(np.arange(len(pairs))[None], images, kernel, amplitude, weights, "global", WHOLE)
 
     def over(self, pairs: PairSet, kept: PairSet) -> "Term | None":
         """The same term over those of its slots whose pairs `kept` holds in every place, with places in `kept`; places
