@@ -52,15 +52,13 @@ class Fragment:
                 f"fragment {self.name!r}: its {len(perms)} perms are no group; add the products that are missing, and "
                 "the identity."
             )
-        if self.is_global and not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size)):
+        if self.is_global and (self.name != GLOBAL or not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size))):
             raise UsageError(
                 f"fragment {self.name!r}: the kind 'global' is the molecule itself, all its atoms at one place; leave "
                 "kind out, or use Fragment.whole."
             )
-        if (self.name == GLOBAL) != self.is_global:
-            raise UsageError(
-                f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself, and nothing else; give another name."
-            )
+        if self.name == GLOBAL and not self.is_global:
+            raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
 
