@@ -54,8 +54,8 @@ class Fragment:
             )
         if self.is_global and (self.name != GLOBAL or not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size))):
             raise UsageError(
-                f"fragment {self.name!r}: the kind 'global' is the molecule itself, all its atoms at one place; leave "
-                "kind out, or use Fragment.whole."
+                f"fragment {self.name!r}: the kind 'global' is the molecule itself; leave kind out, or use "
+                "Fragment.whole."
             )
         if self.name == GLOBAL and not self.is_global:
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
