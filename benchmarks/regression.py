@@ -25,7 +25,7 @@ KERNEL = {"kernel": "matern52"} if find_spec("gossamer.kernels") else {}  # olde
 
 def trained(path: Path, n: int, **options):
     train, valid, test = gs.read(path).split(n, 15, 5, seed=0)
-    found = gs.train(train, valid, **KERNEL, **options)
+    found = gs.train(train, valid, **KERNEL, **options).model
     return getattr(found, "model", found), test.positions
 
 

@@ -62,6 +62,10 @@ class Fragment:
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
 
+    def __repr__(self) -> str:
+        places, n = self.atoms.shape
+        return f"Fragment({self.name!r}: {n} atoms, {places} places, {len(self.perms)} exchanges)"
+
     @classmethod
     def whole(cls, n_atoms: int, perms: np.ndarray) -> "Fragment":
         """The molecule itself, symmetric under atom permutations perms (S, N): the global term."""
