@@ -133,7 +133,7 @@ def test_symmetry_helps_where_it_is_there(parts):
         ({"memory": 1e-9}, MemoryBudgetError, "memory: .* GiB are needed"),
         ({"terms": "some"}, UsageError, "terms: 'some' is not known"),
         ({"terms": "both", "length": 20.0}, UsageError, "length: 20 given, but the terms of a sum take their lengths"),
-        ({"colour": "red"}, UsageError, "options: colour not known"),
+        ({"colour": "red"}, UsageError, "options: colour is not known"),
     ],
 )
 def test_bad_options_are_named(parts, change, error, message):
