@@ -14,6 +14,7 @@ import torch
 from gossamer.backends.numba.single import is_compiled
 from gossamer.backends.torch.kernel_sum import radial_factors
 from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.options import Options, make_settings
@@ -148,8 +149,8 @@ def _planned(
     terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", n_structures: int, settings: Settings, budget: float
 ) -> tuple[int, Plan]:
     """Unknowns and plan of a fit to so many of the structures."""
-    n = n_structures * (3 * train.n_atoms + settings.energies)
-    return n, plan_of(terms, len(pairs), n_structures, n, budget, settings.solver, energies=settings.energies)
+    layout = LabelLayout(n_structures, train.n_atoms, settings.blocks)
+    return layout.size, plan_of(terms, len(pairs), layout, budget, settings.solver)
 
 
 def _pilot(
