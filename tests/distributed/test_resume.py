@@ -21,10 +21,10 @@ from gossamer.errors import FitError, ModelFileError, UsageError
 from gossamer.fitting.checkpoint import Journal, Run, key_of
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.parallel import ALONE
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context, Problem
-from gossamer.fitting.settings import make_settings
 from gossamer.fitting.solvers import StopRule, conjugate_gradients
 from gossamer.fitting.training import Start, fit_terms
 from gossamer.fitting.workflow import fit

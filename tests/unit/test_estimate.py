@@ -17,10 +17,10 @@ from gossamer.fitting.estimate import PRICES, estimate, estimate_stages
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
 from gossamer.fitting.makeup import Makeup
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.problem import Problem
 from gossamer.fitting.rates import Rates
 from gossamer.fitting.resources import GIB, memory_budget, plan_of
-from gossamer.fitting.settings import make_settings
 from gossamer.fitting.stages import Choice, Solving
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
@@ -193,7 +193,7 @@ import numpy as np
 import gossamer as gs
 from gossamer.fitting.makeup import makeup_of
 from gossamer.fitting.problem import Context, Problem
-from gossamer.fitting.settings import make_settings
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.training import fit_terms
 from gossamer.fitting.workflow import resolve_symmetry
 path, terms, solver, n = sys.argv[1:]

@@ -5,7 +5,7 @@ a few of the structures themselves; constants of one machine only tell solvers a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from gossamer.fitting.baselines import check_baseline
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes
 from gossamer.fitting.makeup import Makeup
+from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.rates import COLUMNS_TOGETHER, Rates, measure_rates
 from gossamer.fitting.resources import (
@@ -26,7 +27,7 @@ from gossamer.fitting.resources import (
     product_operations,
     term_sizes,
 )
-from gossamer.fitting.settings import Settings, make_settings
+from gossamer.fitting.settings import Settings
 from gossamer.fitting.stages import Choice, Choosing, Claiming, Learning, Searching, Solving, Stage, stages_of
 from gossamer.fitting.workflow import pose
 from gossamer.model.pairs import PairSet
@@ -72,7 +73,8 @@ def estimate(
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = "auto",
-    **options,
+    settings: Settings | None = None,
+    **options: Unpack[Options],
 ) -> Estimate:
     """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
 
@@ -80,7 +82,7 @@ def estimate(
     out.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
     check_baseline(baseline)
-    settings = make_settings(options)
+    settings = make_settings(options, settings)
     settings = replace(settings, device="cpu", memory=memory_budget(settings.memory) / GIB)
     problem = pose(train, valid, settings, terms=terms, pairs=pairs, symmetry=symmetry)
     return estimate_stages(*stages_of(problem, Context(settings)), problem, settings)

@@ -1,7 +1,6 @@
 """What a fit may vary, and the grids that it searches."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from gossamer import kernels
 from gossamer.devices import resolve_device
@@ -86,12 +85,3 @@ class Settings:
         if self.kernel is not None:
             self.global_kernel(START_LENGTH)
         resolve_device(self.device)
-
-
-def make_settings(options: dict[str, Any]) -> Settings:
-    """Settings from keyword options.  Raises UsageError for an unknown one."""
-    unknown = set(options) - set(Settings.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
-        raise UsageError(f"options: {', '.join(sorted(unknown))} not known; use {known}.")
-    return Settings(**options)
