@@ -13,7 +13,7 @@ _EXPLAINED = 0.5  # of the energy differences, before a slope is believed; therm
 _CORRELATED = 0.3, 4.0  # or a rank correlation above the first, and above the second over the root of the frames
 _FEWEST = 20  # frames from which a slope is believed
 _SEPARATION = 5.0  # of two groups of energies; thermal data of many frames stay at or below 3.5
-_SURE = 3.5  # times what the work between two groups may be wrong by; right energies stay below 2.9, a shift is above 4
+_SURE = 2.5  # times what the work between two groups may be wrong by; right energies stay below 1.6
 _UNIT_MATCH = 0.01  # of the ratio of two group means, to the ratio of two units
 _CLEAR = 20.0  # times their spread is what energies of either group are away from 0
 
@@ -69,14 +69,15 @@ def check_energies(data: Dataset, rng: np.random.Generator) -> EnergyCheck | Non
 
 
 def _error_between(groups: work.TwoGroups, steps: work.Steps, energies: np.ndarray, slope: work.Slope) -> float:
-    """How wrong the work of steps between the groups may be, in eV, from that of steps inside them: regions that a few
-    long steps join have no energies to compare.  Infinite where none joins them."""
+    """How wrong the work of steps between the groups may be, in eV, from that of steps as long inside them: conformers,
+    and regions that a few long steps join, have no energies to compare.  Infinite where nothing joins them."""
     between = groups.upper[steps.first] != groups.upper[steps.second]
-    if between.all() or not between.any():
+    inside = ~between & ~steps.near
+    if not between.any() or not inside.any():
         return np.inf
     left = np.abs(energies[steps.second] - energies[steps.first] - slope.slope * steps.work)
-    inside = np.quantile(left[~between] / np.maximum(steps.doubt[~between], 1e-12), 0.9)
-    return float(inside * np.median(steps.doubt[between]))
+    share = np.quantile(left[inside] / np.maximum(steps.doubt[inside], 1e-12), 0.9)
+    return float(share * np.median(steps.doubt[between]))
 
 
 def _two_units(
