@@ -5,8 +5,9 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from gossamer.forked import threads_lost
 from gossamer.kernels import radial
-from gossamer.model._loops import parallel_loop, threads_lost
+from gossamer.model._loops import parallel_loop
 
 
 @njit(inline="always")
