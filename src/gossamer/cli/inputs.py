@@ -87,7 +87,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How to fit: the options of `gossamer.fit.workflow.fit` that stand on the command line."""
+    """How to fit: the options of `gossamer.fitting.workflow.fit` that stand on the command line."""
 
     length: float | None
     noise: float | None
@@ -102,8 +102,8 @@ class Fitting:
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
-        from gossamer.fit.baselines import check_baseline
-        from gossamer.fit.training import make_settings
+        from gossamer.fitting.baselines import check_baseline
+        from gossamer.fitting.training import make_settings
 
         options = asdict(self)
         baseline = options.pop("baseline")
@@ -155,8 +155,8 @@ class Job:
         there, before any file is read."""
         from gossamer.chemistry.fragments_file import FRAGMENTS_FILE
         from gossamer.files import regular_file
-        from gossamer.fit.selection import check_terms
-        from gossamer.fit.training import Settings
+        from gossamer.fitting.selection import check_terms
+        from gossamer.fitting.training import Settings
 
         if self.fragments is not None and self.terms != "auto":
             raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
@@ -169,7 +169,7 @@ class Job:
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
-        from gossamer.fit.workflow import check_trainable
+        from gossamer.fitting.workflow import check_trainable
 
         options = self.options()
         data = self.reading.read(self.data)

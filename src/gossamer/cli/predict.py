@@ -27,7 +27,7 @@ def predict(
     Example: gossamer predict ethanol.gossamer conformers.xyz --out predicted.extxyz
     """
     import gossamer as gs
-    from gossamer.model.device import resolve_device
+    from gossamer.devices import resolve_device
 
     reading = Reading(
         length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False

@@ -26,7 +26,7 @@ def test(
     Example: gossamer test ethanol.gossamer holdout.extxyz --energy-unit eV
     """
     import gossamer as gs
-    from gossamer.model.device import resolve_device
+    from gossamer.devices import resolve_device
 
     reading = Reading(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key

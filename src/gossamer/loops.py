@@ -10,6 +10,12 @@ import numba
 from gossamer.forked import threads_lost
 
 
+def use_threads(threads: int) -> None:
+    """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
+    if not threads_lost():
+        numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
+
+
 def parallel_loop(**options: Any) -> Callable[[Any], Callable[..., Any]]:
     """numba.njit(parallel=True, cache=True, **options), with a twin without threads for a process that lost them."""
 

@@ -1,7 +1,7 @@
 """Memory and time of a training run, said before anything runs.
 
-The plan of fit.resources counts operations; what the machine does per second is measured here, in a few seconds, on a
-few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
+The plan of fitting.resources counts operations; what the machine does per second is measured here, in a few seconds, on
+a few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gossamer.fit.baselines import check_baseline
-from gossamer.fit.learning import learning_bytes, learning_structures
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
-from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
-from gossamer.fit.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
-from gossamer.fit.workflow import check_trainable, resolve_symmetry
-from gossamer.model.kernel_sum import radial_factors
+from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.labels import LabelLayout
+from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
+from gossamer.fitting.selection import ENOUGH, check_terms, makeup_of
+from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
+from gossamer.fitting.workflow import check_trainable, resolve_symmetry
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -146,8 +147,8 @@ def _planned(
     terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", n_structures: int, settings: Settings, budget: float
 ) -> tuple[int, Plan]:
     """Unknowns and plan of a fit to so many of the structures."""
-    n = n_structures * (3 * train.n_atoms + settings.energies)
-    return n, plan_of(terms, len(pairs), n_structures, n, budget, settings.solver, energies=settings.energies)
+    layout = LabelLayout(n_structures, train.n_atoms, settings.blocks)
+    return layout.size, plan_of(terms, len(pairs), layout, budget, settings.solver)
 
 
 def _pilot(
