@@ -78,7 +78,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("forks")
     data = gs.read(DATA)
     few = data.take(np.arange(8))
-    gs.train(few, few, terms="global", length=20.0, noise=1e-8, symmetry="none").save(found / "m.gossamer")
+    gs.train(few, few, terms="global", length=20.0, noise=1e-8, symmetry="none").model.save(found / "m.gossamer")
     np.save(found / "R.npy", data.positions)
     (found / "forks.py").write_text(CODE)
     return found

@@ -429,15 +429,6 @@ def fit_with_noise_search(
     return fits[best], trials
 
 
-def make_settings(options: dict[str, Any]) -> Settings:
-    """Settings from keyword options.  Raises UsageError for an unknown one."""
-    unknown = set(options) - set(Settings.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
-        raise UsageError(f"options: {', '.join(sorted(unknown))} not known; use {known}.")
-    return Settings(**options)
-
-
 def make_provenance(train: Dataset, group: Symmetry, settings: Settings) -> dict[str, Any]:
     """What a model file says about its making: plain JSON values, no dates, so that equal runs give equal files."""
     from gossamer.version import __version__
