@@ -12,7 +12,7 @@ from common import KCAL, save, table
 from gossamer.chemistry.fragments import Fragment, local_fragments
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError
-from gossamer.fit.workflow import Fit, fit
+from gossamer.fitting.workflow import Fit, fit
 
 CASES = (("md17_ethanol", 200), ("acac_train_300K", 100), ("rmd17_aspirin_train", 100), ("alkane_C8H18", 50))
 NOISES = (1e-8, 1e-7, 1e-6, 1e-5)

@@ -28,7 +28,7 @@ from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, evenly, save, sav
 
 import gossamer as gs
 from gossamer.data.dataset import Dataset
-from gossamer.fit.workflow import Fit, fit
+from gossamer.fitting.workflow import Fit, fit
 from gossamer.model.force_field import ForceField
 
 CASES = ("md17_ethanol:200", "rmd17_aspirin_train:200", "acac_train_300K:200", "xtb_Ac-Ala3-NHMe:200")

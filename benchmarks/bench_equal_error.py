@@ -13,8 +13,8 @@ import torch
 from bench_accuracy import TESTS, read
 from common import KCAL, evenly, median_seconds, save, table
 
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.workflow import fit
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.workflow import fit
 
 CASES = {  # structures of the sum of terms, and of the global kernel
     "md17_ethanol": (100, (300, 400, 600)),

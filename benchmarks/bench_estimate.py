@@ -23,8 +23,8 @@ GIB = 2**30
 def one(name: str, n_train: int, what: str, solver: str) -> dict[str, float | str]:
     """Predict, or train and measure."""
     import gossamer as gs
-    from gossamer.fit.estimate import estimate
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.estimate import estimate
+    from gossamer.fitting.workflow import fit
 
     train, valid, _ = gs.read(CASES[name][0]).split(n_train, 50, 0, seed=0)
     if what == "predict":

@@ -11,7 +11,7 @@ import numpy as np
 from common import KCAL, ROOT, SHARED, save, table
 
 import gossamer as gs
-from gossamer.fit.workflow import fit
+from gossamer.fitting.workflow import fit
 
 RECORDS = ROOT / "tests" / "models" / "sgdml"
 

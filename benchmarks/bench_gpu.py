@@ -16,11 +16,11 @@ import torch
 from common import ROOT, median_seconds, save, table
 
 import gossamer as gs
+from gossamer.backends.torch import kernel_sum as sums
 from gossamer.data.dataset import Dataset
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.workflow import fit
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
-from gossamer.model import kernel_sum as sums
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

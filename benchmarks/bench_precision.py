@@ -15,8 +15,8 @@ from ase.md.verlet import VelocityVerlet
 from common import ROOT, SHARED, median_seconds, save, table
 
 import gossamer as gs
+from gossamer.backends.numba import single
 from gossamer.evaluate.precision import SINGLE_LIMIT, Precision, single_error
-from gossamer.model import single
 from gossamer.model.force_field import ForceField
 
 STEPS, STEP = 20_000, 0.5  # steps, fs

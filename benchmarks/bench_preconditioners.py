@@ -19,11 +19,11 @@ from common import KCAL, ROOT, SHARED, save, table
 
 import gossamer as gs
 from gossamer.chemistry.symmetry import find_symmetry
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.parallel import divide
-from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.solvers import StopRule, cholesky, conjugate_gradients
-from gossamer.fit.training import Labels
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.parallel import divide
+from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.solvers import StopRule, cholesky, conjugate_gradients
+from gossamer.fitting.training import Labels
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

@@ -18,12 +18,12 @@ import torch
 from common import ROOT, save, table
 
 import gossamer as gs
+from gossamer.backends.numba.single import is_compiled
 from gossamer.chemistry.symmetry import find_symmetry
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.resources import term_sizes
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.resources import term_sizes
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 REPEATS = 7

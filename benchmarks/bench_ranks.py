@@ -32,9 +32,9 @@ def one(n_train: int, threads: int, result: Path) -> None:
     import gossamer as gs
     from gossamer.chemistry.symmetry import find_symmetry
     from gossamer.cli.ranks import joined
-    from gossamer.fit.operator import KernelOperator
-    from gossamer.fit.preconditioners import Nystrom
-    from gossamer.fit.solvers import StopRule, conjugate_gradients
+    from gossamer.fitting.operator import KernelOperator
+    from gossamer.fitting.preconditioners import Nystrom
+    from gossamer.fitting.solvers import StopRule, conjugate_gradients
     from gossamer.kernels import Matern52
     from gossamer.model.pairs import PairSet
     from gossamer.model.terms import Term

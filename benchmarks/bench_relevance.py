@@ -13,9 +13,9 @@ import numpy as np
 from common import KCAL, SHARED, save, table
 
 import gossamer as gs
-from gossamer.fit.learning import LearningRule, learn_terms
-from gossamer.fit.training import fit_terms
-from gossamer.fit.workflow import fit
+from gossamer.fitting.learning import LearningRule, learn_terms
+from gossamer.fitting.training import fit_terms
+from gossamer.fitting.workflow import fit
 from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.reduction.relevance import masking_scores
 

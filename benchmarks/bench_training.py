@@ -25,7 +25,7 @@ SIZES = (200, 500, 1000)
 def one(n_train: int) -> dict[str, object]:
     """Train once with the length and the noise that the searches find at 200 structures, and measure."""
     import gossamer as gs
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.workflow import fit
 
     data = gs.read(ROOT / "examples" / "ac-ala3" / "ac-ala3.npz")
     train, valid, test = data.split(n_train, 100, 500, seed=0)
@@ -110,7 +110,7 @@ def _sgdml(path: Path, folder: Path, sigmas: tuple[int, ...]) -> list[dict[str, 
 def ours(path: Path, split: Path, n_train: int, settings: dict[str, Any]) -> dict[str, object]:
     """Train on n_train training frames of a split, evenly spaced, and measure."""
     import gossamer as gs
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.workflow import fit
 
     data = gs.read(path)
     train, valid, test = (data.take(np.array(rows)) for rows in json.loads(split.read_text()).values())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gossamer.data.dataset import Dataset
-from gossamer.fit.resources import machine
+from gossamer.fitting.resources import machine
 from gossamer.units import energy_in_ev
 from gossamer.version import __version__
 

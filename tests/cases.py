@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gossamer import kernels
-from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

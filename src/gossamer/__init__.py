@@ -29,8 +29,8 @@ _WHERE = {
     "read_fragments": "gossamer.chemistry.fragments_file",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
-    "train": "gossamer.fit.workflow",
-    "train_record": "gossamer.fit.record",
+    "train": "gossamer.fitting.workflow",
+    "train_record": "gossamer.fitting.record",
     "write": "gossamer.data.formats",
     "write_fragments": "gossamer.chemistry.fragments_file",
 }
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from gossamer.data.formats import read as read
     from gossamer.data.formats import write as write
     from gossamer.errors import GossamerError as GossamerError
-    from gossamer.fit.record import train_record as train_record
-    from gossamer.fit.workflow import train as train
+    from gossamer.fitting.record import train_record as train_record
+    from gossamer.fitting.workflow import train as train
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet

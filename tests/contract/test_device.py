@@ -9,18 +9,18 @@ import torch
 from cases import CASES, NUMBERS, dense, random_model, structures
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gossamer import devices as device
+from gossamer.backends.torch.kernel_sum import kernel_sum
+from gossamer.backends.torch.single_cuda import DeviceForceField
 from gossamer.errors import UsageError
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.preconditioners import pivoted_cholesky
-from gossamer.fit.resources import GIB, memory_budget
-from gossamer.model import device
-from gossamer.model.kernel_sum import kernel_sum
-from gossamer.model.single_cuda import DeviceForceField
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.preconditioners import pivoted_cholesky
+from gossamer.fitting.resources import GIB, memory_budget
 from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])
 EVERY = pytest.mark.parametrize("case", CASES)
-USERS_OF_ON_HOST = ("gossamer.fit.operator", "gossamer.model.pairs", "gossamer.model.kernel_sum",
+USERS_OF_ON_HOST = ("gossamer.fitting.operator", "gossamer.model.pairs", "gossamer.backends.torch.kernel_sum",
                     "gossamer.evaluate.evaluator")  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def operator(case, energies=False, n=4, where="cpu"):
 @BOTH
 @pytest.mark.parametrize("block", [1, 10_000, 10**9])
 def test_columns_and_diagonal_are_the_reference(monkeypatch, case, energies, block):
-    for module in ("gossamer.fit.covariance_on_device", "gossamer.model.pairs"):
+    for module in ("gossamer.backends.torch.covariance", "gossamer.model.pairs"):
         monkeypatch.setattr(f"{module}.block_bytes", lambda device: block)
     K = operator(case, energies)
     expected = reference.covariance_matrix(K.terms, K.pairs.pairs, structures(4), energies)
@@ -101,7 +101,7 @@ def test_prediction_the_devices_way_is_the_reference(no_host, case):
 @BOTH
 def test_training_the_devices_way_gives_the_same_model(request, ethanol_file, solver, energies):
     import gossamer as gs
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.workflow import fit
 
     data = gs.read(ethanol_file)
     train, valid, test = data.split(15, 10, 20, seed=0)

@@ -6,10 +6,10 @@ import reference
 import torch
 from cases import CASES, METHYL, dense, random_model, structures
 
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.preconditioners import Nystrom, pivoted_cholesky
+from gossamer.backends.torch.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.preconditioners import Nystrom, pivoted_cholesky
 from gossamer.kernels import Matern52
-from gossamer.model.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
 from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])
@@ -23,7 +23,7 @@ def close(a, b, rtol=1e-9):
 
 def in_matrix_products(monkeypatch, held=lambda term: False):
     """Let no term of an operator, or those that `held` says, be summed by compiled code."""
-    for module in ("gossamer.fit.operator", "gossamer.model.single"):
+    for module in ("gossamer.fitting.operator", "gossamer.backends.numba.single"):
         monkeypatch.setattr(f"{module}.is_compiled", held)
 
 
@@ -125,7 +125,7 @@ def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies)
     model, _, _ = random_model(case, energies=energies)
     x, _ = model.pairs.forward(torch.from_numpy(structures(7, seed=9)))
     compiled = model.evaluator().descriptor_sums(x)
-    monkeypatch.setattr("gossamer.model.single.is_compiled", lambda term: False)
+    monkeypatch.setattr("gossamer.backends.numba.single.is_compiled", lambda term: False)
     other = model.evaluator()
     matrices = other.descriptor_sums(x)
     assert other._compiled.flat is None
@@ -139,7 +139,7 @@ def test_operator_blocks_of_three_agree(monkeypatch):
     R = torch.from_numpy(structures(8))
     v = torch.from_numpy(np.random.default_rng(3).normal(size=8 * 18))
     whole = KernelOperator.build(terms, pairs, R, 1e-3)
-    monkeypatch.setattr("gossamer.fit.operator.rows_per_block", lambda *a, **k: 3)
+    monkeypatch.setattr("gossamer.fitting.operator.rows_per_block", lambda *a, **k: 3)
     blocked = KernelOperator.build(terms, pairs, R, 1e-3)
     close((blocked @ v).numpy(), (whole @ v).numpy(), 1e-13)
     for ours, theirs in zip(blocked.cached[0][0], whole.cached[0][0], strict=True):
@@ -170,8 +170,8 @@ def test_pivoted_cholesky_reproduces_the_matrix_when_complete(case):
 
 @pytest.mark.parametrize(("single_up_to", "rtol"), [(0.0, 1e-9), (1e99, 1e-4)], ids=["float64", "float32"])
 def test_nystrom_inverts_what_it_says(monkeypatch, single_up_to, rtol):
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_UP_TO", single_up_to)
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_FROM", 0)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_UP_TO", single_up_to)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_FROM", 0)
     pairs, terms = CASES["methyl"]()
     K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(6)), 1e-3)
     P = Nystrom.build(K, 30, seed=1)

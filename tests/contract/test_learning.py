@@ -6,7 +6,7 @@ import reference
 from cases import CASES, NUMBERS, structures
 
 from gossamer.data.dataset import Dataset
-from gossamer.fit.learning import LearningRule, held_out, learn_terms, with_factors
+from gossamer.fitting.learning import LearningRule, held_out, learn_terms, with_factors
 from gossamer.model.pairs import orbit_numbers
 
 

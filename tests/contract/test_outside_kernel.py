@@ -12,10 +12,10 @@ from cases import CASES, NUMBERS, dense, random_model, structures
 
 import gossamer as gs
 from gossamer import kernels
+from gossamer.backends.numba.single import SingleEvaluator
 from gossamer.errors import ModelFileError, UsageError
-from gossamer.fit.operator import KernelOperator, assemble
+from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Profile
-from gossamer.model.single import SingleEvaluator
 from gossamer.reduction.relevance import masking_scores
 
 DATA = Path(__file__).parent.parent / "data/ethanol_60.npz"

@@ -7,10 +7,10 @@ import pytest
 import reference
 from cases import CASES, random_model, structures
 
+from gossamer.backends.numba import single
 from gossamer.errors import DataError, UsageError
 from gossamer.evaluate.precision import SINGLE_LIMIT, single_error
 from gossamer.kernels import Matern52
-from gossamer.model import single
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

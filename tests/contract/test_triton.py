@@ -11,12 +11,12 @@ import reference
 import torch
 from cases import CASES, random_model, structures
 
+from gossamer.backends.torch.kernel_sum import TrainingRows, fold_images, kernel_sum, permuted_rows
 from gossamer.kernels import Matern52
-from gossamer.model.kernel_sum import TrainingRows, fold_images, kernel_sum, permuted_rows
 
 triton = pytest.importorskip("triton", reason="triton is not installed; pip install triton (Linux, x86-64)")
 
-from gossamer.model import _triton  # noqa: E402
+from gossamer.backends.torch import _triton  # noqa: E402
 
 WHERE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = _triton.Tile(16, 16, 16, 4)
@@ -68,7 +68,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from gossamer.model import _triton
+from gossamer.backends.torch import _triton
 doubles = "x x_squares X X_squares V XV w numbers e g".split()
 types = dict.fromkeys(doubles, "*fp64") | dict.fromkeys("n_queries n_rows n_pairs rows_per_part".split(), "i32")
 for tile, order in ((_triton.MANY, 2), (_triton.FEW, 2), (_triton.MANY, 4), (_triton.MANY, 0)):

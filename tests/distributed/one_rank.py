@@ -13,9 +13,9 @@ from cases import CASES, METHYL, NUMBERS, random_model, structures
 from torch import distributed
 
 from gossamer.data.dataset import Dataset
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.parallel import Ranks
-from gossamer.fit.preconditioners import Nystrom
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.parallel import Ranks
+from gossamer.fitting.preconditioners import Nystrom
 
 
 def of_operators(ranks: Ranks, cases: Iterable[str] = CASES, n: int = 11) -> dict[str, np.ndarray]:
@@ -51,8 +51,8 @@ def of_few(ranks: Ranks) -> dict[str, np.ndarray]:
 
 def of_models(ranks: Ranks) -> dict[str, np.ndarray]:
     """Coefficients of whole trainings: every search, both solvers, with and without energies."""
-    from gossamer.fit.checkpoint import Run
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.checkpoint import Run
+    from gossamer.fitting.workflow import fit
 
     truth, _, _ = random_model("methyl", n_train=8)
     R = structures(60, seed=11, spread=0.08)

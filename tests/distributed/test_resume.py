@@ -18,13 +18,13 @@ from gossamer.cli.inputs import Fitting, Job, Parts, Reading, Sizes
 from gossamer.cli.ranks import journal
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, ModelFileError, UsageError
-from gossamer.fit.checkpoint import Journal, Run, key_of
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.parallel import ALONE
-from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.solvers import StopRule, conjugate_gradients
-from gossamer.fit.training import fit_terms, make_settings
-from gossamer.fit.workflow import fit
+from gossamer.fitting.checkpoint import Journal, Run, key_of
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.parallel import ALONE
+from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.solvers import StopRule, conjugate_gradients
+from gossamer.fitting.training import fit_terms, make_settings
+from gossamer.fitting.workflow import fit
 from gossamer.reduction.reducer import reduce
 
 
@@ -111,12 +111,12 @@ def test_a_training_interrupted_anywhere_goes_on_to_the_same_model(parts, tmp_pa
 def test_columns_chosen_again_are_those_that_were_chosen(parts, monkeypatch):
     """Also where their precision depends on the noise they were first chosen for."""
     pairs, terms = CASES["methyl"]()
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_FROM", 0)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_FROM", 0)
     settings = make_settings({"relative_noise": 1.0, "solver": "cg", "memory": 4.0})
     first = fit_terms(terms, pairs, parts.train, None, settings)
     assert any(F.dtype == torch.float32 for F in first.preconditioner.factor)
     less = make_settings({"relative_noise": 1e-9, "solver": "cg", "memory": 4.0, "stop": StopRule(max_iterations=20)})
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_UP_TO", 1e4)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_UP_TO", 1e4)
     anew = fit_terms(terms, pairs, parts.train, None, less)
     kept = fit_terms(terms, pairs, parts.train, None, less, columns_of=first.preconditioner)
     chosen = fit_terms(terms, pairs, parts.train, None, less, columns_of=first.columns_for)
@@ -245,7 +245,7 @@ def test_a_symmetry_file_is_compared_by_its_text(parts, tmp_path):
 
 
 def test_states_are_written_as_often_as_asked(tmp_path):
-    from gossamer.fit.solvers import CGState
+    from gossamer.fitting.solvers import CGState
 
     state = CGState(1, *[torch.ones(2)] * 3, 1.0, 1.0, torch.ones(2), ())
     Journal.open(tmp_path / "a", {}, resume=False, every=1e6).keeper("k")(state)

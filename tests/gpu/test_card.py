@@ -7,13 +7,13 @@ import reference
 import torch
 from cases import CASES, NUMBERS, dense, random_model, structures
 
+from gossamer.backends.torch import kernel_sum as sums
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError
-from gossamer.fit.checkpoint import Journal, Run
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.solvers import StopRule
-from gossamer.fit.workflow import fit
-from gossamer.model import kernel_sum as sums
+from gossamer.fitting.checkpoint import Journal, Run
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.solvers import StopRule
+from gossamer.fitting.workflow import fit
 
 pytestmark = [
     pytest.mark.gpu,
@@ -48,7 +48,7 @@ def test_operator_is_the_dense_covariance(case, energies, cache_bytes):
 @BOTH
 def test_training_equals_that_on_the_cpu(ethanol_file, solver, energies):
     import gossamer as gs
-    from gossamer.fit.workflow import fit
+    from gossamer.fitting.workflow import fit
 
     train, valid, test = gs.read(ethanol_file).split(30, 10, 20, seed=0)
     options = {"terms": "global", "solver": solver, "energies": energies, "length": 20.0, "relative_noise": 1e-4}

@@ -12,9 +12,9 @@ from gossamer.chemistry.graph import MolecularGraph
 from gossamer.chemistry.groups import close_group, group_order
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, usual_limit
 from gossamer.errors import UsageError
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.selection import makeup_of
-from gossamer.fit.workflow import fit
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.selection import makeup_of
+from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import kept

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from gossamer.fit.dense import factorise, solve
+from gossamer.fitting.dense import factorise, solve
 
 
 def positive(n, seed=0):

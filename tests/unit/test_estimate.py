@@ -11,13 +11,13 @@ from cases import CASES, NUMBERS, structures
 
 import gossamer as gs
 from gossamer.errors import DataError, MemoryBudgetError, UsageError
-from gossamer.fit import estimate as module
-from gossamer.fit import resources, training
-from gossamer.fit.estimate import Rates, estimate, estimate_terms
-from gossamer.fit.learning import learning_bytes, learning_structures
-from gossamer.fit.resources import GIB, memory_budget, plan_of
-from gossamer.fit.training import make_settings
-from gossamer.fit.workflow import fit
+from gossamer.fitting import estimate as module
+from gossamer.fitting import resources, training
+from gossamer.fitting.estimate import Rates, estimate, estimate_terms
+from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.resources import GIB, memory_budget, plan_of
+from gossamer.fitting.training import make_settings
+from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 
 RATES = Rates(
@@ -132,9 +132,9 @@ MEASURED = """
 import sys
 import numpy as np
 import gossamer as gs
-from gossamer.fit.training import fit_terms, make_settings
-from gossamer.fit.selection import makeup_of
-from gossamer.fit.workflow import resolve_symmetry
+from gossamer.fitting.training import fit_terms, make_settings
+from gossamer.fitting.selection import makeup_of
+from gossamer.fitting.workflow import resolve_symmetry
 path, terms, solver, n = sys.argv[1:]
 data = gs.read(path)
 moved = data.positions[np.arange(int(n)) % len(data)]
@@ -177,8 +177,8 @@ def test_peak_memory_stays_within_the_plan(ethanol_file, molecule, terms, solver
 LEARNED = """
 import sys
 import gossamer as gs
-from gossamer.fit.estimate import estimate
-from gossamer.fit.workflow import fit
+from gossamer.fitting.estimate import estimate
+from gossamer.fitting.workflow import fit
 train, valid, _ = gs.read(sys.argv[1]).split(50, 20, 0, seed=0)
 options = {"symmetry": "none", "learning_steps": 1, "memory": float(sys.argv[2])}
 fit(train, valid, **options)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gossamer.model.irreps import AdaptedBasis
+from gossamer.backends.numba.irreps import AdaptedBasis
 from gossamer.model.pairs import PairSet
 
 

@@ -4,9 +4,9 @@ import reference
 import torch
 
 from gossamer import kernels
+from gossamer.backends.torch.kernel_sum import radial_factors
 from gossamer.errors import UsageError
 from gossamer.kernels import Matern52
-from gossamer.model.kernel_sum import radial_factors
 
 EVERY = pytest.mark.parametrize("name", reference.KERNELS)
 

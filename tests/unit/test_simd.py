@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from gossamer.model import _simd
-from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
+from gossamer.backends.numba import _simd
+from gossamer.backends.numba._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
 
 
 @njit

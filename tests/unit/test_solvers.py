@@ -7,10 +7,10 @@ import torch
 from cases import CASES, structures
 
 from gossamer.errors import FitError, MemoryBudgetError
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import GIB, TermSize, plan
-from gossamer.fit.solvers import Status, Step, StopRule, _stalled, cholesky, conjugate_gradients
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.resources import GIB, TermSize, plan
+from gossamer.fitting.solvers import Status, Step, StopRule, _stalled, cholesky, conjugate_gradients
 
 OPERATORS = {
     (case, energies): lambda case=case, energies=energies: KernelOperator.build(
@@ -56,8 +56,8 @@ def test_a_matrix_made_before_serves_every_noise():
 @pytest.mark.parametrize("case", CASES)
 def test_a_factor_in_float32_leads_to_the_same_solution(case, monkeypatch):
     """float32 stands in the preconditioner only: it may cost iterations, not digits."""
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_UP_TO", 1e99)
-    monkeypatch.setattr("gossamer.fit.preconditioners.SINGLE_FROM", 0)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_UP_TO", 1e99)
+    monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_FROM", 0)
     K = replace(OPERATORS[case, True](), noise=1e-4)
     y, P = labels(K), Nystrom.build(K, 40, seed=0)
     assert P.factor[0].dtype == torch.float32

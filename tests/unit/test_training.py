@@ -6,8 +6,8 @@ from cases import METHYL, NUMBERS, random_model, structures
 import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
-from gossamer.fit.training import climb
-from gossamer.fit.workflow import fit
+from gossamer.fitting.training import climb
+from gossamer.fitting.workflow import fit
 from gossamer.model.model_file import load
 
 

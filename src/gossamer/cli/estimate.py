@@ -44,8 +44,8 @@ def estimate(
 
     Example: gossamer estimate ethanol.npz --train 1000
     """
-    from gossamer.fit.estimate import as_dict
-    from gossamer.fit.estimate import estimate as predict
+    from gossamer.fitting.estimate import as_dict
+    from gossamer.fitting.estimate import estimate as predict
 
     job = Job(
         data,

@@ -80,7 +80,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How to fit: the options of `gossamer.fit.workflow.fit` that stand on the command line."""
+    """How to fit: the options of `gossamer.fitting.workflow.fit` that stand on the command line."""
 
     length: float | None
     noise: float | None
@@ -95,8 +95,8 @@ class Fitting:
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
-        from gossamer.fit.baselines import check_baseline
-        from gossamer.fit.training import make_settings
+        from gossamer.fitting.baselines import check_baseline
+        from gossamer.fitting.training import make_settings
 
         options = asdict(self)
         baseline = options.pop("baseline")
@@ -145,7 +145,7 @@ class Job:
 
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
-        from gossamer.fit.workflow import check_trainable
+        from gossamer.fitting.workflow import check_trainable
 
         options = self.fitting.options()
         data = self.reading.read(self.data)

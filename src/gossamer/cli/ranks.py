@@ -12,8 +12,8 @@ from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
     from gossamer.cli.inputs import Job, Parts
-    from gossamer.fit.checkpoint import Journal
-    from gossamer.fit.parallel import Ranks
+    from gossamer.fitting.checkpoint import Journal
+    from gossamer.fitting.parallel import Ranks
 
 TIMEOUT_MINUTES = 30  # a rank that is silent for so long is lost; the longest wait is for a direct solution
 
@@ -30,7 +30,7 @@ def joined(threads: int | None) -> Iterator["Ranks"]:
     threads: of this process; None: under torchrun its share of the cores, else as torch finds."""
     import torch
 
-    from gossamer.fit.parallel import ALONE, Ranks
+    from gossamer.fitting.parallel import ALONE, Ranks
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -91,7 +91,7 @@ def journal(
     import hashlib
     from dataclasses import asdict
 
-    from gossamer.fit.checkpoint import Journal
+    from gossamer.fitting.checkpoint import Journal
     from gossamer.version import __version__
 
     path = out.with_name(f"{out.name}.checkpoint")

@@ -18,7 +18,7 @@ from gossamer.errors import UsageError
 from gossamer.events import Event
 
 if TYPE_CHECKING:
-    from gossamer.fit.parallel import Ranks
+    from gossamer.fitting.parallel import Ranks
     from gossamer.records.record import ReduceRecord
 
 BULK = ("pairs", "parity", "per_atom", "geometry")  # left out of what --json prints; they are in record.json
@@ -112,7 +112,7 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
     """Reduce, write the results into the folder `out`, and return the record; of several ranks the first alone."""
     import gossamer as gs
     from gossamer.files import write_text
-    from gossamer.fit.checkpoint import Run
+    from gossamer.fitting.checkpoint import Run
     from gossamer.reduction.reducer import COMPARED
     from gossamer.reduction.reducer import reduce as reduce_pairs
 

@@ -14,7 +14,7 @@ from gossamer.cli.ranks import is_first, joined, journal
 from gossamer.events import Event
 
 if TYPE_CHECKING:
-    from gossamer.fit.parallel import Ranks
+    from gossamer.fitting.parallel import Ranks
     from gossamer.records.record import TrainRecord
 
 SUMMARY = ("kind", "command", "data", "settings", "symmetry", "terms", "choice", "full", "length_search", "seconds")
@@ -115,9 +115,9 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
     """Train, write the files, and return the record; of several ranks only the first has one and writes."""
     import gossamer as gs
     from gossamer.files import write_text
-    from gossamer.fit.checkpoint import Run
-    from gossamer.fit.record import train_record
-    from gossamer.fit.workflow import check_usable, fit
+    from gossamer.fitting.checkpoint import Run
+    from gossamer.fitting.record import train_record
+    from gossamer.fitting.workflow import check_usable, fit
 
     parts, options = job.prepare()
     if parts.test is not None:

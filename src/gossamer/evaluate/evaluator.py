@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.backends.numba.single import BatchEvaluator, SingleEvaluator
+from gossamer.backends.torch.kernel_sum import TrainingRows, kernel_sum
 from gossamer.baselines import added
+from gossamer.devices import block_bytes, on_host, resolve_device
 from gossamer.errors import UsageError
 from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
-from gossamer.model.device import block_bytes, on_host, resolve_device
-from gossamer.model.kernel_sum import TrainingRows, kernel_sum
 from gossamer.model.pairs import COINCIDENT, refuse_infinite
-from gossamer.model.single import BatchEvaluator, SingleEvaluator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ class Evaluator:
     @cached_property
     def _one(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
         if self.device.type == "cuda":
-            from gossamer.model.single_cuda import GraphedEvaluator
+            from gossamer.backends.torch.single_cuda import GraphedEvaluator
 
             return GraphedEvaluator.build(self.model.on(str(self.device))).one
         if any(term.kernel.form is None for term in self.model.terms):
@@ -144,7 +144,7 @@ class Evaluator:
 
     @cached_property
     def _graph(self) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]":
-        from gossamer.model.single_cuda import GraphedEvaluator
+        from gossamer.backends.torch.single_cuda import GraphedEvaluator
 
         return GraphedEvaluator.build(self.model.on(str(self.device)), replicas=self.replicas or 1)
 

@@ -143,3 +143,12 @@ def make(name: str, length: float) -> Kernel:
 def with_length(kernel: Kernel, length: float) -> Kernel:
     """The same kernel with another length."""
     return type(kernel)(length)  # type: ignore[call-arg]  # registered classes are called with the length
+
+
+def compiled_form(kernel: Kernel) -> Form:
+    """What compiled code needs of a kernel.  Raises UsageError where it does not have it."""
+    if kernel.form is None:
+        raise UsageError(
+            f"kernel: compiled code does not have {kernel.name!r}; predict batches, or use another kernel."
+        )
+    return kernel.form

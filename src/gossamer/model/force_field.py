@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
-from gossamer.model.device import resolve_device
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

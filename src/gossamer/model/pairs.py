@@ -8,8 +8,8 @@ import numpy as np
 
 from gossamer.chemistry.bonds import COINCIDENT
 from gossamer.chemistry.pairs import all_pairs, pair_numbers
+from gossamer.devices import block_bytes, on_host
 from gossamer.errors import DataError, UsageError
-from gossamer.model.device import block_bytes, on_host
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,12 +130,12 @@ class PairSet:
         if on_host(positions):
             import torch
 
-            from gossamer.model import _numba
+            from gossamer.descriptors import _pairs as loops
 
             x = positions.new_empty((len(positions), len(self)))
             dx = positions.new_empty((*x.shape, 3))
             R = positions.contiguous().numpy()
-            _numba.forward(self.pairs, R, x.numpy(), dx.numpy(), torch.get_num_threads())
+            loops.forward(self.pairs, R, x.numpy(), dx.numpy(), torch.get_num_threads())
             return x, dx
         return self.forward_on_device(positions)
 
@@ -151,10 +151,10 @@ class PairSet:
         if on_host(dx):
             import torch
 
-            from gossamer.model import _numba
+            from gossamer.descriptors import _pairs as loops
 
             out = dx.new_empty(dx.shape[:2])
-            _numba.push(self.pairs, dx.numpy(), a.contiguous().numpy(), out.numpy(), torch.get_num_threads())
+            loops.push(self.pairs, dx.numpy(), a.contiguous().numpy(), out.numpy(), torch.get_num_threads())
             return out
         return self.push_on_device(dx, a)
 
@@ -163,10 +163,10 @@ class PairSet:
         if on_host(dx):
             import torch
 
-            from gossamer.model import _numba
+            from gossamer.descriptors import _pairs as loops
 
             out = dx.new_zeros((len(dx), self.n_atoms, 3))
-            _numba.pull(self.pairs, dx.numpy(), g.contiguous().numpy(), out.numpy(), torch.get_num_threads())
+            loops.pull(self.pairs, dx.numpy(), g.contiguous().numpy(), out.numpy(), torch.get_num_threads())
             return out
         return self.pull_on_device(dx, g)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.chemistry.bonds import STRETCH
+from gossamer.descriptors import _pairs as loops
 from gossamer.errors import ExtrapolationWarning
-from gossamer.model import _numba
 from gossamer.model.pairs import PairSet, orbit_numbers
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SeenDistances:
 
     def left_by(self, structure: np.ndarray) -> bool:
         """Whether a structure (N, 3), contiguous float64, Angstrom, leaves what was seen.  It takes microseconds."""
-        return bool(_numba.is_outside(self.pairs, structure, *self._squares))
+        return bool(loops.is_outside(self.pairs, structure, *self._squares))
 
     def warn(self, positions: np.ndarray, what: str = "positions", frames: Sequence[int] | np.ndarray | None = None,
              stacklevel: int = 1) -> bool:  # fmt: skip

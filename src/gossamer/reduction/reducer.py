@@ -10,11 +10,11 @@ from gossamer.chemistry.fragments import GLOBAL, Fragment
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit import record as rec
-from gossamer.fit.checkpoint import HERE, Run, key_of
-from gossamer.fit.training import Fitted, Settings, fit_terms, make_provenance
-from gossamer.fit.workflow import Fit, check_labels, check_trainable, check_usable
-from gossamer.fit.workflow import fit as fit_model
+from gossamer.fitting import record as rec
+from gossamer.fitting.checkpoint import HERE, Run, key_of
+from gossamer.fitting.training import Fitted, Settings, fit_terms, make_provenance
+from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable
+from gossamer.fitting.workflow import fit as fit_model
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.pairs import PairSet, orbit_numbers
 from gossamer.model.terms import Term

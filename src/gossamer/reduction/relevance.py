@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.devices import resolve_device
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernel_sum import radial_factors
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gossamer.fit import covariance_on_device as on_device
-from gossamer.fit.parallel import ALONE, Ranks, Shards
-from gossamer.kernels import Profile
-from gossamer.model import _covariance
-from gossamer.model.device import block_bytes, on_host
-from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.kernel_sum import (
+from gossamer.backends.numba import _covariance
+from gossamer.backends.numba.single import BatchEvaluator, is_compiled
+from gossamer.backends.torch import covariance as on_device
+from gossamer.backends.torch.kernel_sum import (
     TrainingRows,
     contract,
     fold_images,
@@ -23,8 +20,11 @@ from gossamer.model.kernel_sum import (
     rows_per_block,
     squared_distances,
 )
+from gossamer.devices import block_bytes, on_host
+from gossamer.fitting.parallel import ALONE, Ranks, Shards
+from gossamer.kernels import Profile, compiled_form
+from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import BatchEvaluator, compiled_form, is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class KernelOperator:
     """K = sum_t amplitude_t K_t + noise I over the labels of M structures of N atoms.
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when `energies` is set.
-    Rows are worked on in the shards of fit.parallel, and each rank does its own; vectors are whole on every rank.
+    Rows are worked on in the shards of fitting.parallel, and each rank does its own; vectors are whole on every rank.
     Small terms are summed by the compiled code of single structures (model.single), the others in matrix products.
     cached: per own shard and term the radial factors (H*rows, M*L) that products take, if they fit the memory given to
     `build`, else None.

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.errors import UsageError
-from gossamer.model import _step
-from gossamer.model.irreps import AdaptedBasis
-from gossamer.model.kernel_sum import centre_of
+from gossamer.backends.centring import centre_of
+from gossamer.backends.numba import _step
+from gossamer.backends.numba.irreps import AdaptedBasis
+from gossamer.kernels import compiled_form
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-    from gossamer.kernels import Form, Kernel
     from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.terms import Term
 
@@ -94,15 +93,6 @@ class FlatTerms(NamedTuple):
 def is_small(term: "Term") -> bool:
     """Whether compiled code reads a term's rows in blocks that stay in the nearest cache, or reuses them for images."""
     return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
-
-
-def compiled_form(kernel: "Kernel") -> "Form":
-    """What compiled code needs of a kernel.  Raises UsageError where it does not have it."""
-    if kernel.form is None:
-        raise UsageError(
-            f"kernel: compiled code does not have {kernel.name!r}; predict batches, or use another kernel."
-        )
-    return kernel.form
 
 
 def is_compiled(term: "Term") -> bool:

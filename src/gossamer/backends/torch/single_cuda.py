@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from gossamer.backends.torch.kernel_sum import TrainingRows, centred_sum
+from gossamer.devices import resolve_device
 from gossamer.kernels import Kernel
-from gossamer.model.device import resolve_device
-from gossamer.model.kernel_sum import TrainingRows, centred_sum
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:

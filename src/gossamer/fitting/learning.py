@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gossamer.backends.torch.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.dense import BLOCK, factorise, solve
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.resources import GIB, RESERVE
+from gossamer.fitting.dense import BLOCK, factorise, solve
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.resources import GIB, RESERVE
 from gossamer.model.force_field import TermCoefficients
-from gossamer.model.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 

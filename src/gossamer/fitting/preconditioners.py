@@ -8,12 +8,12 @@ import torch
 
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.parallel import Ranks, Shards
+from gossamer.fitting.parallel import Ranks, Shards
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gossamer.fit.operator import KernelOperator
+    from gossamer.fitting.operator import KernelOperator
 
 PIVOT_STRUCTURES = 32
 SINGLE_UP_TO = 3e8  # trace over shift up to which the factor may be kept in float32 (docs/decisions/0006)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gossamer.backends.numba.single import is_compiled
+from gossamer.devices import card_memory
 from gossamer.errors import MemoryBudgetError
-from gossamer.model.device import card_memory
-from gossamer.model.single import is_compiled
 from gossamer.records.parts import Machine
 
 if TYPE_CHECKING:

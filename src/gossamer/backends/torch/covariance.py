@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from gossamer.model.device import block_bytes
+from gossamer.devices import block_bytes
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -58,7 +58,7 @@ class DeviceTerm:
 
     @classmethod
     def build(cls, term: Term, pairs: PairSet, slots: np.ndarray, signs: np.ndarray, device: "torch.device"):
-        """slots, signs: as fit.operator.flat_term makes them."""
+        """slots, signs: as fitting.operator.flat_term makes them."""
         arrays = (term.places, term.perms, term.inverse_perms, term.weights, slots, signs, pairs.pairs)
         tables = (torch.as_tensor(np.ascontiguousarray(a), device=device) for a in arrays)
         return cls(term, tuple(pairs.keep(place) for place in term.places), *tables)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.backends.centring import centre_of
+from gossamer.devices import BLOCK_BYTES, block_bytes, on_host
 from gossamer.kernels import Kernel, Profile
-from gossamer.model.device import BLOCK_BYTES, block_bytes, on_host
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +25,6 @@ PRODUCT_BYTES = 8 * 2**20  # the two (queries, M) matrices of kernel_sum
 # bytes of passes over (Q, M) factors: at 50 TFLOP/s and 3 TB/s the passes weigh as much as the products at P = 200.
 # An estimate from data sheets, to be measured (docs/gpu.md).
 FUSED_PAIRS = 256
-
-
-def centre_of(X, images: np.ndarray):
-    """Mean (P,) of rows X (M, P), an array or a tensor.
-
-    Averaged over the images too, so that a permuted query is shifted by the same vector, and rounded to 20 binary
-    places, so that subtracting it is exact."""
-    return (X.mean(0)[images].mean(0) * 2**20).round() / 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +51,7 @@ def radial_factors(kernel: Kernel, s2: "Tensor") -> Profile:
         return kernel.profile(s2)
     import torch
 
-    from gossamer.model import _step
+    from gossamer.backends.numba import _step
 
     s2 = s2.contiguous()
     factors = Profile(torch.empty_like(s2), torch.empty_like(s2), torch.empty_like(s2))
@@ -134,7 +127,7 @@ def weigh(
     import torch
 
     if on_host(a) and kernel.form is not None:
-        from gossamer.model import _step
+        from gossamer.backends.numba import _step
 
         energies, sums = torch.empty_like(squares), torch.empty_like(squares)
         weight = np.zeros(0) if w is None else w.numpy()
@@ -168,7 +161,7 @@ def centred_sum(
     import torch
 
     if is_fused(kernel, x):
-        from gossamer.model._triton import fused_sum
+        from gossamer.backends.torch._triton import fused_sum
 
         return fused_sum(kernel, x, rows, V, w, XV=XV)
     shape = len(x), len(rows)

@@ -16,8 +16,8 @@ import numpy as np
 
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path
-from gossamer.fit.parallel import ALONE, Ranks
-from gossamer.fit.solvers import CGState, Step
+from gossamer.fitting.parallel import ALONE, Ranks
+from gossamer.fitting.solvers import CGState, Step
 
 FORMAT, VERSION = "gossamer-checkpoint", 1
 KEY = "gossamer"

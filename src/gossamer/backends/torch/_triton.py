@@ -13,13 +13,12 @@ import torch
 import triton
 import triton.language as tl
 
-from gossamer.kernels import Kernel, radial
-from gossamer.model.single import compiled_form
+from gossamer.kernels import Kernel, compiled_form, radial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gossamer.model.kernel_sum import TrainingRows
+    from gossamer.backends.torch.kernel_sum import TrainingRows
 
 PARTIAL_BYTES = 2**28  # gradients of parts of the training rows, summed at the end
 

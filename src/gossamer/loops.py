@@ -17,9 +17,10 @@ import numba
 _threads_lost = False
 
 
-def threads_lost() -> bool:
-    """Whether this process was forked from one that had started numba's threads, and so has to do with one."""
-    return _threads_lost
+def use_threads(threads: int) -> None:
+    """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
+    if not _threads_lost:
+        numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
 
 
 def parallel_loop(**options: Any) -> Callable[[Any], Callable[..., Any]]:

@@ -10,12 +10,12 @@ import torch
 
 from gossamer.errors import FitError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit import dense
+from gossamer.fitting import dense
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gossamer.fit.operator import KernelOperator
+    from gossamer.fitting.operator import KernelOperator
 
 
 HILL = 4  # times the patience: longer than the hills of the residual that were met (40 to 70 iterations)

@@ -4,7 +4,7 @@ Block of structures i and j, with delta_p = x_i[h p] - x_j[p] at slot p of j's p
 permutations h (docs/theory.md, Covariance of the labels):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
-`term` is the tuple made by fit.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
+`term` is the tuple made by fitting.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
 pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  A place of a local term touches few
 atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against
 tests/reference.py by tests/contract/test_kernel_sum.py."""
@@ -12,8 +12,8 @@ tests/reference.py by tests/contract/test_kernel_sum.py."""
 import numpy as np
 from numba import njit, prange
 
-from gossamer.model._loops import parallel_loop
-from gossamer.model._numba import _radial, _use
+from gossamer.backends.numba._radial import factors
+from gossamer.loops import parallel_loop, use_threads
 
 
 @njit(cache=True)
@@ -107,7 +107,7 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
             for h in range(perms.shape[0]):
                 s2 = _difference(Xi[here], X[j, there], inverse[h], delta)
                 _pull(spread[here], sizes[here], slots[here], counts[here], delta, near, work)
-                k0, k1, k2 = _radial(s2, order, rate, amplitude * norm)
+                k0, k1, k2 = factors(s2, order, rate, amplitude * norm)
                 for column in range(components.shape[0]):
                     if components[column] == n3:
                         out[column, n3] += k0
@@ -255,7 +255,7 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
                         _pull(spread[j, there], sizes[there], slots[there], counts[there], delta, near, theirs)
                         s2 = _difference(X[i, here], X[j, there], inverse[h], delta)
                         _pull(spread[i, here], sizes[here], slots[here], counts[here], delta, near, mine)
-                        k0, k1, k2 = _radial(s2, order, rate, amplitude * norm)
+                        k0, k1, k2 = factors(s2, order, rate, amplitude * norm)
                         _add_pairs(meetings[here, there, h], squares, dx[i], dx[j], k1, blocks)
                         for row in range(rows):
                             f = k2 * mine[row]
@@ -289,13 +289,13 @@ def covariance_columns(
 
     Columns are grouped by training structure: group g holds the labels (0 <= c < 3N a force, 3N the energy)
     components[starts[g]:starts[g+1]] of structure structures[g].  X (M, L, P); dx (M, P_all, 3)."""
-    _use(threads)
+    use_threads(threads)
     _columns(structures, starts, components, term, X, dx, pairs, first, forces, energies)
 
 
 def covariance_diagonal(term, X, dx, pairs, out, threads: int) -> None:
     """Add to out (M, 3N+1) one term's variance of every force component and of the energy (last)."""
-    _use(threads)
+    use_threads(threads)
     _diagonal(term, X, dx, pairs, out)
 
 
@@ -303,7 +303,7 @@ def covariance_matrix(term, X, dx, pairs, out, energies: bool, threads: int) -> 
     """Add to the lower triangle of out (n, n) one term's covariance of all labels (3NM forces, then M energies).
 
     Of the blocks on the diagonal both triangles are filled; what is above them is left alone."""
-    _use(threads)
+    use_threads(threads)
     n = len(out) - len(X) if energies else len(out)
     cross, both = (out[n:, :n], out[n:, n:]) if energies else (out[:0], out[:0])
     _matrix(term, X, dx, pairs, out[:n, :n], cross, both)

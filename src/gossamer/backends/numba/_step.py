@@ -12,9 +12,10 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from gossamer.model._loops import parallel_loop
-from gossamer.model._numba import _exponent, _inverse_distance, _polynomials, _radial, _use
-from gossamer.model._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
+from gossamer.backends.numba._radial import exponent, factors, polynomials
+from gossamer.backends.numba._simd import WIDTH, exp, fma, lane, load, root, splat, store, total, totals
+from gossamer.descriptors._pairs import inverse_distance
+from gossamer.loops import parallel_loop, use_threads
 
 BLOCK = 4 * WIDTH  # rows of a block of `_columns`
 (
@@ -51,8 +52,8 @@ def _factors(s2, a, w, order, rate, norm):
     """Energy k1 a + k0 w, and the weights k1 and k2 a + k1 w of V and X, for WIDTH rows; order, rate, norm: see
     kernels.radial."""
     q = splat(rate) * root(s2)
-    decay = splat(norm) * exp(_exponent(q, order))
-    low, middle, high = _polynomials(splat(1.0), q, order)
+    decay = splat(norm) * exp(exponent(q, order))
+    low, middle, high = polynomials(splat(1.0), q, order)
     k1 = splat(rate * rate) * middle * decay
     k2 = splat(rate * rate * rate * rate) * low * decay
     return fma(k1, a, high * decay * w), k1, fma(k2, a, k1 * w)
@@ -281,7 +282,7 @@ def _descriptors(positions, pairs, x, dx):
         r2 = a * a + b * b + c * c
         if r2 < 1e-12:
             return HUGE
-        largest = max(largest, _inverse_distance(p, a, b, c, r2, x, dx))
+        largest = max(largest, inverse_distance(p, a, b, c, r2, x, dx))
     return largest
 
 
@@ -351,7 +352,7 @@ def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, sc
     x (P_all,), dx (P_all, 3), g (threads, P_all) and work (threads, .) are scratch."""
     if len(g) == 1:
         return _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
-    _use(len(g))
+    use_threads(len(g))
     return _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
 
 
@@ -367,7 +368,7 @@ def add_queries(x, layout, ints, doubles, floats, work, energies, g) -> None:
     """Add the terms' energies to (Q,) and gradients to g (Q, P_all) at descriptors x (Q, P_all).
 
     work (threads, .) is scratch; a query is one thread's."""
-    _use(len(work))
+    use_threads(len(work))
     _many(x, layout, ints, doubles, floats, work, energies, g)
 
 
@@ -402,18 +403,18 @@ def _profile(s2, order, rate, norm, k0, k1, k2):
     for part in prange(whole):
         at = part * WIDTH
         q = splat(rate) * root(load(s2, at))
-        decay = splat(norm) * exp(_exponent(q, order))
-        low, middle, high = _polynomials(splat(1.0), q, order)
+        decay = splat(norm) * exp(exponent(q, order))
+        low, middle, high = polynomials(splat(1.0), q, order)
         store(k0, at, high * decay)
         store(k1, at, splat(square) * middle * decay)
         store(k2, at, splat(square * square) * low * decay)
     for at in range(whole * WIDTH, len(s2)):
-        k0[at], k1[at], k2[at] = _radial(max(s2[at], 0.0), order, rate, norm)
+        k0[at], k1[at], k2[at] = factors(max(s2[at], 0.0), order, rate, norm)
 
 
 def profile(s2, form, k0, k1, k2, threads: int) -> None:
     """Write the radial factors at squared distances s2 (n,) to k0, k1, k2 (n,)."""
-    _use(threads)
+    use_threads(threads)
     order, rate, norm = form
     _profile(s2, order, rate, norm, k0, k1, k2)
 
@@ -423,6 +424,6 @@ def weights(products, a, query_squares, squares, constants, w, form, energies, s
 
     query_squares (Q,) |x|^2, squares (M,) |X_j|^2, constants (M,) X_j . V_j, w (M,) or (0,);
     energies (Q,) = sum_j k1 a + k0 w and sums (Q,) = sum_j k2 a + k1 w are written."""
-    _use(threads)
+    use_threads(threads)
     order, rate, norm = form
     _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums)

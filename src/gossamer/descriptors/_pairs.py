@@ -1,16 +1,13 @@
-"""Compiled CPU twins of loops that array libraries do badly.  Every function here has its equation elsewhere, and a
-contract test that holds the two together."""
+"""Compiled twins of the pair descriptor and its two products (model.pairs), held together by contract tests."""
 
-import numba
 import numpy as np
 from numba import njit, prange
 
-from gossamer.kernels import radial
-from gossamer.model._loops import parallel_loop, threads_lost
+from gossamer.loops import parallel_loop, use_threads
 
 
 @njit(inline="always")
-def _inverse_distance(p, a, b, c, r2, x, dx):
+def inverse_distance(p, a, b, c, r2, x, dx):
     """x[p] = 1/r and dx[p], its gradient, of the displacement (a, b, c) with square r2; returns 1/r."""
     inverse = 1.0 / np.sqrt(r2)
     cube = -inverse * inverse * inverse
@@ -28,7 +25,7 @@ def _forward(pairs, positions, x, dx):
             a = positions[q, i, 0] - positions[q, j, 0]
             b = positions[q, i, 1] - positions[q, j, 1]
             c = positions[q, i, 2] - positions[q, j, 2]
-            _inverse_distance(p, a, b, c, a * a + b * b + c * c, own_x, own_dx)
+            inverse_distance(p, a, b, c, a * a + b * b + c * c, own_x, own_dx)
 
 
 @parallel_loop(fastmath=True)
@@ -67,40 +64,19 @@ def is_outside(pairs, structure, least2, most2):
     return found > 0
 
 
-def _use(threads: int) -> None:
-    """Let the parallel loops that follow use `threads` threads, or as many as numba was started with."""
-    if threads_lost():
-        return
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
-
-
 def forward(pairs: np.ndarray, positions: np.ndarray, x: np.ndarray, dx: np.ndarray, threads: int) -> None:
     """x (Q, P) = 1/r and dx (Q, P, 3) = dx/dr_i; see PairSet.forward."""
-    _use(threads)
+    use_threads(threads)
     _forward(pairs, positions, x, dx)
 
 
 def push(pairs: np.ndarray, dx: np.ndarray, a: np.ndarray, out: np.ndarray, threads: int) -> None:
     """out (Q, P) = (dx/dR) a; see PairSet.push."""
-    _use(threads)
+    use_threads(threads)
     _push(pairs, dx, a, out)
 
 
 def pull(pairs: np.ndarray, dx: np.ndarray, g: np.ndarray, out: np.ndarray, threads: int) -> None:
     """out (Q, N, 3) += (dx/dR)^T g; see PairSet.pull."""
-    _use(threads)
+    use_threads(threads)
     _pull(pairs, dx, g, out)
-
-
-_polynomials = njit(fastmath=True, cache=True)(radial.polynomials)
-_exponent = njit(fastmath=True, cache=True)(radial.exponent)
-
-
-@njit(fastmath=True, cache=True)
-def _radial(s2, order, rate, norm):
-    """The three radial factors at squared distance s2 (kernels.radial)."""
-    q = rate * np.sqrt(s2)
-    decay = norm * np.exp(_exponent(q, order))
-    low, middle, high = _polynomials(1.0, q, order)
-    square = rate * rate
-    return high * decay, square * middle * decay, square * square * low * decay

@@ -12,10 +12,10 @@ from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.checkpoint import HERE, Run, key_of
-from gossamer.fit.learning import Learned, LearningRule, learn_terms, learning_structures, mean_variance
-from gossamer.fit.resources import GIB
-from gossamer.fit.training import (
+from gossamer.fitting.checkpoint import HERE, Run, key_of
+from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures, mean_variance
+from gossamer.fitting.resources import GIB
+from gossamer.fitting.training import (
     NOISES,
     START_LENGTH,
     START_NOISE,
@@ -40,7 +40,7 @@ ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "
 @dataclass(frozen=True, eq=False)
 class Makeup:
     """The terms of a model before it is fitted: terms over `pairs`, and per term the weight number (P,) of every slot
-    (see fit.learning)."""
+    (see fitting.learning)."""
 
     name: str
     pairs: PairSet

@@ -1,7 +1,7 @@
 """Memory and time of a training run, said before anything runs.
 
-The plan of fit.resources counts operations; what the machine does per second is measured here, in a few seconds, on a
-few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
+The plan of fitting.resources counts operations; what the machine does per second is measured here, in a few seconds, on
+a few of the structures themselves; constants of one machine only tell solvers apart (resources.product_operations)."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gossamer.fit.baselines import check_baseline
-from gossamer.fit.learning import learning_bytes, learning_structures
-from gossamer.fit.operator import KernelOperator
-from gossamer.fit.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
-from gossamer.fit.selection import ENOUGH, check_terms, makeup_of
-from gossamer.fit.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
-from gossamer.fit.workflow import check_trainable, resolve_symmetry
-from gossamer.model.kernel_sum import radial_factors
+from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
+from gossamer.fitting.selection import ENOUGH, check_terms, makeup_of
+from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
+from gossamer.fitting.workflow import check_trainable, resolve_symmetry
 from gossamer.model.pairs import PairSet
-from gossamer.model.single import is_compiled
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.checks import require_sound
 from gossamer.data.dataset import Dataset
+from gossamer.devices import resolve_device
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.baselines import AUTO, baselines_of, check_baseline
-from gossamer.fit.checkpoint import HERE, Run
-from gossamer.fit.resources import GIB, memory_budget
-from gossamer.fit.selection import Choice, check_terms, choose_terms
-from gossamer.fit.solvers import Solution
-from gossamer.fit.training import (
+from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
+from gossamer.fitting.checkpoint import HERE, Run
+from gossamer.fitting.resources import GIB, memory_budget
+from gossamer.fitting.selection import Choice, check_terms, choose_terms
+from gossamer.fitting.solvers import Solution
+from gossamer.fitting.training import (
     NOISES,
     START_NOISE,
     Fitted,
@@ -30,7 +31,6 @@ from gossamer.fit.training import (
     make_provenance,
     make_settings,
 )
-from gossamer.model.device import resolve_device
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import kept
@@ -91,7 +91,7 @@ def fit(
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the
     labels and added at prediction: "auto", the repulsion of atoms that no bond joins, but nothing with terms "global";
     "none"; "repulsion", "gfn2-xtb", "gfnff", or several, joined by commas; a ForceField, an ASE calculator, or a list
-    (gossamer.fit.baselines).  options: fields of Settings
+    (gossamer.fitting.baselines).  options: fields of Settings
     (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""

@@ -11,15 +11,15 @@ import torch
 from gossamer import kernels
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.devices import resolve_device
 from gossamer.errors import DataError, FitError, UsageError
 from gossamer.events import Event, Progress, silent
-from gossamer.fit.checkpoint import HERE, Entry, Run, history_of, key_of
-from gossamer.fit.learning import LearningRule
-from gossamer.fit.operator import KernelOperator, assemble
-from gossamer.fit.preconditioners import Nystrom
-from gossamer.fit.resources import Plan, memory_budget, plan_of
-from gossamer.fit.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
-from gossamer.model.device import resolve_device
+from gossamer.fitting.checkpoint import HERE, Entry, Run, history_of, key_of
+from gossamer.fitting.learning import LearningRule
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.resources import Plan, memory_budget, plan_of
+from gossamer.fitting.solvers import Solution, Status, StopRule, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term

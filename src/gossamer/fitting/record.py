@@ -7,11 +7,11 @@ import numpy as np
 
 from gossamer.chemistry.fragments import GLOBAL
 from gossamer.data.dataset import Dataset
-from gossamer.fit.learning import mean_variance
-from gossamer.fit.resources import machine
-from gossamer.fit.selection import WORTH
-from gossamer.fit.solvers import Solution
-from gossamer.fit.workflow import Fit
+from gossamer.fitting.learning import mean_variance
+from gossamer.fitting.resources import machine
+from gossamer.fitting.selection import WORTH
+from gossamer.fitting.solvers import Solution
+from gossamer.fitting.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
 from gossamer.model.fragment_terms import fragment_atoms
 from gossamer.model.pairs import PairSet

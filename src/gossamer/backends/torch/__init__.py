@@ -1,0 +1,1 @@
+"""Array operations on any device, with fused kernels on a card."""
