@@ -21,6 +21,7 @@ from gossamer.backends.torch.kernel_sum import (
     squared_distances,
 )
 from gossamer.devices import block_bytes, on_host
+from gossamer.fitting.labels import LabelLayout, blocks_of
 from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile, compiled_form
 from gossamer.model.force_field import ForceField, TermCoefficients
@@ -68,7 +69,7 @@ class KernelOperator:
         cache_bytes: for the factors of this rank's rows."""
         x, dx = pairs.forward(positions)
         rows = tuple(TrainingRows.build(term.gather(x), term.perms) for term in terms)
-        shards = Shards.of(len(positions), 3 * pairs.n_atoms, energies, ranks)
+        shards = Shards.of(LabelLayout(len(positions), pairs.n_atoms, blocks_of(energies)), ranks)
         cached: list[list[Profile | None]] = [[] for _ in shards.own]
         for term, row in zip(terms, rows, strict=True):
             if on_host(dx) and is_compiled(term):

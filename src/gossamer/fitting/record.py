@@ -1,24 +1,23 @@
 """What a run did and measured, as the parts of its record."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 
-from gossamer.chemistry.fragments import GLOBAL
 from gossamer.data.dataset import Dataset
 from gossamer.fitting.learning import mean_variance
 from gossamer.fitting.resources import machine
 from gossamer.fitting.selection import WORTH
 from gossamer.fitting.solvers import Solution
 from gossamer.fitting.workflow import Fit
-from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragment_terms import fragment_atoms
+from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
+from gossamer.model.results import Errors
 from gossamer.model.terms import Term
 from gossamer.records import parts
 from gossamer.records.record import TrainRecord
-from gossamer.records.upgrade import origin_in_name
 from gossamer.version import __version__
 
 FAR = 5.0  # Angstrom; longer pairs are called far (Kabylda et al. 2023)
@@ -87,7 +86,7 @@ def describe_model(
         longest_A=float(distances.max()),
         pairs_per_atom=len(pairs) / pairs.n_atoms,
         tested_on=tested_on,
-        **{name: value for name, value in errors[tested_on]._asdict().items() if name != "energy_offset"},
+        **{name: value for name, value in asdict(errors[tested_on]).items() if name != "energy_offset"},
         valid_force_mae=None if valid is None else valid.force_mae,
         valid_force_rmse=None if valid is None else valid.force_rmse,
         seconds=seconds,
@@ -141,7 +140,7 @@ def seen_locally(model: ForceField) -> np.ndarray:
     """Mask (P,) of the model's pairs that a term other than the global one sees."""
     seen = np.zeros(len(model.pairs), dtype=bool)
     for term in model.terms:
-        if term.name != GLOBAL:
+        if not term.is_global:
             seen[term.places] = True
     return seen
 
@@ -155,11 +154,12 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
     local = seen_locally(model)
     rows = []
     for term, variance in zip(model.terms, variances, strict=True):
-        found = None if term.name == GLOBAL else fragment_atoms(term, model.pairs)
-        atoms = () if found is None else tuple(tuple(place) for place in found.tolist())
         row = parts.Term(
             name=term.name,
-            atoms=atoms,
+            kind=term.origin.kind,
+            reach=term.origin.reach,
+            heads=term.origin.heads,
+            atoms=term.origin.atoms,
             n_atoms=len(np.unique(model.pairs.pairs[term.places[0]])),
             pairs=term.n_pairs,
             places=term.n_places,
@@ -169,7 +169,6 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
             amplitude=term.amplitude,
             prior_share=_rounded(variance / sum(variances)),
             weights=describe_weights(term, distances, local),
-            **origin_in_name(term.name, atoms)._asdict(),
         )
         rows.append(row)
     return tuple(rows)
