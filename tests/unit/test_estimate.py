@@ -16,8 +16,8 @@ from gossamer.fitting import resources, training
 from gossamer.fitting.estimate import Rates, estimate, estimate_terms
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.resources import GIB, memory_budget, plan_of
-from gossamer.fitting.training import make_settings
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 
@@ -133,7 +133,8 @@ MEASURED = """
 import sys
 import numpy as np
 import gossamer as gs
-from gossamer.fitting.training import fit_terms, make_settings
+from gossamer.fitting.options import make_settings
+from gossamer.fitting.training import fit_terms
 from gossamer.fitting.selection import makeup_of
 from gossamer.fitting.workflow import resolve_symmetry
 path, terms, solver, n = sys.argv[1:]

@@ -54,13 +54,17 @@ class Fragment:
             )
         if self.is_global and (self.name != GLOBAL or not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size))):
             raise UsageError(
-                f"fragment {self.name!r}: the kind 'global' is the molecule itself, all its atoms at one place; leave "
-                "kind out, or use Fragment.whole."
+                f"fragment {self.name!r}: the kind 'global' is the molecule itself; leave kind out, or use "
+                "Fragment.whole."
             )
         if self.name == GLOBAL and not self.is_global:
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
+
+    def __repr__(self) -> str:
+        places, n = self.atoms.shape
+        return f"Fragment({self.name!r}: {n} atoms, {places} places, {len(self.perms)} exchanges)"
 
     @classmethod
     def whole(cls, n_atoms: int, perms: np.ndarray) -> "Fragment":
@@ -108,8 +112,7 @@ def local_fragments(
     `find_symmetry(positions, numbers).perms`, under which the sum of the terms is invariant, by places and exchanges
     beyond both limits where need be.  Raises UsageError for a radius that is not positive.
     """
-    if not all(0 < radius < float("inf") for radius in radii):
-        raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
+    check_radii(radii)
     web = Web.build(positions, numbers)
     cuts = [web.within_bonds(a, b) for b in bonds for a, near in enumerate(web.neighbours) if len(near) > 1]
     cuts += [web.within_radius(int(a), radius) for radius in radii for a in np.flatnonzero(np.asarray(numbers) > 1)]
@@ -126,6 +129,12 @@ def local_fragments(
             for part in _split(orbits, looks, cut.heads, max_places):
                 found.append(Fragment(part, exchanges, cut.name_at(part[0]), cut.kind, cut.reach))
     return tuple(found)
+
+
+def check_radii(radii: Sequence[float]) -> None:
+    """Raise UsageError for radii (Angstrom) that cannot be."""
+    if not all(0 < radius < float("inf") for radius in radii):
+        raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
 
 
 def _exchanges(

@@ -1,5 +1,7 @@
 """`gossamer test`: errors of a model on labelled structures."""
 
+from dataclasses import asdict
+
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading, look_at_labels, require_same_atoms
 from gossamer.cli.outputs import console, print_json, say
@@ -26,18 +28,21 @@ def test(
     Example: gossamer test ethanol.gossamer holdout.extxyz --energy-unit eV
     """
     import gossamer as gs
+    from gossamer.devices import resolve_device
 
-    force_field = gs.load(model).on(device)
-    found = Reading(
+    reading = Reading(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    ).read(data)
+    )
+    resolve_device(device)
+    force_field = gs.load(model).on(device)
+    found = reading.read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
     errors = force_field.errors(found, warn=True)
     seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
         print_json(
-            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors._asdict()}
+            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **asdict(errors)}
         )
     else:
         from gossamer.cli.text import about_test, errors_table

@@ -1,6 +1,7 @@
 """`gossamer train`: a force field from labelled structures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
 from gossamer.cli.outputs import console, print_json, say, writable
 from gossamer.cli.progress import showing
 from gossamer.cli.ranks import is_first, joined, journal
+from gossamer.cli.results import finish_together, results_together
 from gossamer.events import Event
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dic
     taken = list(job.files)
     for option, path in files.items():
         taken.append(writable(path, *taken, option=f"--{option}"))
+    if is_first():
+        finish_together(files)
     return files
 
 
@@ -116,24 +120,23 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fitting.checkpoint import Run
-    from gossamer.fitting.record import train_record
-    from gossamer.fitting.workflow import check_usable, fit
 
     parts, options = job.prepare()
-    if parts.test is not None:
-        check_usable("test", parts.test, parts.train.numbers)
     with journal(files["out"], job, parts, ranks, resume=resume, every=every) as kept, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
-        fitted = fit(parts.train, parts.valid, progress=progress, run=Run(ranks, kept), **options)
+        found = gs.train(
+            parts.train, parts.valid, parts.test, force=True, progress=progress, run=Run(ranks, kept), **options
+        )
         if not ranks.first:
             return None
-        fitted.model.save(files["out"])
         progress(Event("test"))
-        record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)
-        write_text(files["record"], json.dumps(record.to_json(), allow_nan=False))
-        if "report" in files:
-            progress(Event("report"))
-            gs.report(record, files["report"])
+        record = replace(found.record, command=job.command)
+        with results_together(files) as arriving:
+            found.model.save(arriving["out"])
+            write_text(arriving["record"], json.dumps(record.to_json(), allow_nan=False))
+            if "report" in files:
+                progress(Event("report"))
+                gs.report(record, arriving["report"])
     return record
 
 

@@ -6,7 +6,7 @@ a few of the structures themselves; constants of one machine only tell solvers a
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from gossamer.fitting.baselines import check_baseline
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
 from gossamer.fitting.selection import ENOUGH, check_terms, makeup_of
-from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
+from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, pilot_structures
 from gossamer.fitting.workflow import check_trainable, resolve_symmetry
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -81,14 +82,15 @@ def estimate(
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = "auto",
-    **options,
+    settings: Settings | None = None,
+    **options: Unpack[Options],
 ) -> Estimate:
     """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
 
     Nothing is trained; symmetry is looked for and rates are measured, a few seconds; what a baseline costs is left
     out.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
-    settings = make_settings(options)
+    settings = make_settings(options, settings)
     check_terms(terms, settings)
     check_baseline(baseline)
     check_trainable(train, valid)

@@ -95,8 +95,8 @@ class Settings:
             )
         if self.relative_noise is not None and not 0 <= self.relative_noise < float("inf"):
             raise UsageError(f"relative_noise: {self.relative_noise} given; it is a fraction and cannot be negative.")
-        if self.memory is not None and not self.memory > 0:
-            raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
+        if self.memory is not None and not 0 < self.memory < float("inf"):
+            raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive and finite.")
         if self.length is not None:
             self.global_kernel(self.length)
         if self.kernel is not None:
@@ -427,15 +427,6 @@ def fit_with_noise_search(
     if best not in fits:
         raise FitError("noise: none of those tried gives a solvable system; check the labels with `gossamer inspect`.")
     return fits[best], trials
-
-
-def make_settings(options: dict[str, Any]) -> Settings:
-    """Settings from keyword options.  Raises UsageError for an unknown one."""
-    unknown = set(options) - set(Settings.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
-        raise UsageError(f"options: {', '.join(sorted(unknown))} not known; use {known}.")
-    return Settings(**options)
 
 
 def make_provenance(train: Dataset, group: Symmetry, settings: Settings) -> dict[str, Any]:
