@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.backends.centring import centre_of
-from gossamer.baselines.repulsion import RATES, SHARES, Repulsion
+from gossamer.baselines.repulsion import Repulsion
+from gossamer.baselines.screening import RATES, SHARES
 from gossamer.errors import UsageError
 from gossamer.kernels import NEAREST, Kernel, Profile
 from gossamer.kernels.radial import exponent, polynomials
