@@ -6,16 +6,26 @@ When the format changes, write a new sample beside the old ones:
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from cases import random_model, structures
+from molecules import beside
 
+from gossamer.chemistry.fragments import Fragment, local_fragments
+from gossamer.chemistry.origin import Origin
 from gossamer.errors import ModelFileError
+from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.kernels import Matern52
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.model_file import VERSION, load
+from gossamer.model.pairs import PairSet
+from gossamer.model.upgrade import from_1
 
 MODELS = Path(__file__).parents[1] / "models"
 SAMPLES = sorted(MODELS.glob("v*.gossamer"))
@@ -64,7 +74,35 @@ def test_saved_models_come_back_whole(tmp_path, case, energies):
     again = load(model.save(tmp_path / "m.gossamer"))
     for ours, theirs in zip(model.predict(structures(2)), again.predict(structures(2)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert [t.name for t in again.terms] == [t.name for t in model.terms]
+    assert [(t.name, t.origin) for t in again.terms] == [(t.name, t.origin) for t in model.terms]
+
+
+def fragments():
+    two = beside("C2H4", (3.4, 0, 0))
+    numbers, positions = two.numbers, two.positions + 0.02 * np.random.default_rng(1).normal(size=(3, len(two), 3))
+    whole = Fragment.whole(len(numbers), np.arange(len(numbers))[None])
+    ring = Fragment(np.array([[0, 1, 2], [6, 7, 8]]), np.arange(3)[None], "ring")
+    local = local_fragments(positions, numbers, bonds=(1,), radii=(2.6,), contacts=True)
+    return numbers, positions, (whole, ring, *local)
+
+
+def test_every_kind_of_origin_is_kept(tmp_path):
+    numbers, positions, parts = fragments()
+    pairs = PairSet.full(len(numbers))
+    terms = tuple(term_of(part, pairs, Matern52(2.0)) for part in parts)
+    K = KernelOperator.build(terms, pairs, torch.from_numpy(positions), 1e-8)
+    model = assemble(K, torch.ones(K.size, dtype=torch.float64), numbers, 1.0, 0.0, {})
+    again = load(model.save(tmp_path / "m.gossamer"))
+    assert [t.origin for t in again.terms] == [part.origin for part in parts]
+    assert {t.origin.kind for t in again.terms} == {"global", "given", "bonds", "radius", "contact"}
+    nameless = replace(model, terms=tuple(replace(t, origin=Origin()) for t in model.terms))
+    assert [t.origin for t in from_1(nameless).terms] == [part.origin for part in parts]
+    renamed = replace(nameless, terms=tuple(replace(t, name=f"no {k}") for k, t in enumerate(terms)))
+    assert {t.origin.kind for t in from_1(renamed).terms} == {"given"}
+
+
+def test_terms_of_version_1_tell_what_they_were_made_from():
+    assert [t.origin.kind for t in load(MODELS / "v1.gossamer").terms] == ["given", "global"]
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ from ase.build import molecule
 from gossamer.chemistry.bonds import molecules
 from gossamer.chemistry.fragments import Fragment, _split, local_fragments
 from gossamer.chemistry.graph import MolecularGraph
+from gossamer.chemistry.origin import Origin
 from gossamer.chemistry.places import Orbits
 from gossamer.errors import UsageError
 from gossamer.kernels import Matern52
-from gossamer.model.fragment_terms import fragment_atoms, term_of
+from gossamer.model.fragment_terms import term_of
 from gossamer.model.pairs import PairSet
-from gossamer.model.terms import Term
-from gossamer.records.upgrade import origin_in_name
 
 
 def shaken(name, n=30, seed=0):
@@ -62,23 +61,40 @@ def test_places_and_exchanges_keep_the_energy_of_a_sum_of_terms(name):
 
 
 @pytest.mark.parametrize("name", ["CH4", "CH3CH2OH", "C3H8", "CH3CONH2", "C6H6", "H2O"])
-def test_a_term_tells_its_atoms_and_reach(name):
+def test_a_term_tells_what_it_was_made_from(name):
     numbers, positions = shaken(name)
     pairs = PairSet.full(len(numbers))
     for fragment in local_fragments(positions, numbers):
-        term = term_of(fragment, pairs, Matern52(2.0))
-        assert np.array_equal(fragment_atoms(term, pairs), fragment.atoms)
-        origin = origin_in_name(term.name, fragment.atoms.tolist())
-        assert (origin.kind, origin.heads) == ("bonds", 1)
-        assert fragment.name == f"{fragment.atoms[0][0]} within {origin.reach:g} bond{'s' * (origin.reach > 1)}"
+        origin = term_of(fragment, pairs, Matern52(2.0)).origin
+        assert (origin.kind, origin.atoms) == ("bonds", tuple(map(tuple, fragment.atoms.tolist())))
+        assert origin.centres == tuple((a,) for a in fragment.atoms[:, 0].tolist())
+        assert fragment.name == f"{origin.centres[0][0]} within {origin.reach:g} bond{'s' * (origin.reach > 1)}"
 
 
-def test_atoms_of_other_terms():
-    pairs = PairSet.full(5)
-    two = term_of(Fragment(np.array([[3, 1], [0, 4]]), np.array([[0, 1]]), "two"), pairs, Matern52(2.0))
-    assert [set(row) for row in fragment_atoms(two, pairs).tolist()] == [{1, 3}, {0, 4}]
-    for slots in ([0, 1, 9], [0, 9, 1], [0, 1], [0, 1, 2, 3]):  # no triangle, another order, no fragment's number
-        assert fragment_atoms(Term(np.array(slots), np.arange(len(slots)), Matern52(2.0)), pairs) is None
+def test_radii_and_contacts_tell_what_they_are():
+    numbers, positions = stacked("C6H6", 3.5)
+    found = local_fragments(positions, numbers, bonds=(), radii=(2.0,), contacts=True)
+    assert {(f.origin.kind, f.origin.reach, f.origin.heads) for f in found} == {
+        ("radius", 2.0, 1),
+        ("contact", None, 2),
+    }
+    for fragment in found:
+        for place in fragment.origin.centres:
+            apart = np.linalg.norm(positions[0][list(place)][0] - positions[0][list(place)][-1])
+            assert apart < 4.0
+            assert all(numbers[a] == 6 for a in place)
+    whole = Fragment.whole(len(numbers), np.arange(len(numbers))[None])
+    assert whole.origin == Origin("global")
+    assert not Fragment(np.array([0, 1, 2]), np.arange(3)[None], "0 within 1 bond").origin.reach  # names say nothing
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [("ring",), ("bonds",), ("bonds", -1.0), ("given", 1.0), ("given", None, ((0, 1), (2,))), ("radius", 3.0, ((1,),))],
+)
+def test_origins_that_cannot_be(origin):
+    with pytest.raises(UsageError, match=r"^origin: "):
+        Origin(*origin)
 
 
 def test_a_hydrogen_bond_makes_a_fragment():

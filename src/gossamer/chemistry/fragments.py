@@ -9,12 +9,13 @@ import numpy as np
 
 from gossamer.chemistry.bonds import UNCONNECTED, bond_distances
 from gossamer.chemistry.groups import group_order, is_group
+from gossamer.chemistry.origin import WHOLE, Kind, Origin
 from gossamer.chemistry.pairs import all_pairs
 from gossamer.chemistry.places import Orbits, with_images
 from gossamer.chemistry.web import Cut, Web
 from gossamer.errors import UsageError
 
-GLOBAL = "global"  # name and kind of the term over the whole molecule
+GLOBAL = "global"  # what people call the fragment that is the molecule itself
 IMAGES, IMAGE_PAIRS = 12, 240  # exchanges of a fragment's atoms by default, and those times pairs where that is more
 CLOSE = 4.0  # Angstrom; median distance below which heavy atoms of different molecules are in contact
 
@@ -24,12 +25,14 @@ class Fragment:
     """n atoms of the molecule, L places where such a fragment stands, and the exchanges of its atoms.
 
     atoms (L, n) int64: each row names the atoms of one place, in corresponding order; perms (H, n): permutations of the
-    n columns that leave the fragment's function unchanged, a closed group with the identity first."""
+    n columns that leave the fragment's function unchanged, a closed group with the identity first.  kind, reach: as of
+    an `Origin`; its centre stands first in every row."""
 
     atoms: np.ndarray
     perms: np.ndarray
     name: str
-    kind: str = "local"
+    kind: Kind = "given"
+    reach: float | None = None
 
     def __post_init__(self) -> None:
         atoms = np.atleast_2d(np.asarray(self.atoms, dtype=np.int64))
@@ -49,12 +52,12 @@ class Fragment:
                 f"fragment {self.name!r}: its {len(perms)} perms are no group; add the products that are missing, and "
                 "the identity."
             )
-        if self.kind == GLOBAL and self.name != GLOBAL:
+        if self.is_global and (self.name != GLOBAL or not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size))):
             raise UsageError(
-                f"fragment {self.name!r}: the kind {GLOBAL!r} is the molecule itself; leave kind out, or use "
-                "Fragment.whole."
+                f"fragment {self.name!r}: the kind 'global' is the molecule itself, all its atoms at one place; leave "
+                "kind out, or use Fragment.whole."
             )
-        if self.name == GLOBAL and self.kind != GLOBAL:
+        if self.name == GLOBAL and not self.is_global:
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
@@ -62,7 +65,17 @@ class Fragment:
     @classmethod
     def whole(cls, n_atoms: int, perms: np.ndarray) -> "Fragment":
         """The molecule itself, symmetric under atom permutations perms (S, N): the global term."""
-        return cls(np.arange(n_atoms), perms, GLOBAL, GLOBAL)
+        return cls(np.arange(n_atoms), perms, GLOBAL, "global")
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it is the molecule itself."""
+        return self.kind == "global"
+
+    @property
+    def origin(self) -> Origin:
+        """What a term over it was made from."""
+        return WHOLE if self.is_global else Origin.of(self.kind, self.reach, self.atoms)
 
     @cached_property
     def inner(self) -> np.ndarray:
@@ -111,7 +124,7 @@ def local_fragments(
         cut = first[frozenset(atoms[0].tolist())]
         for orbits, exchanges in _exchanges(web, cut, atoms, group, max_images):
             for part in _split(orbits, looks, cut.heads, max_places):
-                found.append(Fragment(part, exchanges, cut.name_at(part[0])))
+                found.append(Fragment(part, exchanges, cut.name_at(part[0]), cut.kind, cut.reach))
     return tuple(found)
 
 

@@ -32,7 +32,7 @@ def write_fragments(path: str | Path, fragments: Sequence[Fragment | str], numbe
 
 def entries_of(fragments: Sequence[Fragment | str], numbers: np.ndarray) -> list[dict[str, Any]]:
     """The entries of a file, as plain JSON values."""
-    return [_entry(f, numbers) if isinstance(f, Fragment) and f.kind != GLOBAL else {GLOBAL: True} for f in fragments]
+    return [{GLOBAL: True} if isinstance(f, str) or f.is_global else _entry(f, numbers) for f in fragments]
 
 
 def _entry(fragment: Fragment, numbers: np.ndarray) -> dict[str, Any]:

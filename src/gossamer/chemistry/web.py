@@ -8,6 +8,7 @@ import numpy as np
 
 from gossamer.chemistry.graph import MolecularGraph, parity
 from gossamer.chemistry.groups import close_group, group_order
+from gossamer.chemistry.origin import Kind
 
 CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
 POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds
@@ -19,17 +20,14 @@ FRAMES = 1000  # structures over which medians are taken, evenly spread
 class Cut:
     """Atoms of the molecule that are looked at together.
 
-    kind: only cuts of one kind are compared.  atoms: the centre first.  marks, one per atom: 1 the centre; 2, 3, ...
-    where a piece that no bond joins to the centre is closest to it, the closest piece first; 0 all others."""
+    kind, reach: as of an `Origin`; only cuts of one kind and reach are compared.  atoms: the centre first.  marks, one
+    per atom: 1 the centre; 2, 3, ... where a piece that no bond joins to the centre is closest to it, the closest piece
+    first; 0 all others."""
 
-    kind: str
+    kind: Kind
+    reach: float | None
     atoms: tuple[int, ...]
     marks: tuple[int, ...]
-
-    @classmethod
-    def around(cls, kind: str, atoms: tuple[int, ...]) -> "Cut":
-        """In one piece."""
-        return cls(kind, atoms, (1,) + (0,) * (len(atoms) - 1))
 
     @property
     def joints(self) -> int:
@@ -44,7 +42,10 @@ class Cut:
 
     def name_at(self, atoms: Sequence[int]) -> str:
         """A name that no other place of any cut has; atoms: in the order of the cut's."""
-        return f"{atoms[0]} {self.kind}" if self.kind != "contact" else f"{atoms[0]} {atoms[1]} contact"
+        if self.reach is None:
+            return f"{atoms[0]} {atoms[1]} {self.kind}"
+        unit = "A" if self.kind == "radius" else "bonds" if self.reach > 1 else "bond"
+        return f"{atoms[0]} within {self.reach:g} {unit}"
 
     def turned(self) -> "Cut":
         """Seen from the other of two marked atoms, which stand first."""
@@ -110,7 +111,7 @@ class Web:
         for _ in range(bonds):
             shell = sorted({b for a in shell for b in self.neighbours[a]} - set(atoms))
             atoms += shell
-        return Cut.around(f"within {bonds} bond{'s' if bonds > 1 else ''}", tuple(atoms))
+        return Cut("bonds", float(bonds), tuple(atoms), (1,) + (0,) * (len(atoms) - 1))
 
     def within_radius(self, centre: int, radius: float) -> Cut:
         """Atoms whose median distance from the centre is below the radius, Angstrom."""
@@ -119,18 +120,18 @@ class Web:
         heads = {piece: min(distance[a] for a in piece) for piece in self._pieces(atoms) if centre not in piece}
         rank = {d: 2 + r for r, d in enumerate(sorted(set(heads.values())))}
         marks = {a: rank[nearest] for piece, nearest in heads.items() for a in piece if distance[a] == nearest}
-        return Cut(f"within {radius:g} A", atoms, (1, *(marks.get(a, 0) for a in atoms[1:])))
+        return Cut("radius", radius, atoms, (1, *(marks.get(a, 0) for a in atoms[1:])))
 
     def contact(self, i: int, j: int) -> Cut:
         """Two atoms of different molecules and the atoms bonded to them."""
         rest = sorted({*self.graph.neighbours[i], *self.graph.neighbours[j]} - {i, j})
-        return Cut("contact", (i, j, *rest), (1, 2) + (0,) * len(rest))
+        return Cut("contact", None, (i, j, *rest), (1, 2) + (0,) * len(rest))
 
     def signature(self, cut: Cut) -> tuple[object, ...]:
         """Equal for cuts that may correspond."""
         heads = [(self.colours[cut.atoms[k]], cut.marks[k]) for k in cut.heads]
         seen = sorted(colour for colour, _ in heads) if cut.kind == "contact" else sorted(heads)
-        return (cut.kind, len(cut.atoms), *seen)
+        return (cut.kind, cut.reach, len(cut.atoms), *seen)
 
     def exchanges(self, cut: Cut, limit: int, needed: np.ndarray | None = None) -> np.ndarray:
         """Permutations (H, n) of a cut's atoms that keep its centre, looks, bonds, and all handedness or none; pieces

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from gossamer.chemistry.fragments import GLOBAL
 from gossamer.data.dataset import Dataset
 from gossamer.fitting.learning import mean_variance
 from gossamer.fitting.resources import machine
@@ -13,12 +12,10 @@ from gossamer.fitting.selection import WORTH
 from gossamer.fitting.solvers import Solution
 from gossamer.fitting.workflow import Fit
 from gossamer.model.force_field import Errors, ForceField
-from gossamer.model.fragment_terms import fragment_atoms
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.records import parts
 from gossamer.records.record import TrainRecord
-from gossamer.records.upgrade import origin_in_name
 from gossamer.version import __version__
 
 FAR = 5.0  # Angstrom; longer pairs are called far (Kabylda et al. 2023)
@@ -141,7 +138,7 @@ def seen_locally(model: ForceField) -> np.ndarray:
     """Mask (P,) of the model's pairs that a term other than the global one sees."""
     seen = np.zeros(len(model.pairs), dtype=bool)
     for term in model.terms:
-        if term.name != GLOBAL:
+        if not term.is_global:
             seen[term.places] = True
     return seen
 
@@ -155,11 +152,12 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
     local = seen_locally(model)
     rows = []
     for term, variance in zip(model.terms, variances, strict=True):
-        found = None if term.name == GLOBAL else fragment_atoms(term, model.pairs)
-        atoms = () if found is None else tuple(tuple(place) for place in found.tolist())
         row = parts.Term(
             name=term.name,
-            atoms=atoms,
+            kind=term.origin.kind,
+            reach=term.origin.reach,
+            heads=term.origin.heads,
+            atoms=term.origin.atoms,
             n_atoms=len(np.unique(model.pairs.pairs[term.places[0]])),
             pairs=term.n_pairs,
             places=term.n_places,
@@ -169,7 +167,6 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
             amplitude=term.amplitude,
             prior_share=_rounded(variance / sum(variances)),
             weights=describe_weights(term, distances, local),
-            **origin_in_name(term.name, atoms)._asdict(),
         )
         rows.append(row)
     return tuple(rows)

@@ -49,7 +49,7 @@ class Makeup:
 
     def without_global(self) -> "Makeup":
         """The local terms alone, over the pairs that they see."""
-        kept = [t for t, term in enumerate(self.terms) if term.name != "global"]
+        kept = [t for t, term in enumerate(self.terms) if not term.is_global]
         terms, pairs = compressed(tuple(self.terms[t] for t in kept), self.pairs)
         return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept))
 
@@ -261,7 +261,7 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
     for fragment in fragments:
         term = term_of(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
-        share = GLOBAL_SHARE if fragment.kind == "global" and len(fragments) > 1 else 1.0
+        share = GLOBAL_SHARE if fragment.is_global and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
     used, compact = compressed(tuple(terms), pairs)
     return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used))

@@ -1,6 +1,7 @@
 """The model file: safetensors with JSON metadata.  No pickle, versioned, written whole or not at all."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from gossamer import kernels
 from gossamer.baselines import Baseline
 from gossamer.baselines.calculator import CalculatorBaseline
 from gossamer.baselines.repulsion import Repulsion
+from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.model_baseline import ModelBaseline
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
+from gossamer.model.upgrade import from_1
 from gossamer.model.validation import (
     ENERGY,
     RANGE,
@@ -32,9 +35,9 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 2  # 1: no baselines
+VERSION = 2  # 1: no baselines, and no origins of terms
 UNITS = {"energy": "eV", "length": "Angstrom"}
-ARRAYS = ("places", "perms", "weights", "X", "V", "w")  # of a term; w where energies are labels
+ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w")  # of a term; w where energies are labels
 
 
 def save(model: ForceField, path: str | Path) -> Path:
@@ -52,10 +55,11 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays: dict[str, np.ndarray] = {"numbers": model.numbers.astype(np.int64), "pairs": model.pairs.pairs}
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
-        terms.append(
-            {"name": term.name, "kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
-        )
+        origin = {"kind": term.origin.kind, "reach": term.origin.reach}
+        kernel = {"kernel": term.kernel.name, "length": term.kernel.length, "amplitude": term.amplitude}
+        terms.append({"name": term.name, "origin": origin} | kernel)
         mine = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
+        mine["atoms"] = np.array(term.origin.atoms, dtype=np.int64) if term.origin.atoms else None
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -93,7 +97,8 @@ def load(path: str | Path) -> ForceField:
     arrays, metadata = _read(path)
     header = _header(path, metadata.get(KEY, "{}"))
     try:
-        return _assemble(arrays, header)
+        model = _assemble(arrays, header, header["version"])
+        return from_1(model) if header["version"] == 1 else model
     except (KeyError, ValueError, TypeError, RecursionError, UsageError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelFileError(f"{path}: the file is damaged ({said.rstrip('.')}); restore it or train again.") from error
@@ -138,8 +143,10 @@ def _header(path: Path, text: str) -> dict[str, Any]:
     return header
 
 
-def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceField:
-    """The force field.  Raises KeyError, ValueError, TypeError or UsageError for what is none."""
+def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: int) -> ForceField:
+    """The force field, in version 1 without the origins of its terms.
+
+    Raises KeyError, ValueError, TypeError or UsageError for what is none."""
     if header.get("units", UNITS) != UNITS:
         raise ValueError(f"units are {shown(header['units'])}, and must be {UNITS}")
     entries = header["terms"]
@@ -156,23 +163,24 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> ForceFie
         raise ValueError(f"{shown(min(arrays.keys() - known))} belongs to none of its {len(entries)} terms")
     numbers = elements(arrays.get("numbers"), "numbers")
     pairs = PairSet(len(numbers), indices(arrays.get("pairs"), "pairs", len(numbers), None, 2))
-    read = [_term(entry, t, arrays, len(pairs)) for t, entry in enumerate(entries)]
+    read = [_term(entry, t, arrays, pairs) for t, entry in enumerate(entries)]
+    origins = [GIVEN if version == 1 else _origin(entry["origin"], t, arrays, pairs) for t, entry in enumerate(entries)]
     if len({len(c.X) // term.n_places for term, c in read}) > 1:
         raise ValueError("its terms have different numbers of training structures")
     return ForceField(
         numbers,
         pairs,
-        tuple(term for term, _ in read),
+        tuple(replace(term, origin=origin) for (term, _), origin in zip(read, origins, strict=True)),
         tuple(c for _, c in read),
         number(header["constant"], "constant", -ENERGY, ENERGY),
         positive(header["scale"], "scale"),
         provenance(header["provenance"], numbers),
-        baselines=tuple(_baseline(entry, found, numbers) for entry, found in zip(asked, theirs, strict=True)),
+        baselines=tuple(_baseline(entry, found, numbers, version) for entry, found in zip(asked, theirs, strict=True)),
     )
 
 
-def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> Baseline:
-    """A baseline for atoms `numbers` (N,)."""
+def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray, version: int) -> Baseline:
+    """A baseline for atoms `numbers` (N,); version: of the file."""
     kind = entry["kind"]
     if kind == Repulsion.kind:
         pairs = indices(arrays["pairs"], "pairs of the repulsion", len(numbers), None, 2)
@@ -183,19 +191,32 @@ def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.
             raise ValueError("the name of a baseline's calculator is no text")
         return CalculatorBaseline(numbers, entry["name"])
     if kind == ModelBaseline.kind:
-        model = _assemble(arrays, entry["model"])
+        model = _assemble(arrays, entry["model"], version)
         if not np.array_equal(model.numbers, numbers):
             raise ValueError("its baseline is a model of other atoms")
         return ModelBaseline(model)
     raise ValueError(f"baseline {shown(kind)} is not known")
 
 
-def _term(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], n_pairs: int) -> tuple[Term, TermCoefficients]:
-    """Term `t` and its coefficients.  n_pairs: of the model."""
+def _origin(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: PairSet) -> Origin:
+    """What term `t` was made from, places of which `pairs` has the atoms."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"origin of term {t} is {shown(entry)}, and must be an object")
+    reach = None if entry["reach"] is None else positive(entry["reach"], f"reach of term {t}")
+    atoms = arrays.get(f"terms.{t}.atoms")
+    if atoms is None:
+        return Origin(entry["kind"], reach)
+    return Origin.of(entry["kind"], reach, indices(atoms, f"terms.{t}.atoms", pairs.n_atoms, None, None))
+
+
+def _term(
+    entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: PairSet
+) -> tuple[Term, TermCoefficients]:
+    """Term `t`, without its origin, and its coefficients.  pairs: of the model."""
     if not isinstance(entry["name"], str) or not isinstance(entry["kernel"], str):
         raise ValueError(f"name or kernel of term {t} is no text")
     found = {key: arrays.get(f"terms.{t}.{key}") for key in ARRAYS}
-    places = indices(found["places"], f"terms.{t}.places", n_pairs, None, None)
+    places = indices(found["places"], f"terms.{t}.places", len(pairs), None, None)
     L, P = places.shape
     weights = array(found["weights"], f"terms.{t}.weights", "f", P)
     if weights.min() < RANGE[0] or weights.max() > RANGE[1]:

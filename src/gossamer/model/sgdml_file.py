@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gossamer import units
+from gossamer.chemistry.origin import WHOLE
 from gossamer.data.formats.npz import NpzFile
 from gossamer.errors import DataError, ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
@@ -74,7 +75,7 @@ def _assemble(found: dict[str, np.ndarray]) -> ForceField:
     return ForceField(
         numbers,
         pairs,
-        (Term(np.arange(len(pairs)), pairs.permuted(perms), kernel),),
+        (Term(np.arange(len(pairs)), pairs.permuted(perms), kernel, name="global", origin=WHOLE),),
         (TermCoefficients(X, V, w),),
         constant=number(found["c"], "c", -ENERGY, ENERGY) * per_energy,
         scale=positive(found.get("std", np.ones(())), "std") * per_energy,

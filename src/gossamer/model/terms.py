@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.chemistry.origin import GIVEN, WHOLE, Origin
 from gossamer.errors import UsageError
 from gossamer.kernels import Kernel
 from gossamer.model.pairs import PairSet
@@ -21,6 +22,7 @@ class Term:
     places (L, P) int64: indices into the force field's PairSet; every row is one ordered copy of the term's pairs.
     perms (H, P) int64: permutations of the P slots that leave phi unchanged; a closed group, row 0 the identity.
     weights (P,): the descriptor of slot p is weights[p] / r, equal within an orbit of `perms`.
+    name: for people; origin: the fragment that it was made from, of which it may see fewer pairs than there are.
     Places times perms are the images of the term under the symmetry group of the molecule: copies that are mere
     permutations of one pair list are `perms` (they cost one factor H), copies elsewhere in the molecule are `places`.
     """
@@ -30,7 +32,8 @@ class Term:
     kernel: Kernel
     amplitude: float = 1.0
     weights: np.ndarray = None  # type: ignore[assignment]  # None: all 1
-    name: str = "global"
+    name: str = "given"
+    origin: Origin = GIVEN
     inverse_perms: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,16 +51,27 @@ class Term:
             raise UsageError(f"term {self.name!r}: a place names a pair twice; name each pair once.")
         if not np.allclose(weights[perms], weights, rtol=1e-12):
             raise UsageError(f"term {self.name!r}: weights differ within an orbit of its permutations; average them.")
+        if self.origin.atoms and len(self.origin.atoms) != len(places):
+            raise UsageError(f"term {self.name!r}: its origin has {len(self.origin.atoms)} places, it {len(places)}.")
         for name, value in (("places", places), ("perms", perms), ("weights", weights)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "inverse_perms", np.argsort(perms, axis=1))
 
     @classmethod
-    def over_all(cls, pairs: PairSet, perms: np.ndarray, kernel: Kernel, **kwargs) -> "Term":
+    def over_all(
+        cls,
+        pairs: PairSet,
+        perms: np.ndarray,
+        kernel: Kernel,
+        amplitude: float = 1.0,
+        weights: np.ndarray | None = None,
+    ) -> "Term":
         """One term over every pair of `pairs`, symmetric under atom permutations perms (S, N): sgdml's model.
 
         Atom permutations that act alike on the pairs are counted once."""
-        return cls(np.arange(len(pairs))[None], np.unique(pairs.permuted(perms), axis=0), kernel, **kwargs)
+        images = np.unique(pairs.permuted(perms), axis=0)
+        weights = np.ones(len(pairs)) if weights is None else weights
+        return cls(np.arange(len(pairs))[None], images, kernel, amplitude, weights, "global", WHOLE)
 
     def over(self, pairs: PairSet, kept: PairSet) -> "Term | None":
         """The same term over those of its slots whose pairs `kept` holds in every place, with places in `kept`; places
@@ -72,6 +86,11 @@ class Term:
         if np.any(perms < 0):
             raise UsageError(f"term {self.name!r}: the pairs kept break an orbit of it; keep or drop whole orbits.")
         return replace(self, places=places[:, slots], perms=np.unique(perms, axis=0), weights=self.weights[slots])
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it looks at the molecule itself."""
+        return self.origin.is_global
 
     @property
     def n_pairs(self) -> int:

@@ -120,7 +120,7 @@ class Term:
     kind: what it looks at.  "bonds" and "radius": the atoms within `reach` bonds or Angstrom of an atom; "contact":
     those around two atoms of different molecules; "given": a fragment of the user's.  heads: how many of the first
     atoms of a place may be what it stands around.  atoms: a row for every place, in corresponding order, those it
-    stands around first (of two atoms in no particular order); () for the global term, and where they are not known.
+    stands around first; () for the global term, and where they are not known.
     n_atoms and pairs: of one place.  length (1/Angstrom) and amplitude: of the kernel.  prior_share: its part of the
     prior variance of a force component, a fraction."""
 

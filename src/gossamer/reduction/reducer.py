@@ -91,7 +91,7 @@ class _Bench:
         pairs, kept = self.pairs, self.pairs.keep(self.kept(rows))
         terms: list[Term | None] = []
         for term in self.fit.model.terms:
-            if term.name != GLOBAL:
+            if not term.is_global:
                 terms.append(term.over(pairs, kept))
             elif len(rows):
                 seen = pairs.keep(rows)
@@ -201,8 +201,7 @@ def _check_global(terms: Any) -> None:
     """Raise UsageError where the terms asked for lack the one whose pairs are thinned out."""
     if terms == "local":
         raise UsageError("terms: 'local' leaves out the global term, whose pairs are what is reduced; use auto.")
-    named = [] if isinstance(terms, str) else [f.name if isinstance(f, Fragment) else f for f in terms]
-    if not isinstance(terms, str) and GLOBAL not in named:
+    if not isinstance(terms, str) and not any(f.is_global if isinstance(f, Fragment) else f == GLOBAL for f in terms):
         raise UsageError(
             "terms: the fragments leave out the global term, whose pairs are what is reduced; add 'global' to the "
             'list, in a file {"global": true}.'
@@ -222,7 +221,7 @@ def _bench(
     """Score the pairs of the full model."""
     pairs = fit.model.pairs
     source = pool if pool is not None and len(pool) else test if test is not None and len(test) else valid
-    at = next(t for t, term in enumerate(fit.model.terms) if term.name == GLOBAL)
+    at = next(t for t, term in enumerate(fit.model.terms) if term.is_global)
     images = fit.model.terms[at].n_images
     orbits = np.empty(len(pairs), dtype=np.int64)
     orbits[fit.model.terms[at].places[0]] = orbit_numbers(fit.model.terms[at].perms)
