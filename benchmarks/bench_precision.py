@@ -52,7 +52,7 @@ def main() -> None:
         for noise in NOISES:
             model = gs.train(
                 train, valid, terms="global", symmetry="none", length=20.0, relative_noise=noise, solver="cholesky"
-            )  # fmt: skip
+            ).model  # fmt: skip
             exact, rounded = (model.evaluator(precision=p, threads=1).one for p in ("float64", "float32"))
             change = np.array([exact(R)[1] - rounded(R)[1] for R in test.positions])
             predicted = single_error(model.terms[0], model.coefficients[0])

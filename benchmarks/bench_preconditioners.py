@@ -19,11 +19,11 @@ from common import KCAL, ROOT, SHARED, save, table
 
 import gossamer as gs
 from gossamer.chemistry.symmetry import find_symmetry
+from gossamer.fitting.labels import Labels
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.parallel import divide
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.solvers import StopRule, cholesky, conjugate_gradients
-from gossamer.fitting.training import Labels
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -153,7 +153,7 @@ def compare(name: str) -> list[dict[str, object]]:
     terms = (Term.over_all(pairs, perms, Matern52(LENGTH)),)
     K = KernelOperator.build(terms, pairs, torch.from_numpy(train.positions), 0.0)
     K = replace(K, noise=relative * float(K.diagonal().mean()))
-    labels = Labels.of(train, False)
+    labels = Labels.of(train)
 
     def error(v: torch.Tensor) -> float:
         return assemble(K, v, train.numbers, labels.scale, 0.0, {}).test(test).force_mae

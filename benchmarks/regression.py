@@ -21,18 +21,19 @@ RESULTS = ROOT / "benchmarks/results/regression.json"
 ETHANOL, PEPTIDE = ROOT / "tests/data/ethanol_60.npz", ROOT / "examples/ac-ala3/ac-ala3.npz"
 EXACT, TRAINED = 1e-10, 1e-8
 KERNEL = {"kernel": "matern52"} if find_spec("gossamer.kernels") else {}  # older commits have no other
+BARE = KERNEL | ({"baseline": "none"} if find_spec("gossamer.baselines") else {})  # and take nothing off
 
 
 def trained(path: Path, n: int, **options):
     train, valid, test = gs.read(path).split(n, 15, 5, seed=0)
-    found = gs.train(train, valid, **KERNEL, **options)
+    found = gs.train(train, valid, **BARE, **options)
     return getattr(found, "model", found), test.positions
 
 
 def reduced(path: Path, n: int):
     train, valid, test = gs.read(path).split(n, 15, 5, seed=0)
     given = {"terms": "global", "length": 20, "noise": 1e-8}
-    return gs.reduce(train, valid, quantiles=(50, 80), baselines=(), **given, **KERNEL).model, test.positions
+    return gs.reduce(train, valid, quantiles=(50, 80), **given, **BARE).model, test.positions
 
 
 def loaded(path: str):

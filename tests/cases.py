@@ -65,6 +65,11 @@ def dense(K):
     return lower + np.tril(lower, -1).T + K.noise * np.eye(K.size)
 
 
+def arrays(prediction):
+    """Energies and forces."""
+    return prediction.energies, prediction.forces
+
+
 def random_model(case, *, n_train=5, energies=False, seed=0):
     """A force field of the case's terms with random coefficients, and the operator it came from."""
     pairs, terms = CASES[case]()

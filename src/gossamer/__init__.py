@@ -13,56 +13,76 @@ from gossamer.version import __version__
 
 _WHERE = {
     "Dataset": "gossamer.data.dataset",
+    "Errors": "gossamer.model.results",
     "ForceField": "gossamer.model.force_field",
     "Fragment": "gossamer.chemistry.fragments",
     "GossamerError": "gossamer.errors",
+    "Origin": "gossamer.chemistry.origin",
     "PairSet": "gossamer.model.pairs",
+    "Prediction": "gossamer.model.results",
     "ReduceRecord": "gossamer.records.record",
+    "Reduction": "gossamer.reduction.reducer",
+    "Settings": "gossamer.fitting.training",
     "Term": "gossamer.model.terms",
     "TrainRecord": "gossamer.records.record",
+    "TrainResult": "gossamer.fitting.result",
+    "estimate": "gossamer.fitting.estimate",
     "find_symmetry": "gossamer.chemistry.symmetry",
     "inspect": "gossamer.data.checks",
     "load": "gossamer.model.model_file",
     "local_fragments": "gossamer.chemistry.fragments",
+    "masking_scores": "gossamer.reduction.relevance",
     "read": "gossamer.data.formats",
-    "read_record": "gossamer.records.record",
     "read_fragments": "gossamer.chemistry.fragments_file",
+    "read_record": "gossamer.records.record",
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
-    "train": "gossamer.fitting.workflow",
-    "train_record": "gossamer.fitting.record",
+    "train": "gossamer.fitting.result",
     "write": "gossamer.data.formats",
     "write_fragments": "gossamer.chemistry.fragments_file",
 }
 
-__all__ = ["__version__", *sorted(_WHERE)]
+_MODULES = ("errors", "kernels")  # reached as gs.errors and gs.kernels
+
+__all__ = ["__version__", *sorted((*_WHERE, *_MODULES))]
 
 if TYPE_CHECKING:
+    from gossamer import errors as errors
+    from gossamer import kernels as kernels
     from gossamer.chemistry.fragments import Fragment as Fragment
     from gossamer.chemistry.fragments import local_fragments as local_fragments
     from gossamer.chemistry.fragments_file import read_fragments as read_fragments
     from gossamer.chemistry.fragments_file import write_fragments as write_fragments
+    from gossamer.chemistry.origin import Origin as Origin
     from gossamer.chemistry.symmetry import find_symmetry as find_symmetry
     from gossamer.data.checks import inspect as inspect
     from gossamer.data.dataset import Dataset as Dataset
     from gossamer.data.formats import read as read
     from gossamer.data.formats import write as write
     from gossamer.errors import GossamerError as GossamerError
-    from gossamer.fitting.record import train_record as train_record
-    from gossamer.fitting.workflow import train as train
+    from gossamer.fitting.estimate import estimate as estimate
+    from gossamer.fitting.result import TrainResult as TrainResult
+    from gossamer.fitting.result import train as train
+    from gossamer.fitting.training import Settings as Settings
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet
+    from gossamer.model.results import Errors as Errors
+    from gossamer.model.results import Prediction as Prediction
     from gossamer.model.terms import Term as Term
     from gossamer.records.record import ReduceRecord as ReduceRecord
     from gossamer.records.record import TrainRecord as TrainRecord
     from gossamer.records.record import read_record as read_record
+    from gossamer.reduction.reducer import Reduction as Reduction
     from gossamer.reduction.reducer import reduce as reduce
+    from gossamer.reduction.relevance import masking_scores as masking_scores
     from gossamer.reporting.html import report as report
 
 
 def __getattr__(name: str):
     """Load public names on first use: `import gossamer` alone imports neither torch nor numpy's heavier friends."""
+    if name in _MODULES:
+        return import_module(f"gossamer.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'gossamer' has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)

@@ -139,6 +139,40 @@ def test_units_in_an_npz(tmp_path, field):
     check(read(path), atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("units", "energy", "force"),
+    [("eV", 1, 1), ("au", Hartree, Hartree / Bohr), ("Ha, Ha/Bohr", Hartree, Hartree / Bohr)],
+)
+def test_one_field_for_all_units(tmp_path, units, energy, force):
+    path = npz(tmp_path / "a.npz", z=NUMBERS, R=R, E=E / energy, F=F / force, units=units)
+    check(read(path), atol=1e-7)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("water")
+        group["z"], group["R"], group["E"], group["F"] = NUMBERS, R, E / energy, F / force
+        file.attrs["units"] = units
+    check(read(tmp_path / "a.h5"), atol=1e-7)
+
+
+def test_units_in_attributes_of_the_file(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["z"], file["R"], file["E"], file["F"] = NUMBERS, R, E / Hartree, F / Hartree * Bohr
+        file.attrs["energy_unit"], file.attrs["forces_unit"] = "Hartree", "Hartree/Bohr"
+    check(read(tmp_path / "a.h5"), atol=1e-7)
+
+
+@pytest.mark.parametrize("field", ["e_unit", "r_unit", "f_unit"])
+def test_a_unit_that_is_none_is_an_error_about_it_and_the_file(tmp_path, field):
+    path = npz(tmp_path / "a.npz", z=NUMBERS, R=R, E=E, F=F, **({"e_unit": "eV"} | {field: "furlong"}))
+    with pytest.raises(UnitsError, match=r"a\.npz.*'furlong' is not known"):
+        read(path)
+
+
+def test_symbols_that_are_no_text(tmp_path):
+    path = npz(tmp_path / "a.npz", z=np.array([b"O", b"H", b"\x80"]), R=R, E=E, F=F, e_unit="eV")
+    with pytest.raises(DataError, match="which is no chemical element"):
+        read(path)
+
+
 def test_a_unit_in_the_name_of_an_array(tmp_path):
     path = npz(tmp_path / "a.npz", z=NUMBERS, R=R, **{"energy_kcal_mol": E / (kcal / mol), "forces": F})
     np.testing.assert_allclose(read(path, forces_unit="eV/Angstrom").energies, E, rtol=1e-7)

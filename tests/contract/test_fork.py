@@ -56,7 +56,7 @@ print("done")
 @pytest.fixture(scope="module")
 def model() -> gs.ForceField:
     data = gs.read(DATA).take(np.arange(8))
-    return gs.train(data, data, terms="global", length=20.0, noise=1e-8, symmetry="none")
+    return gs.train(data, data, terms="global", length=20.0, noise=1e-8, symmetry="none").model
 
 
 @pytest.mark.parametrize("before", [1, 60])

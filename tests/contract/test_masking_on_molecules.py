@@ -40,7 +40,7 @@ def test_masking_scores_are_brute_force_scores(name):
     train, _, test = data.split(n_train, 0, 4, seed=0)
     symmetry = gs.find_symmetry(data.positions, data.numbers, limit=12)
     assert len(symmetry.perms) == n_perms
-    model = gs.train(train, terms="global", length=20.0, relative_noise=1e-6, symmetry=symmetry)
+    model = gs.train(train, terms="global", length=20.0, relative_noise=1e-6, symmetry=symmetry).model
     orbits = model.pairs.orbits(symmetry.perms)
     scores = masking_scores(model, test.positions, orbits)
     full = model.predict(test.positions).forces

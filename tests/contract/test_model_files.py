@@ -14,7 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import random_model, structures
+from cases import arrays, random_model, structures
 from molecules import beside
 
 from gossamer.chemistry.fragments import Fragment, local_fragments
@@ -72,7 +72,7 @@ def test_foreign_and_newer_files_are_named(tmp_path):
 def test_saved_models_come_back_whole(tmp_path, case, energies):
     model, _, _ = random_model(case, energies=energies)
     again = load(model.save(tmp_path / "m.gossamer"))
-    for ours, theirs in zip(model.predict(structures(2)), again.predict(structures(2)), strict=True):
+    for ours, theirs in zip(arrays(model.predict(structures(2))), arrays(again.predict(structures(2))), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [(t.name, t.origin) for t in again.terms] == [(t.name, t.origin) for t in model.terms]
 

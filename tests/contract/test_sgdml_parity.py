@@ -229,7 +229,7 @@ def trained(name: str, data_path: Path):
         symmetry=np.array(record["perms"]),
         energies=record["energies"],
         solver="cholesky",
-    )
+    ).model
     return model, data.take(split["test"]), record
 
 

@@ -371,13 +371,14 @@ def test_a_unit_in_the_name_of_the_column_is_believed(tmp_path):
         assert_read(read(save(tmp_path / "a.xyz", lines(header))), energies=Hartree, forces=factor)
 
 
-@pytest.mark.parametrize(("units", "factor"), [('"eV, eV/Ang"', 1), ("kcal/mol", kcal / mol), ('"Ha;Ha/Bohr"', None)])
+@pytest.mark.parametrize(
+    ("units", "factor"), [('"eV, eV/Ang"', 1), ("kcal/mol", kcal / mol), ('"Ha;Ha/Bohr"', None), ("au", None)]
+)
 def test_one_key_for_all_units(tmp_path, units, factor):
     data = read(save(tmp_path / "a.xyz", lines(EXTENDED.replace("energy_unit=eV", f"units={units}"))))
     assert_read(data, energies=factor or Hartree, forces=factor or Hartree / Bohr)
-    for vague in ("au", "metal"):
-        header = EXTENDED.replace("energy_unit=eV", f"units={vague}")
-        assert "energies and forces" in refused(save(tmp_path / "b.xyz", lines(header)))
+    header = EXTENDED.replace("energy_unit=eV", "units=metal")
+    assert "energies and forces" in refused(save(tmp_path / "b.xyz", lines(header)))
 
 
 def test_forces_in_three_columns_of_their_own(tmp_path):
@@ -470,3 +471,29 @@ def test_keys_that_are_not_there_are_listed(tmp_path):
     np.testing.assert_allclose(read(path, energy_key="U0").energies, 1.5)
     with pytest.raises(DataError, match="no energies in comment key 'U0'"):
         read(save(tmp_path / "b.xyz", lines(EXTENDED + " U0=1.5") + lines()), energy_key="U0", energy_unit="eV")
+
+
+@pytest.mark.parametrize("key", ["dft_forces_unit", "REF_forces_units", "forces.unit", "forces:unit", "unit_of_forces"])
+def test_a_force_unit_under_a_longer_key_is_believed(tmp_path, key):
+    header = EXTENDED.replace("eV", "Hartree") + f" {key}=Hartree/Bohr"
+    assert_read(read(save(tmp_path / "a.xyz", lines(header))), energies=Hartree, forces=Hartree / Bohr)
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "HOMO-LUMO gap energy: 5.2 eV  total energy: {} eV",
+        "dispersion energy = -0.123 eV, total energy = {} eV",
+        "kinetic energy: 0.5 eV, energy: {} eV",
+        "Nuclear repulsion energy = 9.1 Hartree, energy = {} eV",
+        "energy: -1.0 eV after SCF, final energy: {} eV",
+    ],
+)
+def test_parts_of_an_energy_are_not_the_energy(tmp_path, comment):
+    header = f"{EXTENDED.split('energy')[0]}{comment} forces_unit=eV/Angstrom"
+    assert_read(read(save(tmp_path / "a.xyz", lines(header))))
+
+
+def test_several_energies_in_a_text_are_not_chosen_between(tmp_path):
+    header = f"{EXTENDED.split('energy')[0]}energy: -1.5 eV, energy: {{}} eV"
+    assert "several energies" in refused(save(tmp_path / "a.xyz", lines(header)))

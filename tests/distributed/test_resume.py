@@ -20,10 +20,11 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, ModelFileError, UsageError
 from gossamer.fitting.checkpoint import Journal, Run, key_of
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.parallel import ALONE
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.solvers import StopRule, conjugate_gradients
-from gossamer.fitting.training import fit_terms, make_settings
+from gossamer.fitting.training import fit_terms
 from gossamer.fitting.workflow import fit
 from gossamer.reduction.reducer import reduce
 

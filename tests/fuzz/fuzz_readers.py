@@ -48,7 +48,8 @@ def read_model(path: Path) -> Iterator[np.ndarray | None]:
     model = gs.load(path)
     structures = np.random.default_rng(0).normal(size=(2, model.n_atoms, 3), scale=3.0)
     for part in (structures, structures[:1]):
-        yield from model.predict(part, warn=False)
+        p = model.predict(part, warn=False)
+        yield from (p.energies, p.forces)
 
 
 def read_fragments(path: Path) -> Iterator[np.ndarray | None]:

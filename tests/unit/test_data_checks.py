@@ -227,6 +227,27 @@ def test_a_net_force():
     assert "external field" in only(replace(data, forces=data.forces + np.array([0.4, 0, 0])), "net force").message
 
 
+@pytest.mark.parametrize("atoms", [[3], [0, 7, 11]])
+def test_atoms_without_forces_are_named(atoms):
+    data = peptide()
+    forces = data.forces.copy()
+    forces[:, atoms] = 0
+    message = only(replace(data, forces=forces), "net force").message
+    assert f"atom{'s' * (len(atoms) > 1)} {', '.join(map(str, atoms))} are zero in every frame" in message
+
+
+def test_a_single_bond_in_bohr_is_one_error():
+    rng = np.random.default_rng(0)
+    lengths = 0.92 + 0.05 * rng.normal(size=100)
+    positions, forces = np.zeros((100, 2, 3)), np.zeros((100, 2, 3))
+    positions[:, 1, 2], forces[:, 1, 2] = lengths, -60 * (lengths - 0.92)
+    forces[:, 0] = -forces[:, 1]
+    data = Dataset(np.array([9, 1]), positions, forces, 30 * (lengths - 0.92) ** 2)
+    assert not findings(data)
+    assert "look like Bohr" in only(replace(data, positions=positions / Bohr), "lengths").message
+    assert list(findings(replace(data, positions=positions / Bohr), "warning")) == []
+
+
 def test_one_frame_with_huge_forces():
     data = peptide()
     finding = findings(in_frames(data, [30], forces=20 * data.forces[30]), "warning")["large forces"]

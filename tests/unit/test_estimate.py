@@ -14,9 +14,10 @@ from gossamer.errors import DataError, MemoryBudgetError, UsageError
 from gossamer.fitting import estimate as module
 from gossamer.fitting import resources, training
 from gossamer.fitting.estimate import Rates, estimate, estimate_terms
+from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.resources import GIB, memory_budget, plan_of
-from gossamer.fitting.training import make_settings
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 
@@ -133,7 +134,8 @@ import sys
 import numpy as np
 import gossamer as gs
 from gossamer.kernels import Matern52
-from gossamer.fitting.training import fit_terms, make_settings
+from gossamer.fitting.options import make_settings
+from gossamer.fitting.training import fit_terms
 from gossamer.fitting.selection import makeup_of
 from gossamer.fitting.workflow import resolve_symmetry
 path, terms, solver, n = sys.argv[1:]
@@ -199,5 +201,7 @@ def test_a_card_caches_the_factors_that_a_processor_makes_anew(ethanol_file):
     data = gs.read(ethanol_file)
     pairs = gs.PairSet.full(data.n_atoms)
     terms = (gs.Term.over_all(pairs, np.arange(data.n_atoms)[None], Matern52(20.0)),)
-    here, there = (plan_of(terms, 36, 200, 5400, 8 * GIB, "cg", on_card=on_card).bytes for on_card in (False, True))
+    here, there = (
+        plan_of(terms, 36, LabelLayout(200, 9), 8 * GIB, "cg", on_card=on_card).bytes for on_card in (False, True)
+    )
     assert there - here == pytest.approx(16 * 200**2)

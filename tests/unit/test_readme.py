@@ -18,7 +18,7 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    assert len(re.findall(r"\d+ pairs: Errors", printed)) == 2
+    assert len(re.findall(r"\d+ pairs, forces: MAE \S+ meV/Angstrom", printed)) == 2
     assert printed.rstrip().endswith("eV")
 
 

@@ -53,7 +53,7 @@ def swapped():
 @pytest.fixture(scope="module")
 def model(dichloroethane):
     halves = dichloroethane.take(np.arange(0, 160, 2)), dichloroethane.take(np.arange(1, 160, 8))
-    return gs.train(*halves, terms="local", learning_steps=2)
+    return gs.train(*halves, terms="local", learning_steps=2).model
 
 
 def test_two_hydrogens_exchanged_are_told_of(model, swapped):

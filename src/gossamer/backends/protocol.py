@@ -39,7 +39,7 @@ class Structures(NamedTuple):
             yield rows.whole.view(self.n, term.n_places, -1)
 
 
-class Labels(NamedTuple):
+class ChosenLabels(NamedTuple):
     """Labels by structure: group g holds the components (0 <= c < 3N a force, 3N the energy)
     components[starts[g]:starts[g+1]] of structure structures[g], ascending.  order (C,): where they stood."""
 
@@ -49,14 +49,11 @@ class Labels(NamedTuple):
     order: np.ndarray
 
     @classmethod
-    def grouped(cls, chosen: np.ndarray, n_structures: int, n3: int) -> "Labels":
-        """Of labels chosen (C,) among 3N forces of every structure, then one energy of every structure."""
-        is_energy = chosen >= n_structures * n3
-        structure = np.where(is_energy, chosen - n_structures * n3, chosen // n3)
-        component = np.where(is_energy, n3, chosen % n3)
+    def grouped(cls, structure: np.ndarray, component: np.ndarray) -> "ChosenLabels":
+        """structure (C,), component (C,) of every label."""
         order = np.lexsort((component, structure))
         structures, starts = np.unique(structure[order], return_index=True)
-        return cls(structures, np.append(starts, len(chosen)), component[order], order)
+        return cls(structures, np.append(starts, len(order)), component[order], order)
 
     @property
     def in_order(self) -> bool:
@@ -111,7 +108,7 @@ class Backend(Protocol):
         pairs: PairSet,
         left: Structures,
         right: Structures,
-        labels: Labels,
+        labels: ChosenLabels,
         spans: "Sequence[range]",
         energies: bool,
     ) -> "Iterator[Tensor]":

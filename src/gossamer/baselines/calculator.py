@@ -41,6 +41,9 @@ class CalculatorBaseline:
     calculator: "Calculator | None" = None
     kind: ClassVar[str] = "calculator"
 
+    def __repr__(self) -> str:
+        return f"CalculatorBaseline({self.name!r} of {len(self.numbers)} atoms)"
+
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom.
 

@@ -63,6 +63,9 @@ class Repulsion:
         for name, value in (("pairs", pairs), ("ends", ends), ("reach", reach)):
             object.__setattr__(self, name, value)
 
+    def __repr__(self) -> str:
+        return f"Repulsion({len(self.pairs)} pairs of {len(self.numbers)} atoms)"
+
     @classmethod
     def between(cls, positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) -> "Repulsion":
         """Between atoms three or more bonds apart in every image of the pair under atom permutations perms (S, N).

@@ -54,13 +54,17 @@ class Fragment:
             )
         if self.is_global and (self.name != GLOBAL or not np.array_equal(np.sort(atoms[0]), np.arange(atoms.size))):
             raise UsageError(
-                f"fragment {self.name!r}: the kind 'global' is the molecule itself, all its atoms at one place; leave "
-                "kind out, or use Fragment.whole."
+                f"fragment {self.name!r}: the kind 'global' is the molecule itself; leave kind out, or use "
+                "Fragment.whole."
             )
         if self.name == GLOBAL and not self.is_global:
             raise UsageError(f"fragment {self.name!r}: {GLOBAL!r} names the molecule itself; give another name.")
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "perms", perms)
+
+    def __repr__(self) -> str:
+        places, n = self.atoms.shape
+        return f"Fragment({self.name!r}: {n} atoms, {places} places, {len(self.perms)} exchanges)"
 
     @classmethod
     def whole(cls, n_atoms: int, perms: np.ndarray) -> "Fragment":

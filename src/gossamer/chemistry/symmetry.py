@@ -33,6 +33,9 @@ class Symmetry:
     note: str
     evidence: tuple[tuple[str, float], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Symmetry({self.order} of {self.found} permutations of {self.perms.shape[1]} atoms)"
+
     @classmethod
     def trivial(cls, n_atoms: int, note: str = "no permutational symmetry is used") -> "Symmetry":
         return cls(np.arange(n_atoms)[None], 1, 1, note)

@@ -96,7 +96,7 @@ class Fitting:
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
         from gossamer.fitting.baselines import check_baseline
-        from gossamer.fitting.training import make_settings
+        from gossamer.fitting.options import make_settings
 
         options = asdict(self)
         baseline = options.pop("baseline")

@@ -36,7 +36,8 @@ def predict(
     found = reading.read(structures)
     require_same_atoms(force_field, found)
     force_field.seen.warn(found.positions, str(structures), found.frames)
-    energies, forces = force_field.predict(found.positions, warn=False)
+    predicted = force_field.predict(found.positions, warn=False)
+    energies, forces = predicted.energies, predicted.forces
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
     gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
     if as_json:

@@ -1,5 +1,7 @@
 """`gossamer test`: errors of a model on labelled structures."""
 
+from dataclasses import asdict
+
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading, look_at_labels, require_same_atoms
 from gossamer.cli.outputs import console, print_json, say
@@ -37,7 +39,7 @@ def test(
     seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
         print_json(
-            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **errors._asdict()}
+            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **asdict(errors)}
         )
     else:
         from gossamer.cli.text import about_test, errors_table

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gossamer.chemistry.fragments import Fragment
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
-    from gossamer.model.force_field import Errors
+    from gossamer.model.results import Errors
     from gossamer.records.parts import Model
     from gossamer.records.record import ReduceRecord
 

@@ -1,6 +1,7 @@
 """`gossamer train`: a force field from labelled structures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,20 +117,18 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
     import gossamer as gs
     from gossamer.files import write_text
     from gossamer.fitting.checkpoint import Run
-    from gossamer.fitting.record import train_record
-    from gossamer.fitting.workflow import check_usable, fit
 
     parts, options = job.prepare()
-    if parts.test is not None:
-        check_usable("test", parts.test, parts.train.numbers)
     with journal(files["out"], job, parts, ranks, resume=resume, every=every) as kept, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
-        fitted = fit(parts.train, parts.valid, progress=progress, run=Run(ranks, kept), **options)
+        found = gs.train(
+            parts.train, parts.valid, parts.test, force=True, progress=progress, run=Run(ranks, kept), **options
+        )
         if not ranks.first:
             return None
-        fitted.model.save(files["out"])
+        found.model.save(files["out"])
         progress(Event("test"))
-        record = train_record(fitted, parts.train, parts.valid, parts.test, command=job.command)
+        record = replace(found.record, command=job.command)
         write_text(files["record"], json.dumps(record.to_json(), allow_nan=False))
         if "report" in files:
             progress(Event("report"))

@@ -14,7 +14,7 @@ from gossamer.data.findings import Finding, Level, concerning
 from gossamer.data.geometry import Skeleton
 from gossamer.data.stiffness import Stiffness, stiffness
 from gossamer.data.timing import check_late
-from gossamer.data.unit_checks import check_sign_and_unit
+from gossamer.data.unit_checks import SIGN_AND_UNIT, check_sign_and_unit
 from gossamer.data.work import Slope
 from gossamer.errors import DataError, LabelWarning
 
@@ -73,13 +73,13 @@ def inspect(data: Dataset) -> Inspection:
         shortest, longest = structures.extreme_distances(finite)
         distances = (float(shortest.min()), longest) if longest else None
         lengths = structures.check_lengths(finite)
-        findings += [lengths, structures.check_duplicates(finite)]
+        findings += [structures.check_duplicates(finite)]
         if lengths.level != "error":
             findings.append(structures.check_coincident(finite, shortest))
             evidence = _check_bonded(finite.take(shortest >= structures.COINCIDENT))
         else:
             evidence = _Evidence(tuple(labels.check_net(finite)))
-        findings += evidence.findings
+        findings += _blamed_on_lengths(lengths, evidence.findings)
     slope, stiff = evidence.slope, evidence.stiff
     source = data.provenance
     return Inspection(
@@ -91,6 +91,15 @@ def inspect(data: Dataset) -> Inspection:
         stiffness=stiff.value if stiff else None,
         findings=tuple(sorted(findings, key=lambda finding: -_LEVELS.index(finding.level))),
     )  # fmt: skip
+
+
+def _blamed_on_lengths(lengths: Finding, about_labels: tuple[Finding, ...]) -> list[Finding]:
+    """Both in one list.  Of a single bond the length alone tells little; where sign and unit of its forces are wrong as
+    well, it is the length, and one fault gives one error."""
+    wrong = [finding for finding in about_labels if finding.level == "error" and finding.check == SIGN_AND_UNIT]
+    if lengths.level != "warning" or not wrong:
+        return [lengths, *about_labels]
+    return [replace(lengths, level="error"), *(finding for finding in about_labels if finding not in wrong)]
 
 
 def require_sound(data: Dataset, name: str = "") -> Inspection:

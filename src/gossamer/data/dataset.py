@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -80,8 +81,23 @@ class Dataset:
         if self.indices is None:
             object.__setattr__(self, "indices", np.arange(n))
 
+    @classmethod
+    def from_atoms(cls, images: "Atoms | Sequence[Atoms]") -> "Dataset":
+        """Structures of one molecule as ASE has them, with the forces (eV/Angstrom) and energies (eV) of their
+        calculators, which are asked for nothing that they have not at hand; both are left out where no image has any.
+        Raises DataError where atoms, their order or labels differ between images, or a cell is periodic."""
+        from gossamer.data.from_atoms import dataset_of
+
+        return dataset_of(images)
+
     def __len__(self) -> int:
         return len(self.positions)
+
+    def __repr__(self) -> str:
+        labels = [name for name, found in (("forces", self.forces), ("energies", self.energies)) if found is not None]
+        source = f"{self.provenance.source}: " if self.provenance.source else ""
+        counts = f"{len(self)} structure{'s' * (len(self) != 1)} of {self.formula}, {self.n_atoms} atoms"
+        return f"Dataset({source}{counts}, {' and '.join(labels) or 'no labels'})"
 
     @property
     def n_atoms(self) -> int:

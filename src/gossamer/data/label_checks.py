@@ -29,7 +29,8 @@ def check_present(data: Dataset) -> list[Finding]:
 
 
 def check_net(data: Dataset) -> list[Finding]:
-    """The forces on a molecule alone in space add up to nothing, and turn it in no direction.  Empty without forces."""
+    """The forces on a molecule alone in space add up to nothing, and turn it in no direction.  Empty without forces;
+    without the torque where the forces do not add up, which alone is reason for one."""
     if data.forces is None:
         return []
     centred = data.positions - data.positions.mean(axis=1, keepdims=True)
@@ -39,14 +40,28 @@ def check_net(data: Dataset) -> list[Finding]:
         return [Finding("warning", "net force", "all forces are zero; check what was read.")]
     force = np.linalg.norm(data.forces.sum(axis=1), axis=1) / size
     torque = np.linalg.norm(np.cross(centred, data.forces).sum(axis=1), axis=1) / (size * max(extent, 1e-6))
-    return [_judge_net("net force", force, data.frames), _judge_net("net torque", torque, data.frames)]
+    net = _judge_net("net force", force, data.frames, _without_forces(data) or _CAUSES["net force"])
+    if net.level == "error":
+        return [net]
+    return [net, _judge_net("net torque", torque, data.frames, _CAUSES["net torque"])]
 
 
-def _judge_net(check: str, values: np.ndarray, frames: np.ndarray) -> Finding:
+def _without_forces(data: Dataset) -> str:
+    """Atoms whose forces are zero in every frame, in words; "" where there are none, or where it is a few frames."""
+    assert data.forces is not None
+    silent = np.flatnonzero(~data.forces.any(axis=(0, 2)))
+    if not len(silent) or len(data) < 2:
+        return ""
+    listed = ", ".join(map(str, silent[:5])) + (", ..." if len(silent) > 5 else "")
+    atoms = f"atom{'s' * (len(silent) > 1)} {listed}"
+    return f"those on {atoms} are zero in every frame: frozen, or not all forces were read"
+
+
+def _judge_net(check: str, values: np.ndarray, frames: np.ndarray, cause: str) -> Finding:
     bad = values > _NET
     if not bad.any():
         return Finding("ok", check, f"at most {values.max():.1g} of the forces.")
-    message = f"{check} above {_NET:.0%} of the forces in {{frames}}, the largest {values.max():.2g}: {_CAUSES[check]}."
+    message = f"{check} above {_NET:.0%} of the forces in {{frames}}, the largest {values.max():.2g}: {cause}."
     return concerning("error" if bad.mean() > 0.05 else "warning", check, message, frames[bad])
 
 

@@ -6,7 +6,7 @@ from gossamer.data.geometry import distance_blocks
 
 ALIKE = 2.5e-4  # Angstrom, RMS over all distances: four decimals; frames 0.5 fs apart at 300 K differ by 3e-3 and more
 _COARSE = 1e-3  # the same where one of both is written with three decimals
-_CHANCE = 1e-3  # of structures drawn at random may have a neighbour as near, which decides in molecules of few atoms
+_CHANCE = 1e-3  # that any two of structures drawn at random are as near, which decides in molecules of few atoms
 _LEAST_SPREAD = 0.01  # of distances in Angstrom, or of their logarithms: structures that differ less are not drawn
 _FARTHEST = 5.0  # times the RMS allowed is what one distance may differ by
 _PROJECTIONS = 8
@@ -67,8 +67,9 @@ def _directions(size: int) -> np.ndarray:
 
 
 def _by_chance(shadows: np.ndarray, freedom: int) -> float:
-    """How near the nearest two of so many structures come with probability _CHANCE."""
-    return max(_LEAST_SPREAD, float(np.sqrt(shadows.var(axis=0).sum()))) * (_CHANCE / len(shadows)) ** (1 / freedom)
+    """How near the nearest two of so many structures come, each being compared with each, with probability _CHANCE."""
+    spread = max(_LEAST_SPREAD, float(np.sqrt(shadows.var(axis=0).sum())))
+    return spread * (_CHANCE / len(shadows) ** 2) ** (1 / freedom)
 
 
 def _distances(positions: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:

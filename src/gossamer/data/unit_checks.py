@@ -14,7 +14,7 @@ from gossamer.data.work import Slope
 from gossamer.units import ENERGY, LENGTH
 
 _UNRELATED = 100  # frames from which the absence of any relation between energies and work means something
-_SIGN = "sign and unit"
+SIGN_AND_UNIT = "sign and unit"
 _FORCE_UNITS = (
     ("eV", "Angstrom"), ("kcal/mol", "Angstrom"), ("Hartree", "Bohr"), ("kJ/mol", "Angstrom"), ("kJ/mol", "nm"),
     ("Hartree", "Angstrom"), ("eV", "Bohr"), ("Rydberg", "Bohr"), ("kcal/mol", "Bohr"), ("meV", "Angstrom"),
@@ -33,7 +33,7 @@ def check_sign_and_unit(data: Dataset, energy: EnergyCheck | None, stiff: spring
             f"the forces explain only {max(energy.slope.explained, 0):.0%} of the energy differences between "
             "neighbouring frames: the labels do not belong together, or the frames are too far apart to tell."
         )
-        return Finding("warning", _SIGN, message)
+        return Finding("warning", SIGN_AND_UNIT, message)
     return _by_bonds(stiff, data)
 
 
@@ -44,43 +44,47 @@ def _by_work(slope: Slope, stiff: springs.Stiffness | None, data: Dataset) -> Fi
     if slope.slope < 0:
         wrong = "energies" if whole is not None and whole.value > 0 else "forces"
         why = ": they look like gradients" if wrong == "forces" else ""
-        return Finding("error", _SIGN, f"the {wrong} have the wrong sign{why} ({evidence}); multiply them by -1.")
+        return Finding(
+            "error", SIGN_AND_UNIT, f"the {wrong} have the wrong sign{why} ({evidence}); multiply them by -1."
+        )
     if abs(np.log(slope.slope)) > _tolerance(slope):
         positive = whole if whole is not None and whole.value > 0 else None
         return _look_like(slope, positive, data, evidence, "energies and forces do not fit each other")
     ratio = None if whole is None or not whole.alike else whole.value / springs.USUAL
     if ratio is None or abs(np.log(abs(ratio))) <= springs.TOLERANCE:
         if ratio is not None and ratio < 0:
-            return Finding("error", _SIGN, f"the forces and energies have the wrong sign ({evidence}); multiply by -1.")
-        return Finding("ok", _SIGN, f"forces fit the energies ({evidence}).")
+            return Finding(
+                "error", SIGN_AND_UNIT, f"the forces and energies have the wrong sign ({evidence}); multiply by -1."
+            )
+        return Finding("ok", SIGN_AND_UNIT, f"forces fit the energies ({evidence}).")
     if ratio < 0 or likely_units(slope, whole, *_read(data)) is None:
-        return Finding("ok", _SIGN, f"forces fit the energies ({_evidence(slope, None)}).")
+        return Finding("ok", SIGN_AND_UNIT, f"forces fit the energies ({_evidence(slope, None)}).")
     found = _look_like(slope, whole, data, evidence, "")
     if ratio > 1:
         return found
     message = f"{found.message[:-1]} if they are those of whole molecules; differences between methods may be so small."
-    return Finding("warning", _SIGN, message)
+    return Finding("warning", SIGN_AND_UNIT, message)
 
 
 def _by_bonds(stiff: springs.Stiffness | None, data: Dataset) -> Finding:
     """Energies say nothing: bonds of the usual kind tell sign and unit, other covalent ones a sign."""
-    unknown = Finding("ok", _SIGN, "cannot be judged from these frames.")
+    unknown = Finding("ok", SIGN_AND_UNIT, "cannot be judged from these frames.")
     if stiff is None or not (stiff.usual or stiff.sure):
         return unknown
     evidence = _evidence(None, stiff)
     if stiff.value < 0:
         if stiff.as_usual or (not stiff.usual and abs(stiff.value) > springs.USUAL):
             message = f"the forces have the wrong sign: they look like gradients ({evidence}); multiply them by -1."
-            return Finding("error", _SIGN, message)
+            return Finding("error", SIGN_AND_UNIT, message)
         message = (
             f"the forces push stretched bonds apart ({evidence}): right for differences between methods only; "
             "if these are forces of whole molecules, they are gradients in another unit."
         )
-        return Finding("warning", _SIGN, message) if stiff.usual and stiff.alike else unknown
+        return Finding("warning", SIGN_AND_UNIT, message) if stiff.usual and stiff.alike else unknown
     if not stiff.usual:
         return unknown
     if stiff.as_usual:
-        return Finding("ok", _SIGN, f"forces fit the bonds ({evidence}).")
+        return Finding("ok", SIGN_AND_UNIT, f"forces fit the bonds ({evidence}).")
     if not stiff.alike:
         return unknown
     return _look_like(None, stiff, data, evidence, "forces are of an unusual size")
@@ -95,7 +99,7 @@ def _look_like(
     likely = likely_units(slope, stiff, energy_read, force_read)
     if likely is None or likely == (energy_read, force_read):
         message = f"{otherwise} ({evidence}), and no common unit explains it; check where they come from."
-        return Finding("warning" if slope is None else "error", _SIGN, message)
+        return Finding("warning" if slope is None else "error", SIGN_AND_UNIT, message)
     energy, force = likely
     wrong = [("energies", energy_read, energy)] if slope is not None and energy != energy_read else []
     wrong += [("forces", force_read, force)] if force != force_read else []
@@ -103,7 +107,7 @@ def _look_like(
     options = [f"--energy-unit {energy}"] if wrong[0][0] == "energies" else []
     options += [f"--forces-unit {force}"] if force != f"{energy}/{length_read}" else []
     remedy = f"give {' '.join(options)}"
-    return Finding("error", _SIGN, f"{what} were read in {read} but look like {looks} ({evidence}); {remedy}.")
+    return Finding("error", SIGN_AND_UNIT, f"{what} were read in {read} but look like {looks} ({evidence}); {remedy}.")
 
 
 def _read(data: Dataset) -> tuple[str, str]:

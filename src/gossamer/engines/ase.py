@@ -9,6 +9,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from gossamer.errors import UsageError
 from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
+from gossamer.model.structures import require_molecule
 
 
 class GossamerCalculator(Calculator):
@@ -45,15 +46,7 @@ class GossamerCalculator(Calculator):
         atoms = atoms if atoms is not None else self.atoms
         if atoms is None:
             raise UsageError("atoms: none given to the calculator; attach it with `atoms.calc = model.ase()`.")
-        if not np.array_equal(atoms.numbers, self.model.numbers):
-            raise UsageError(
-                f"atoms: {atoms.get_chemical_formula()} differs from the model's atoms or their order; "
-                "reorder them as in the training data."
-            )
-        if np.any(atoms.pbc):
-            raise UsageError(
-                "atoms: the cell is periodic, and the model knows single molecules; set atoms.pbc = False."
-            )
+        require_molecule(atoms, self.model.numbers)
         if not self._warned and self.model.seen.left_by(atoms.positions):  # told once, not at every step from then on
             self._warned = self.model.seen.warn(atoms.positions[None], "atoms")
         energy, forces = self.evaluator.one(atoms.positions)

@@ -12,9 +12,10 @@ from gossamer.backends.choice import backend_of, covariance_backend, summed_at_o
 from gossamer.backends.kernel_sum import centred_kernel_sum
 from gossamer.backends.numba.batch import BatchEvaluator
 from gossamer.backends.products import contract
-from gossamer.backends.protocol import Labels, Structures
+from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows, fold_images, permuted_rows, rows_per_block, squared_distances
 from gossamer.devices import block_bytes
+from gossamer.fitting.labels import LabelLayout, blocks_of
 from gossamer.kernels import Profile
 from gossamer.model.force_field import TermCoefficients
 from gossamer.model.pairs import PairSet
@@ -51,14 +52,16 @@ class Covariance:
         return cls(terms, pairs, left, right, queries, energies)
 
     @property
-    def n_components(self) -> int:
-        """Force components of a structure."""
-        return 3 * self.pairs.n_atoms
-
-    @property
     def shape(self) -> tuple[int, int]:
-        per_structure = self.n_components + self.energies
-        return self.left.n * per_structure, self.right.n * per_structure
+        return self.rows_layout.size, self.columns_layout.size
+
+    @cached_property
+    def rows_layout(self) -> LabelLayout:
+        return LabelLayout(self.left.n, self.pairs.n_atoms, blocks_of(self.energies))
+
+    @cached_property
+    def columns_layout(self) -> LabelLayout:
+        return LabelLayout(self.right.n, self.pairs.n_atoms, blocks_of(self.energies))
 
     @property
     def T(self) -> "Covariance":
@@ -69,7 +72,7 @@ class Covariance:
 
     def coefficients(self, v: "Tensor") -> "list[tuple[Tensor, Tensor | None]]":
         """Per term the descriptor coefficients V (M*L, P) and energy coefficients w (M*L,) or None of v (n_right,)."""
-        n_forces = self.right.n * self.n_components
+        n_forces = self.columns_layout.starts[1]
         pushed = -self.pairs.push(self.right.dx, v[:n_forces].view(self.right.n, -1, 3))
         w = v[n_forces:] if self.energies else None
         return [(term.gather(pushed), None if w is None else w.repeat_interleave(term.n_places)) for term in self.terms]
@@ -154,7 +157,7 @@ class Covariance:
     def columns(self, chosen: np.ndarray, spans: Sequence[range] | None = None) -> "Iterator[Tensor]":
         """For every span of left structures (None: all, one span) the rows there of the columns `chosen` (C,),
         transposed: (C, labels of the span)."""
-        labels = Labels.grouped(chosen, self.right.n, self.n_components)
+        labels = ChosenLabels.grouped(*self.columns_layout.located(chosen))
         spans = [range(self.left.n)] if spans is None else spans
         backend = covariance_backend(self.terms, self.left.dx.device)
         return backend.columns(self.terms, self.pairs, self.left, self.right, labels, spans, self.energies)

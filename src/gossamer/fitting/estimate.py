@@ -6,7 +6,7 @@ a few of the structures themselves; constants of one machine only tell solvers a
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ import torch
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.kernel_sum import radial_factors
 from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.resources import GIB, ITERATIONS, Plan, memory_budget, plan_of, product_operations, term_sizes
 from gossamer.fitting.selection import ENOUGH, check_terms, makeup_of
-from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, make_settings, pilot_structures
+from gossamer.fitting.training import START_LENGTH, Settings, keeps_matrix, pilot_structures
 from gossamer.fitting.workflow import check_trainable, resolve_symmetry
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -80,14 +82,15 @@ def estimate(
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = "auto",
-    **options,
+    settings: Settings | None = None,
+    **options: Unpack[Options],
 ) -> Estimate:
     """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
 
     Nothing is trained; symmetry is looked for and rates are measured, a few seconds; what a baseline costs is left
     out.  Raises what `fit` raises before
     it solves anything, MemoryBudgetError among it."""
-    settings = make_settings(options)
+    settings = make_settings(options, settings)
     check_terms(terms, settings)
     check_baseline(baseline)
     check_trainable(train, valid)
@@ -146,8 +149,8 @@ def _planned(
     terms: tuple[Term, ...], pairs: PairSet, train: "Dataset", n_structures: int, settings: Settings, budget: float
 ) -> tuple[int, Plan]:
     """Unknowns and plan of a fit to so many of the structures."""
-    n = n_structures * (3 * train.n_atoms + settings.energies)
-    return n, plan_of(terms, len(pairs), n_structures, n, budget, settings.solver, energies=settings.energies)
+    layout = LabelLayout(n_structures, train.n_atoms, settings.blocks)
+    return layout.size, plan_of(terms, len(pairs), layout, budget, settings.solver)
 
 
 def _pilot(

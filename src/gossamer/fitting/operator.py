@@ -50,7 +50,7 @@ class KernelOperator:
         cache_bytes: for the factors of this rank's rows."""
         structures = Structures.of(terms, pairs, positions)
         covariance = Covariance.of(terms, pairs, structures, structures, energies)
-        shards = Shards.of(structures.n, covariance.n_components, energies, ranks)
+        shards = Shards.of(covariance.rows_layout, ranks)
         own = [shards.structures[s] for s in shards.own]
         return cls(covariance, shards, noise, _kept_factors(covariance, own, cache_bytes))
 
@@ -72,7 +72,7 @@ class KernelOperator:
 
     @property
     def n_forces(self) -> int:
-        return self.covariance.n_components * self.n_structures
+        return self.covariance.rows_layout.starts[1]
 
     @property
     def size(self) -> int:
@@ -116,7 +116,7 @@ def _kept_factors(
     device, rows = covariance.left.dx.device, covariance.right.rows
     for t, term in enumerate(covariance.terms):
         n_rows = term.n_places * sum(map(len, own))
-        need = (3 if covariance.energies else 2) * 8 * len(term.perms) * n_rows * len(rows[t])
+        need = covariance.rows_layout.kept_factors * 8 * len(term.perms) * n_rows * len(rows[t])
         keeps = need <= cache_bytes and not summed_at_once(term, device)
         for part, span in zip(kept, own, strict=True):
             part.append(covariance.factors(t, span) if keeps else None)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from gossamer.errors import RankLostError
+from gossamer.fitting.labels import LabelLayout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,22 +123,15 @@ def divide(n_structures: int, size: int) -> tuple[range, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """How vectors over the labels (n,) of M structures are divided.  Labels are ordered as KernelOperator orders them:
-    3N forces of every structure, then, where `energies` is set, one energy of every structure."""
+    """How vectors over labels (n,), which stand in them by `layout`, are divided: by structures."""
 
     ranks: Ranks
     structures: tuple[range, ...]
-    n_structures: int
-    n_components: int  # 3N
-    energies: bool
+    layout: LabelLayout
 
     @classmethod
-    def of(cls, n_structures: int, n_components: int, energies: bool, ranks: Ranks) -> "Shards":
-        return cls(ranks, divide(n_structures, ranks.size), n_structures, n_components, energies)
-
-    @property
-    def n_labels(self) -> int:
-        return self.n_structures * (self.n_components + self.energies)
+    def of(cls, layout: LabelLayout, ranks: Ranks) -> "Shards":
+        return cls(ranks, divide(layout.n_structures, ranks.size), layout)
 
     @property
     def own(self) -> range:
@@ -146,23 +140,23 @@ class Shards:
 
     @cached_property
     def labels(self) -> tuple[np.ndarray, ...]:
-        """The labels of every shard, its forces before its energies."""
-        n3, offset = self.n_components, self.n_structures * self.n_components
-        forces = [np.arange(s.start * n3, s.stop * n3) for s in self.structures]
-        if not self.energies:
-            return tuple(forces)
-        return tuple(np.append(f, offset + np.array(s)) for f, s in zip(forces, self.structures, strict=True))
+        """The labels of every shard, block after block."""
+        return tuple(self.layout.of_structures(s) for s in self.structures)
+
+    @property
+    def _in_a_row(self) -> bool:
+        return len(self.layout.blocks) == 1
 
     def split(self, v: "Tensor") -> "list[Tensor]":
         """The own shards' parts of v (n,)."""
-        if not self.energies:
+        if self._in_a_row:
             return [v[self.labels[s][0] : self.labels[s][-1] + 1] for s in self.own]
         return [v[torch.from_numpy(self.labels[s])] for s in self.own]
 
     def join(self, parts: "Sequence[Tensor]") -> "Tensor":
         """The whole vector (n,) from the parts of the own shards."""
         joined = torch.cat(self.ranks.gather(parts, [(len(labels),) for labels in self.labels]))
-        if not self.energies:
+        if self._in_a_row:
             return joined
         out = torch.empty_like(joined)
         out[torch.from_numpy(np.concatenate(self.labels))] = joined

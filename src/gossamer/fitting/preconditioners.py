@@ -58,7 +58,7 @@ class Nystrom:
         """gram: F F^T where it is known already; chosen_for: the noise when the columns were chosen (None: this)."""
         gram = _gram(factor, shards) if gram is None else gram
         inner = gram.clone()
-        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.n_labels)
+        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.layout.size)
         if any(F.dtype == torch.float32 for F in factor):
             inner.mul_(1 + SINGLE_DAMPING)
         inner.diagonal().add_(shift)
@@ -144,8 +144,7 @@ def _expected_shift(K: "KernelOperator", left: "Tensor") -> float:
 
 def _draw(K: "KernelOperator", weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """At most `count` labels, drawn by weight from PIVOT_STRUCTURES structures that were themselves drawn by weight."""
-    n3 = K.n_forces // K.n_structures
-    owner = np.append(np.arange(K.n_forces) // n3, np.arange(K.size - K.n_forces))
+    owner = K.shards.layout.owners
     by_structure = np.bincount(owner, weights, K.n_structures)
     n_structures = min(PIVOT_STRUCTURES, int(np.count_nonzero(by_structure)))
     chosen = rng.choice(K.n_structures, n_structures, replace=False, p=by_structure / by_structure.sum())

@@ -1,5 +1,6 @@
 """What a run did and measured, as the parts of its record."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -11,8 +12,9 @@ from gossamer.fitting.resources import machine
 from gossamer.fitting.selection import WORTH
 from gossamer.fitting.solvers import Solution
 from gossamer.fitting.workflow import Fit
-from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
+from gossamer.model.results import Errors
 from gossamer.model.terms import Term
 from gossamer.records import parts
 from gossamer.records.record import TrainRecord
@@ -84,7 +86,7 @@ def describe_model(
         longest_A=float(distances.max()),
         pairs_per_atom=len(pairs) / pairs.n_atoms,
         tested_on=tested_on,
-        **{name: value for name, value in errors[tested_on]._asdict().items() if name != "energy_offset"},
+        **{name: value for name, value in asdict(errors[tested_on]).items() if name != "energy_offset"},
         valid_force_mae=None if valid is None else valid.force_mae,
         valid_force_rmse=None if valid is None else valid.force_rmse,
         seconds=seconds,

@@ -15,6 +15,7 @@ from gossamer.records.parts import Machine
 if TYPE_CHECKING:
     import torch
 
+    from gossamer.fitting.labels import LabelLayout
     from gossamer.model.terms import Term
 
 GIB = 2**30
@@ -118,12 +119,13 @@ def plan(
     budget: float,
     solver: str,
     *,
-    energies: bool = False,
+    kept_factors: int = 2,
     ranks: int = 1,
 ) -> Plan:
     """Choose Cholesky or conjugate gradients for n unknowns.
 
-    base: bytes of descriptors and coefficients, which each of `ranks` processes holds; budget: bytes, of all ranks.
+    kept_factors: how many kinds of radial factors products take; base: bytes of descriptors and coefficients, which
+    each of `ranks` processes holds; budget: bytes, of all ranks.
     The direct solver is preferred where it costs at most twice as much, since it is exact.
     Raises MemoryBudgetError when neither fits."""
     base = ranks * (base + RESERVE)
@@ -132,7 +134,7 @@ def plan(
     block = 4 * 8.0 * n * min(256, 12 * n**0.5 / 8)  # temporaries while columns are chosen
     columns = int(min(12 * n**0.5, n, (0.6 * room - block) / (8 * 1.1 * n)))
     cache = max(0.0, 0.35 * room)
-    need = sum((24.0 if energies else 16.0) * t.factors for t in term_sizes if not t.compiled)
+    need = sum(8.0 * kept_factors * t.factors for t in term_sizes if not t.compiled)
     iterative_bytes = base + block + 8 * (1.1 * n + 4 * columns * ranks) * max(columns, 0) + min(cache, need)
     cost = 2.0 * n * max(columns, 1) ** 2 + ITERATIONS * (product_operations(term_sizes) + 56.0 * n * max(columns, 1))
     iterative = Plan("cg", columns, cache, iterative_bytes, cost)
@@ -150,13 +152,13 @@ def plan(
 
 
 def plan_of(
-    terms: "tuple[Term, ...]", n_pairs: int, n_structures: int, n_unknowns: int, budget: float, solver: str,
-    *, energies: bool = False, ranks: int = 1, on_card: bool = False,
+    terms: "tuple[Term, ...]", n_pairs: int, layout: "LabelLayout", budget: float, solver: str,
+    *, ranks: int = 1, on_card: bool = False,
 ) -> Plan:  # fmt: skip
-    """`plan` for `terms` over a molecule of n_pairs pairs."""
-    sizes = term_sizes(terms, n_structures, on_card)
-    base = 8.0 * n_structures * n_pairs * 16 + 8.0 * 14 * sum(t.rows * t.pairs for t in sizes)
-    return plan(n_unknowns, sizes, base, budget, solver, energies=energies, ranks=ranks)
+    """`plan` for labels and `terms` over a molecule of n_pairs pairs."""
+    sizes = term_sizes(terms, layout.n_structures, on_card)
+    base = 8.0 * layout.n_structures * n_pairs * 16 + 8.0 * 14 * sum(t.rows * t.pairs for t in sizes)
+    return plan(layout.size, sizes, base, budget, solver, kept_factors=layout.kept_factors, ranks=ranks)
 
 
 def term_sizes(terms: "tuple[Term, ...]", n_structures: int, on_card: bool = False) -> "list[TermSize]":

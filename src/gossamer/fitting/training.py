@@ -12,9 +12,10 @@ from gossamer import kernels
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.devices import resolve_device
-from gossamer.errors import DataError, FitError, UsageError
+from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.checkpoint import HERE, Entry, Run, history_of, key_of
+from gossamer.fitting.labels import ENERGIES, Block, Labels, blocks_of
 from gossamer.fitting.learning import LearningRule
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.preconditioners import Nystrom
@@ -66,6 +67,11 @@ class Settings:
     kernel: str | None = None  # of all terms, by name; None: GLOBAL_KERNEL for one global term, SUM_KERNEL for sums
     max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The labels that are fitted to."""
+        return blocks_of(self.energies)
+
     def global_kernel(self, length: float) -> kernels.Kernel:
         """The kernel of a model that is one global term."""
         return kernels.make(self.kernel or GLOBAL_KERNEL, length)
@@ -96,29 +102,6 @@ class Settings:
         if self.kernel is not None:
             self.global_kernel(START_LENGTH)
         resolve_device(self.device)
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """Training labels y (n,), the number `scale` (eV/Angstrom) they were divided by, and the mean energy taken off.
-
-    As in sgdml: scale is the standard deviation of all labels together."""
-
-    y: "Tensor"
-    scale: float
-    mean_energy: float
-
-    @classmethod
-    def of(cls, data: Dataset, energies: bool) -> "Labels":
-        forces = data.labelled_forces().ravel()
-        if energies and data.energies is None:
-            raise DataError("energies: asked for as labels, but the data have none; leave --energies out.")
-        mean = float(data.energies.mean()) if energies and data.energies is not None else 0.0
-        y = np.concatenate([forces, data.energies - mean]) if energies and data.energies is not None else forces
-        scale = float(y.std())
-        if not scale > 0:
-            raise DataError("forces: all of them are zero, so there is nothing to learn; check the file's forces.")
-        return cls(torch.from_numpy(y / scale), scale, mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +195,7 @@ def _restored(
     )  # fmt: skip
     R = torch.from_numpy(train.positions).to(device)
     K = KernelOperator.build(terms, pairs, R, v["noise"], energies=settings.energies, cache_bytes=0)
-    model = _model(K, solution, Labels.of(train, settings.energies), train, settings, provenance)
+    model = _model(K, solution, Labels.of(train, settings.blocks), train, settings, provenance)
     plan = Plan(**v["plan"])
     return Fitted(model, solution, None, plan, v["noise"], v["mean_variance"], v["seconds"], None, v["columns_for"])
 
@@ -220,8 +203,8 @@ def _restored(
 def _model(
     K: KernelOperator, solution: Solution, labels: Labels, train: Dataset, settings: Settings, provenance: dict
 ) -> ForceField:
-    model = assemble(K, solution.coefficients, train.numbers, labels.scale, labels.mean_energy, provenance)
-    return model if settings.energies else model.with_constant_from(train)
+    model = assemble(K, solution.coefficients, train.numbers, labels.scale, labels.constant, provenance)
+    return model if ENERGIES in labels.layout.blocks else model.with_constant_from(train)
 
 
 def _solve(
@@ -240,15 +223,14 @@ def _solve(
 ) -> Fitted:
     """`fit_terms`, done."""
     began = time.perf_counter()
-    labels = Labels.of(train, settings.energies)
+    labels = Labels.of(train, settings.blocks)
     device = resolve_device(settings.device)
     budget = memory_budget(settings.memory, device)
     y = labels.y.to(device)
     ranks = run.ranks
     solver = "cg" if ranks.machines > 1 and settings.solver == "auto" else settings.solver  # Cholesky stays on one
     chosen = plan_of(
-        terms, len(pairs), len(train), len(labels.y), budget, solver,
-        energies=settings.energies, ranks=ranks.size, on_card=device.type == "cuda",
+        terms, len(pairs), labels.layout, budget, solver, ranks=ranks.size, on_card=device.type == "cuda"
     )  # fmt: skip
     if system is None:
         positions = torch.from_numpy(train.positions).to(device)
@@ -445,15 +427,6 @@ def fit_with_noise_search(
     if best not in fits:
         raise FitError("noise: none of those tried gives a solvable system; check the labels with `gossamer inspect`.")
     return fits[best], trials
-
-
-def make_settings(options: dict[str, Any]) -> Settings:
-    """Settings from keyword options.  Raises UsageError for an unknown one."""
-    unknown = set(options) - set(Settings.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
-        raise UsageError(f"options: {', '.join(sorted(unknown))} not known; use {known}.")
-    return Settings(**options)
 
 
 def make_provenance(train: Dataset, group: Symmetry, settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
 from gossamer.fitting.checkpoint import HERE, Run
+from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.resources import GIB, memory_budget
 from gossamer.fitting.selection import Choice, check_terms, choose_terms
 from gossamer.fitting.solvers import Solution
@@ -29,7 +30,6 @@ from gossamer.fitting.training import (
     fit_terms,
     fit_with_noise_search,
     make_provenance,
-    make_settings,
 )
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
@@ -55,17 +55,6 @@ class Fit:
         return self.fitted.solution
 
 
-def train(train: Dataset, valid: Dataset | None = None, *, force: bool = False, **options: Any) -> ForceField:
-    """Train a force field on the forces of `train`; arguments and errors as for `fit`, whose model this is.
-
-    The labels are looked at first, unless `force`: raises DataError for what `inspect` calls an error, and warns of the
-    rest (LabelWarning)."""
-    check_trainable(train, valid)
-    if not force:
-        check_labels({"training": train, "validation": valid})
-    return fit(train, valid, **options).model
-
-
 def fit(
     train: Dataset,
     valid: Dataset | None = None,
@@ -74,10 +63,11 @@ def fit(
     pairs: PairSet | None = None,
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = AUTO,
+    settings: Settings | None = None,
     keep_global: bool = False,
     run: Run = HERE,
     progress: Progress = silent,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Fit:
     """Train a force field on the forces of `train` and say how that went.
 
@@ -91,12 +81,12 @@ def fit(
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the
     labels and added at prediction: "auto", the repulsion of atoms that no bond joins, but nothing with terms "global";
     "none"; "repulsion", "gfn2-xtb", "gfnff", or several, joined by commas; a ForceField, an ASE calculator, or a list
-    (gossamer.fitting.baselines).  options: fields of Settings
-    (length, noise, relative_noise, energies, solver, memory in GiB, seed, stop, device, max_images, learning_steps).
+    (gossamer.fitting.baselines).  settings: what else may vary, see Settings; options:
+    fields of it that are to have other values.
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
-    settings = make_settings(options)
+    settings = make_settings(options, settings)
     device = resolve_device(settings.device)
     settings = replace(settings, device=str(device))
     if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike

@@ -3,13 +3,16 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gossamer.data.dataset import hill_formula
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
 from gossamer.model.pairs import PairSet
+from gossamer.model.results import Errors, Prediction
+from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -20,28 +23,9 @@ if TYPE_CHECKING:
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.evaluate.precision import Precision
     from gossamer.model.seen import SeenDistances
+    from gossamer.model.structures import Structures
 
 _FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
-
-
-class Prediction(NamedTuple):
-    """energies (Q,) eV and forces (Q, N, 3) eV/Angstrom."""
-
-    energies: np.ndarray
-    forces: np.ndarray
-
-
-class Errors(NamedTuple):
-    """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None.
-
-    energy_offset: by how many eV the energy zero of the data lies above that of the model, taken off before the energy
-    errors are; None where both have the same, or nobody can tell."""
-
-    force_mae: float
-    force_rmse: float
-    energy_mae: float | None
-    energy_rmse: float | None
-    energy_offset: float | None = None
 
 
 def _other_zero(differences: np.ndarray, energies: np.ndarray) -> float | None:
@@ -62,6 +46,10 @@ class TermCoefficients:
     X: np.ndarray
     V: np.ndarray
     w: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        energies = "" if self.w is None else ", energies as labels"
+        return f"TermCoefficients({len(self.X)} rows of {self.X.shape[1]} pairs{energies})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +87,11 @@ class ForceField:
             if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
 
+    def __repr__(self) -> str:
+        counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {len(self.pairs)} pairs"
+        under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
+        return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under})"
+
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or sent to another process: the fields, not what was derived from them."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -116,22 +109,22 @@ class ForceField:
         Raises UsageError where there is none."""
         return replace(self, device=str(resolve_device(device)))
 
-    def predict(self, positions: np.ndarray, *, precision: "Precision" = "auto", warn: bool = True) -> Prediction:
-        """Energies and forces of structures positions (Q, N, 3) or (N, 3), Angstrom.
+    def predict(self, structures: "Structures", *, precision: "Precision" = "auto", warn: bool = True) -> Prediction:
+        """Energies (Q,) and forces (Q, N, 3) of structures: positions (Q, N, 3) or (N, 3), Angstrom, an ase.Atoms or a
+        list of them, or a Dataset.
 
         precision: how training rows are kept, see `evaluator`, which is what many calls in another precision want.
         warn: give one ExtrapolationWarning where bonds differ from those of all training structures.
-        Raises UsageError for another number of atoms, DataError for positions that are not finite or coincide."""
+        Raises UsageError for other atoms or another number of them, DataError for positions that are not finite or
+        coincide."""
         evaluator = self._evaluator if precision == "auto" else self.evaluator(precision=precision)
-        structures = np.asarray(positions)
-        if structures.ndim == 2:
-            structures = structures[None]
-        if warn and structures.shape[1:] == (self.n_atoms, 3):
-            self.seen.warn(structures, stacklevel=2)
-        if len(structures) == 1:
-            energy, force = evaluator.one(structures[0])
+        positions, name, frames = asked(structures, self.numbers)
+        if warn and positions.shape[1:] == (self.n_atoms, 3):
+            self.seen.warn(positions, name, frames, stacklevel=2)
+        if len(positions) == 1:
+            energy, force = evaluator.one(positions[0])
             return Prediction(np.array([energy]), force[None])
-        return Prediction(*evaluator.many(structures))
+        return Prediction(*evaluator.many(positions))
 
     def evaluator(
         self,
@@ -169,18 +162,14 @@ class ForceField:
     def errors(self, dataset: "Dataset", *, precision: "Precision" = "auto", warn: bool = False) -> Errors:
         """Errors on a labelled data set of the same molecule, whatever its labels are; precision and warn: as for
         `predict`."""
-        if not np.array_equal(dataset.numbers, self.numbers):
-            raise UsageError(
-                f"data: {dataset.provenance.source or 'the data set'} holds other atoms, or another order of atoms, "
-                "than the model was trained on; convert it to the model's order."
-            )
+        require_atoms(dataset, self.numbers)
         if warn:
             self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
         p = self.predict(dataset.positions, precision=precision, warn=False)
         df = p.forces - dataset.labelled_forces()
         force_errors = float(np.abs(df).mean()), float(np.sqrt((df**2).mean()))
         if dataset.energies is None:
-            return Errors(*force_errors, None, None)
+            return Errors(*force_errors)
         de = dataset.energies - p.energies
         offset = _other_zero(de, dataset.energies)
         de = de - (offset or 0.0)

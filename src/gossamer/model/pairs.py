@@ -69,6 +69,9 @@ class PairSet:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def __repr__(self) -> str:
+        return f"PairSet({len(self)} pairs of {self.n_atoms} atoms)"
+
     @property
     def _keys(self) -> np.ndarray:
         return pair_numbers(self.pairs)

@@ -57,6 +57,11 @@ class Term:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "inverse_perms", np.argsort(perms, axis=1))
 
+    def __repr__(self) -> str:
+        size = f"{self.n_pairs} pairs, {self.n_places} places, {len(self.perms)} permutations"
+        kernel = f"{self.kernel.name} of length {self.kernel.length:.4g}, amplitude {self.amplitude:.4g}"
+        return f"Term({self.name!r}: {size}, {kernel})"
+
     @classmethod
     def over_all(
         cls,

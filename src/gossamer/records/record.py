@@ -16,7 +16,7 @@ VERSION = len(UPGRADES) + 1
 FORMAT = "gossamer-record-{}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class _Record:
     """What both kinds tell.  created: ISO time; command: the command line; terms: those of the model (in a reduction of
     the chosen one); full: the model of all pairs; seconds: of the whole run."""
@@ -38,12 +38,16 @@ class _Record:
     geometry: p.Geometry = field(default_factory=p.Geometry)
     seconds: float | None = None
 
+    def __repr__(self) -> str:
+        size = f"{self.data.formula or self.data.name or 'a molecule'}, {self.data.n_train or '?'} training structures"
+        return f"{type(self).__name__}({size}, {self.full.pairs} pairs, {len(self.terms)} terms)"
+
     def to_json(self) -> dict[str, Any]:
         """The record as values that `json.dumps` takes and `from_json` reads."""
         return {"format": FORMAT.format(VERSION), "kind": self.kind} | encode(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TrainRecord(_Record):
     """The record of a training run.  length_search: every length and noise of a global term that was tried; history: of
     the solver that made the model."""
@@ -54,7 +58,7 @@ class TrainRecord(_Record):
     history: tuple[p.Step, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ReduceRecord(_Record):
     """The record of a reduction.
 

@@ -1,22 +1,28 @@
 """The automatic reducer: score, cut at the paper's quantiles, retrain, and find the smallest descriptor that holds."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 
 from gossamer.chemistry.fragments import GLOBAL, Fragment
+from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting import record as rec
+from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run, key_of
+from gossamer.fitting.options import Options, make_settings
+from gossamer.fitting.solvers import Step
 from gossamer.fitting.training import Fitted, Settings, fit_terms, make_provenance
 from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable
 from gossamer.fitting.workflow import fit as fit_model
-from gossamer.model.force_field import Errors, ForceField
+from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.results import Errors
 from gossamer.model.terms import Term
 from gossamer.records import parts
 from gossamer.records.record import ReduceRecord
@@ -33,11 +39,15 @@ FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PAT
 @dataclass(frozen=True, eq=False)
 class Reduction:
     """model: the smallest that stays within the tolerance; full: the model of all pairs; record: all that was tried
-    (docs/record.md)."""
+    (docs/record.md); history: of the solver that made `model`, () where it was direct."""
 
     model: ForceField
     full: ForceField
     record: ReduceRecord
+    history: tuple[Step, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Reduction({len(self.model.pairs)} of {len(self.full.pairs)} pairs; {self.model!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +58,7 @@ class Candidate:
     model: ForceField
     errors: dict[str, Errors]
     entry: parts.Model
+    history: tuple[Step, ...] = ()
 
     def renamed(self, label: str, **extra: Any) -> "Candidate":
         return replace(self, entry=replace(self.entry, label=label, **extra))
@@ -114,13 +125,15 @@ def reduce(
     compared: tuple[int, ...] = (),
     pool: Dataset | None = None,
     score_structures: int | None = None,
-    terms: Any = "auto",
-    symmetry: Any = "auto",
+    terms: "str | Sequence[Fragment | str]" = "auto",
+    symmetry: "str | np.ndarray | Symmetry" = "auto",
+    baseline: Any = AUTO,
+    settings: Settings | None = None,
     command: str = "",
     force: bool = False,
     run: Run = HERE,
     progress: Progress = silent,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> Reduction:
     """Train the full model, score its pairs by masking, and keep the fewest whose retrained model stays good.
 
@@ -129,13 +142,14 @@ def reduce(
     for comparison, and once more at the chosen size; () for none.  Iterations of random ones are limited, since some
     would take many hundreds.  pool: structures to score on, used neither in training nor validation (None: the test
     set, else the validation set); at most score_structures (None: 3000 divided by the number of images, at
-    least 100) are drawn from it.  terms, symmetry and options: as for `train`; every descriptor is trained with the
-    lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where the model has
-    local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
+    least 100) are drawn from it.  terms, symmetry, baseline, settings and options: as for `train`; every descriptor is
+    trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where
+    the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
     force: do not look at the labels; else what `inspect` calls an error raises DataError, and it warns of the rest
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
+    settings = make_settings(options, settings)
     _check(tolerance, quantiles, compared)
     _check_global(terms)
     if valid is None or len(valid) == 0:
@@ -150,10 +164,11 @@ def reduce(
     if not force:
         check_labels({"training": train, "validation": valid, "test": test})
     fit = fit_model(
-        train, valid, terms=terms, symmetry=symmetry, keep_global=True, run=run, progress=progress, **options
-    )
+        train, valid, terms=terms, symmetry=symmetry, baseline=baseline, settings=settings, keep_global=True,
+        run=run, progress=progress,
+    )  # fmt: skip
     bench = _bench(train, valid, test, fit, pool, score_structures, run, progress)
-    bench = replace(bench, noise=options.get("noise"))
+    bench = replace(bench, noise=settings.noise)
     total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
     full, done = _full_candidate(bench)
     tried = {full.rows.tobytes(): (full, done)}
@@ -183,8 +198,8 @@ def reduce(
         quantiles=_entries(cuts), local=None if local is None else local.entry, refined=_entries(refined),
         random=_entries(random), shortest=_entries(shortest), limit=limit, seconds=time.perf_counter() - began,
     )  # fmt: skip
-    settings = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
-    return Reduction(chosen.model, full.model, replace(record, settings=settings))
+    described = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
+    return Reduction(chosen.model, full.model, replace(record, settings=described), chosen.history)
 
 
 def _check(tolerance: float, quantiles: tuple[int, ...], compared: tuple[int, ...]) -> None:
@@ -274,7 +289,7 @@ def _candidate(
         orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),
         local_pairs=int(bench.fixed.sum()), length=bench.settings.length, **extra,
     )  # fmt: skip
-    return Candidate(rows, model, errors, entry)
+    return Candidate(rows, model, errors, entry, solution.history)
 
 
 def _ranked_orbits(bench: _Bench) -> tuple[np.ndarray, np.ndarray]:

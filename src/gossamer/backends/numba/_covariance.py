@@ -291,7 +291,7 @@ def covariance_columns(groups, term, left, right, pairs, first: int, results, th
     """Add to results, forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted), the covariance of one term between
     C labels of the structures `right` and those of the m structures of `left` from `first` on.
 
-    groups: structures, starts and components of protocol.Labels; left, right: descriptors (M, L, P) and gradients
+    groups: structures, starts and components of protocol.ChosenLabels; left, right: descriptors (M, L, P) and gradients
     (M, P_all, 3) each."""
     use_threads(threads)
     _columns(groups, term, left, right, pairs, first, results)

@@ -9,7 +9,7 @@ import torch
 from gossamer.backends.numba import _covariance, _step
 from gossamer.backends.numba.layout import reads_in_blocks
 from gossamer.backends.products import products_around
-from gossamer.backends.protocol import Labels, Structures
+from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows
 from gossamer.kernels import Kernel, Profile, compiled_form
 from gossamer.model.pairs import PairSet
@@ -71,7 +71,7 @@ class CompiledBackend:
         pairs: PairSet,
         left: Structures,
         right: Structures,
-        labels: Labels,
+        labels: ChosenLabels,
         spans: Sequence[range],
         energies: bool,
     ) -> "Iterator[Tensor]":

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gossamer.backends.products import energies_of, products_around, turn_along
-from gossamer.backends.protocol import Labels, Structures
+from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows
 from gossamer.backends.torch.covariance import ArrayTerm, LabelGroup, add_columns, add_diagonal
 from gossamer.devices import block_bytes
@@ -77,7 +77,7 @@ class ArrayBackend:
         pairs: PairSet,
         left: Structures,
         right: Structures,
-        labels: Labels,
+        labels: ChosenLabels,
         spans: Sequence[range],
         energies: bool,
     ) -> "Iterator[Tensor]":
@@ -103,7 +103,10 @@ class ArrayBackend:
         self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures, energies: bool
     ) -> "Tensor":
         n, n3 = structures.n, 3 * pairs.n_atoms
-        labels = Labels.grouped(np.arange(n * (n3 + energies)), n, n3)
+        structure, component = np.repeat(np.arange(n), n3), np.tile(np.arange(n3), n)
+        if energies:
+            structure, component = np.append(structure, np.arange(n)), np.append(component, np.full(n, n3))
+        labels = ChosenLabels.grouped(structure, component)
         (rows,) = self.columns(terms, pairs, structures, structures, labels, [range(n)], energies)
         return rows.T
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from gossamer.backends.incidence import incident_slots
-from gossamer.backends.protocol import Labels
+from gossamer.backends.protocol import ChosenLabels
 from gossamer.descriptors import arrays
 from gossamer.devices import block_bytes
 from gossamer.model.pairs import PairSet
@@ -34,7 +34,7 @@ class LabelGroup(NamedTuple):
     rows: slice
 
     @classmethod
-    def of(cls, labels: Labels, n_atoms: int, device: "torch.device") -> "list[LabelGroup]":
+    def of(cls, labels: ChosenLabels, n_atoms: int, device: "torch.device") -> "list[LabelGroup]":
         """Within a group components ascend, so an energy is last."""
         groups, starts = [], labels.starts
         for g, structure in enumerate(labels.structures):

@@ -12,7 +12,7 @@ import numpy as np
 
 from gossamer.data.formats.atoms import atomic_numbers, without_padding
 from gossamer.data.formats.labels import forces_asked
-from gossamer.data.formats.names import ENERGY_KEYS, FORCES_KEYS, unit_in, unit_kind
+from gossamer.data.formats.names import ENERGY_KEYS, FORCES_KEYS, kinds_of, split_units, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, rows
 from gossamer.errors import DataError, UsageError
 
@@ -54,10 +54,11 @@ _LAYOUT = {"conformations": "Bohr", "dft_total_energy": "Hartree", "dft_total_gr
 
 
 class Container(Protocol):
-    """Named arrays: an npz file, or one group of an HDF5 file."""
+    """Named arrays: an npz file, or one group of an HDF5 file.  texts: the names under which `text` may find one."""
 
     source: str
     names: list[str]
+    texts: list[str]
 
     def get(self, name: str) -> np.ndarray: ...
     def numeric(self, name: str) -> np.ndarray: ...
@@ -193,8 +194,12 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
 def _units(file: Container, keys: dict[str, str]) -> tuple[dict[str, str | None], str]:
     """The unit of each kind of array, None where nobody says, and who says them."""
     units: dict[str, str | None] = {}
+    bare = [
+        word for field in file.texts if field.lower() in ("unit", "units") for word in split_units(file.text(field))
+    ]
     for kind, key in keys.items():
-        said_in_fields = (file.text(field) for field in file.names if unit_kind(field) == kind)
+        said_in_fields = [file.text(field) for field in file.texts if unit_kind(field) == kind]
+        said_in_fields += [word for word in bare if kind in kinds_of(word)]
         in_name = unit_in(key, ENERGY_KEYS if kind == "energy" else FORCES_KEYS) if kind != "length" else None
         units[kind] = (file.unit(key) if key else None) or in_name or next(filter(None, said_in_fields), None)
     said = "as the file says"

@@ -13,7 +13,8 @@ def atomic_numbers(what: str, listed: np.ndarray) -> np.ndarray:
     if listed.ndim not in (1, 2) or not listed.size:
         raise DataError(f"{what} has shape {listed.shape}, expected (atoms,) or (structures, atoms); write it again.")
     if listed.dtype.kind in "USO":
-        kinds, places = np.unique(listed.astype(str), return_inverse=True)
+        text = np.char.decode(listed, "latin-1") if listed.dtype.kind == "S" else listed.astype(str)
+        kinds, places = np.unique(text, return_inverse=True)
         numbers = np.array([_number_of(what, kind) for kind in kinds])[places].reshape(listed.shape)
     elif listed.dtype.kind in "fiu":
         numbers = listed

@@ -52,6 +52,8 @@ class Group:
         self._group = group
         self._arrays = {name: item for name, item in _members(h5py, group) if isinstance(item, h5py.Dataset)}
         self.names = list(self._arrays)
+        self._attributes = dict(group.file.attrs) | dict(group.attrs)
+        self.texts = [*self.names, *self._attributes]
 
     def get(self, name: str) -> np.ndarray:
         """One array; strings as str.  Raises DataError when it is of another file, or declares too much."""
@@ -70,10 +72,10 @@ class Group:
         return self.get(name)
 
     def text(self, name: str) -> str:
-        """A string, from an array of one or an attribute of the group; "" when there is none."""
+        """A string, from an array of one or an attribute of the group or the file; "" when there is none."""
         if name in self._arrays and self._arrays[name].size == 1 and self._arrays[name].dtype.kind in "OS":
             return str(self.get(name).item())
-        return _string(self._group.attrs.get(name))
+        return _string(self._attributes.get(name))
 
     def unit(self, name: str) -> str | None:
         """The unit that an attribute of the array says."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from gossamer.errors import UnitsError
-from gossamer.units import energy_unit, force_unit
+from gossamer.units import energy_unit, force_unit, length_unit
 
 ENERGY_KEYS = ("energy", "e", "refenergy", "dftenergy", "qmenergy", "energyref", "energydft", "totalenergy",
                "potentialenergy", "totenergy", "etot", "etotal", "epot", "scfenergy", "energies",
@@ -18,39 +18,40 @@ FORCES_KEYS = ("forces", "force", "f", "refforces", "refforce", "dftforces", "df
 GRADIENT_KEYS = ("gradient", "gradients", "grad", "grads", "dftgradient", "dftgradients", "qmgradient", "qmgradients",
                  "refgradient", "refgradients", "energygradient", "energygradients", "totalgradient")  # fmt: skip
 _UNIT_OF = {
-    "energy": ("energy", "energies", "e"),
+    "energy": ENERGY_KEYS,
     "length": ("length", "lengths", "r", "distance", "position", "positions", "pos", "coordinate", "coordinates",
                "coord", "coords"),
-    "forces": ("force", "forces", "f", "gradient", "gradients", "grad"),
+    "forces": FORCES_KEYS + GRADIENT_KEYS,
 }  # fmt: skip
-_UNIT_KEYS = {
-    f"{first}{second}": kind
-    for kind, names in _UNIT_OF.items()
-    for name in names
-    for word in ("unit", "units")
-    for first, second in ((name, word), (word, name))
-}
+_UNIT_KEY = re.compile(r"units?(?:of)?(?P<after>\w*)|(?P<before>\w+?)units?(?:str|string|name)?")
 
-_PARSERS: dict[str, Callable[[str], object]] = {"energy": energy_unit, "forces": force_unit}
+_PARSERS: dict[str, Callable[[str], object]] = {"energy": energy_unit, "length": length_unit, "forces": force_unit}
 
 
 @lru_cache(maxsize=4096)
 def plain(key: str) -> str:
     """Without case and separators."""
-    return re.sub(r"[-_\s]", "", key).lower()
+    return re.sub(r"[-_.:\s]", "", key).lower()
 
 
 @lru_cache(maxsize=4096)
 def unit_kind(key: str) -> str | None:
     """ "energy", "length" or "forces" where a value under this key is a unit; None elsewhere."""
-    return _UNIT_KEYS.get(plain(key))
+    match = _UNIT_KEY.fullmatch(plain(key)[:80])
+    name = (match["after"] or match["before"]) if match else None
+    return next((kind for kind, known in _UNIT_OF.items() if name in known), None)
 
 
 @lru_cache(maxsize=4096)
-def only_kind(unit: str) -> str | None:
-    """ "energy" or "forces" where a unit can be of that alone; None elsewhere, as for atomic units."""
-    found = [kind for kind, parse in _PARSERS.items() if _parses(parse, unit)]
-    return found[0] if len(found) == 1 else None
+def kinds_of(unit: str) -> frozenset[str]:
+    """What a unit without a key is one of: "energy", "forces", both for atomic units, or "length"."""
+    found = frozenset(kind for kind, parse in _PARSERS.items() if _parses(parse, unit))
+    return found - {"length"} if len(found) > 1 else found
+
+
+def split_units(text: str) -> list[str]:
+    """The units that one value lists: "eV, eV/Angstrom"."""
+    return re.split(r"[,;]", text)
 
 
 def _parses(parse: Callable[[str], object], unit: str) -> bool:

@@ -30,7 +30,7 @@ class NpzFile:
         except Exception as error:  # a damaged archive makes zipfile raise whatever its parsing meets
             why = f"not a readable {kind} file (truncated, or of another kind)"
             raise DataError(f"{path}: {why}; copy or write it again.") from error
-        self.names = list(self._members)
+        self.names = self.texts = list(self._members)
 
     def get(self, name: str) -> np.ndarray:
         """One array.  Raises DataError when it is damaged, too large, or would have to be unpickled."""

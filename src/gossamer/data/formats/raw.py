@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,7 +111,8 @@ def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.n
                 "first to differ); reorder its atoms, forces included, so that every frame has the same order."
             )
         raise DataError(
-            f"{source}: frame {frame} is {hill_formula(other)} but frame {frames[0]} is {hill_formula(first)}; "
+            f"{source}: frame {frame} is {hill_formula(other) or 'empty'} but frame {frames[0]} is "
+            f"{hill_formula(first) or 'empty'}; "
             "a data set holds one molecule, so split the file by composition."
         )
     return first.astype(np.int64)
@@ -165,7 +167,7 @@ def _length(raw: Raw, options: Options) -> tuple[str, str]:
             raise UnitsError(_contradiction(raw, "positions", raw.length_unit, "--length-unit"))
         return asked, "--length-unit"
     if raw.length_unit is not None:
-        return length_unit(raw.length_unit), raw.said_by
+        return _declared(raw, length_unit, raw.length_unit), raw.said_by
     if raw.usual_length is not None:
         return raw.usual_length, _FORMAT
     raise UnitsError(
@@ -181,7 +183,7 @@ def _energy(raw: Raw, options: Options) -> tuple[str, str]:
             raise UnitsError(_contradiction(raw, "energies", raw.energy_unit, "--energy-unit"))
         return asked, "--energy-unit"
     if raw.energy_unit is not None:
-        return energy_unit(raw.energy_unit), raw.said_by
+        return _declared(raw, energy_unit, raw.energy_unit), raw.said_by
     forces_known = raw.forces is None or (options.forces_unit or raw.forces_unit) is not None
     if raw.energies is None and forces_known:
         return "", ""
@@ -202,13 +204,21 @@ def _force(raw: Raw, options: Options, energy: str, energy_from: str, length: st
             raise UnitsError(_contradiction(raw, "forces", f"{energy}/{length}", "--forces-unit"))
         return asked, "--forces-unit"
     if raw.forces_unit is not None:
-        return force_unit(raw.forces_unit)[0], raw.said_by
+        return _declared(raw, lambda name: force_unit(name)[0], raw.forces_unit), raw.said_by
     defined = raw.energy_unit is not None and raw.length_unit is not None and energy_from == raw.said_by
     if raw.forces is not None and not defined and ATOMIC.get(energy, length) != length:
         usual, other = f"{energy}/{ATOMIC[energy]}", f"{energy}/{length}"
         doubt = f"nothing says whether its forces are in {usual}, as most programs write them, or in {other}"
         raise UnitsError(f"{raw.source}: {doubt}; give --forces-unit {usual} or --forces-unit {other}.")
     return f"{energy}/{length}", energy_from
+
+
+def _declared(raw: Raw, parse: Callable[[str], str], name: str) -> str:
+    """The canonical spelling of a unit that the file names.  Raises UnitsError, which names the file too."""
+    try:
+        return parse(name)
+    except UnitsError as error:
+        raise UnitsError(f"{raw.source}: the file names a unit that is none: {error}") from error
 
 
 def _contradiction(raw: Raw, what: str, unit: str | None, option: str) -> str:

@@ -29,6 +29,11 @@ _SAID = re.compile(
     r"(?:\s*[(\[]?(?P<after>[A-Za-z][\w/.^-]*))?",
     re.ASCII | re.IGNORECASE,
 )  # fmt: skip
+_PART = re.compile(
+    r"(?<![\w-])(?:kinetic|gap|dispersion|(?:nuclear )?repulsion|nuclear|correlation|exchange|zero[-_ ]?point|thermal|"
+    r"solvation|bond|angle|torsion|dihedral|electrostatic|coulomb|vdw|excitation|electron|correction|orbital|fermi)\s*$",
+    re.IGNORECASE,
+)  # before "energy": it is not the whole one
 _QUOTED = {sign: re.compile(rf"{sign}((?:[^{sign}\\]|\\.)*){sign}", re.DOTALL) for sign in "\"'"}
 _BRACKET, _WORD = re.compile(r"[\[\]{}]"), re.compile(r"\S*")
 _BEHIND = re.compile(r"\s+[(\[]?([A-Za-z][\w/.^-]*)[)\]]?(?=[\s,;]|$)")
@@ -65,8 +70,8 @@ class Comment:
     def units(self, kind: str) -> list[str]:
         """What is declared to be the unit of "energy", "length" or "forces"."""
         said = [value for key, value in self.fields.items() if names.unit_kind(key) == kind]
-        words = re.split(r"[,;]", self.get("units") or self.get("unit") or "")
-        return said or [word for word in words if names.only_kind(word) == kind]
+        words = names.split_units(self.get("units") or self.get("unit") or "")
+        return said or [word for word in words if kind in names.kinds_of(word)]
 
     def not_labels(self) -> list[str]:
         """Keys with numbers that are neither energies nor units nor about the box."""
@@ -105,7 +110,10 @@ def _key(before: str) -> tuple[str, str]:
     start = max(before.rfind(sign) for sign in " \t,;") + 1
     if before[start : start + 1] in ("(", "["):  # energy (eV) = ...
         start = max(before.rstrip().rfind(sign, 0, max(0, start - 1)) for sign in " \t,;") + 1
-    return before[:start], before[start:]
+    key, part = before[start:], _PART.search(before[max(0, start - 30) : start])
+    return before[:start], f"{part[0].strip()} {key}" if part and names.rank(
+        key, names.ENERGY_KEYS
+    ) is not None else key
 
 
 def _value(line: str, start: int) -> tuple[str, int]:
@@ -170,10 +178,17 @@ def energies(comment: Comment, asked: str | None, where: str) -> dict[str, Quant
     bare = _BARE.fullmatch(comment.line)
     if bare and (bare["unit"] is None or _known(bare["unit"])):
         found[ALONE] = Quantity(number(bare["value"]), _known(bare["unit"]))
-    said = None if bare else _SAID.search(comment.text[:_LONGEST])
-    if said:
-        found[IN_TEXT] = Quantity(number(said["value"]), _known(said["before"]) or _known(said["after"]))
-    return found
+    said = [] if bare else _in_text(comment.text[:_LONGEST])
+    if len({one.value for one in said}) > 1 and asked is None and not found:
+        raise DataError(f"{where} tells of several energies; write the one that is meant as energy=NUMBER.")
+    return found | ({IN_TEXT: said[0]} if said else {})
+
+
+def _in_text(text: str) -> list[Quantity]:
+    """The energies that a text tells of: those called total or final, else all that are no part of one."""
+    said = [one for one in _SAID.finditer(text) if not _PART.search(text[max(0, one.start() - 30) : one.start()])]
+    whole = [one for one in said if re.match("total|final", one["key"], re.IGNORECASE)]
+    return [Quantity(number(one["value"]), _known(one["before"]) or _known(one["after"])) for one in whole or said]
 
 
 def _scalar(text: str) -> float | None:

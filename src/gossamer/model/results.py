@@ -1,0 +1,57 @@
+"""What a model answers: predictions, and errors on labelled structures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gossamer.units import energy_in_ev
+
+MEV = 1e3  # meV in an eV
+KCAL = 1 / energy_in_ev("kcal/mol")  # kcal/mol in an eV
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of Q structures; float64 arrays."""
+
+    energies: np.ndarray
+    forces: np.ndarray
+
+    def __repr__(self) -> str:
+        q, n, _ = self.forces.shape
+        if not q:
+            return f"Prediction(0 structures of {n} atoms)"
+        low, high, most = self.energies.min(), self.energies.max(), np.abs(self.forces).max()
+        span = f"energy {low:.6g}" if q == 1 else f"energies {low:.6g} to {high:.6g}"
+        return f"Prediction({q} structure{'s' * (q > 1)} of {n} atoms, {span} eV, forces up to {most:.3g} eV/Angstrom)"
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None.
+
+    energy_offset: by how many eV the energy zero of the data lies above that of the model, taken off before the energy
+    errors are; None where both have the same, or nobody can tell.  They print in meV and kcal/mol."""
+
+    force_mae: float
+    force_rmse: float
+    energy_mae: float | None = None
+    energy_rmse: float | None = None
+    energy_offset: float | None = None
+
+    def __str__(self) -> str:
+        lines = [_in_units("forces", self.force_mae, self.force_rmse, "/Angstrom")]
+        if self.energy_mae is not None and self.energy_rmse is not None:
+            zero = "" if self.energy_offset is None else f", an offset of {self.energy_offset:.6g} eV taken off"
+            lines.append(_in_units("energies", self.energy_mae, self.energy_rmse, "") + zero)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Errors({'; '.join(str(self).splitlines())})"
+
+
+def _in_units(what: str, mae: float, rmse: float, per: str) -> str:
+    """ "forces: MAE 12.3 meV/Angstrom (0.284 kcal/mol/Angstrom), RMSE ..." """
+    both = (("MAE", mae), ("RMSE", rmse))
+    said = (f"{name} {MEV * e:.3g} meV{per} ({KCAL * e:.3g} kcal/mol{per})" for name, e in both)
+    return f"{what}: {', '.join(said)}"
