@@ -9,6 +9,7 @@ small = gs.reduce(train, valid, tolerance=0.02).model
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gossamer import forked as _forked  # noqa: F401  before any fork, so that children know of it
 from gossamer.version import __version__
 
 _WHERE = {

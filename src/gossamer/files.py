@@ -183,23 +183,34 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def regular_file(path: str | os.PathLike[str], what: str, error: type[GossamerError]) -> Path:
-    """`path`, once it is clear that it names a file that ends: no folder, pipe or device.
+    """`path`, once it is clear that it names a file that can be opened and ends: no folder, pipe or device, which is
+    not waited for either.
 
     what: the file's part in the message, such as "model file".  Raises `error`."""
+    name = _shortened(path)
     try:
         found = Path(path)
         mode = found.stat().st_mode
+        if stat.S_ISREG(mode):
+            found.open("rb").close()
     except (TypeError, ValueError) as problem:  # no path at all; a NUL or what no file system can spell
-        raise error(f"{what}: {path!r} cannot be the name of a file; give another.") from problem
+        raise error(f"{what}: {name!r} cannot be the name of a file; give another.") from problem
     except OSError as problem:
         if problem.errno in (errno.ENOENT, errno.ENOTDIR):
-            raise error(f"{path}: there is no such {what}; check the path.") from problem
-        raise error(f"{path}: it cannot be opened ({_reason(problem)}); check the name of the {what}.") from problem
+            raise error(f"{name}: there is no such {what}; check the path.") from problem
+        raise error(f"{name}: it cannot be opened ({_reason(problem)}); check the name of the {what}.") from problem
     if stat.S_ISDIR(mode):
-        raise error(f"{path}: it is a folder; give the name of the {what} in it.")
+        raise error(f"{name}: it is a folder; give the name of the {what} in it.")
     if not stat.S_ISREG(mode):
-        raise error(f"{path}: it is a pipe, socket or device, and only regular files are read; copy it to a file.")
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise error(f"{name}: it is {kind}, and only regular files are read; copy it to a file.")
     return found
+
+
+def _shortened(path: str | os.PathLike[str]) -> str:
+    """A name as it stands in a message."""
+    name = str(path)
+    return name if len(name) <= 300 else f"{name[:100]}...{name[-17:]}"
 
 
 def read_text(path: str | os.PathLike[str], what: str, error: type[GossamerError]) -> str:

@@ -20,7 +20,7 @@ def fragments(file: str) -> str:
 
 # name: command line, exit code, what the sentence must say (the remedy last)
 CASES: dict[str, tuple[str, int, list[str]]] = {
-    "missing data file": (train("lost.npz"), 1, ["lost.npz", "check the name"]),
+    "missing data file": (train("lost.npz"), 1, ["lost.npz", "check the path"]),
     "missing forces": (train("no_forces.npz"), 1, ["no_forces.npz", "no forces", "--forces-key"]),
     "missing energies": (train("no_energies.npz", "--energies"), 1, ["none", "leave --energies out"]),
     "units not said": (train("no_units.npz"), 2, ["energies and forces", "--energy-unit"]),

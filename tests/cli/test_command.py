@@ -57,8 +57,8 @@ assert not found, found
     subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(stop: signal.Signals, ethanol_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("stop", "times"), [(signal.SIGINT, 3), (signal.SIGTERM, 1), (signal.SIGHUP, 1)])
+def test_interrupted(stop: signal.Signals, times: int, ethanol_file: Path, tmp_path: Path) -> None:
     options = "--train 25 --valid 10 --length 20 --symmetry none --terms global --out out"
     line = [*COMMAND, "reduce", str(ethanol_file), *options.split()]
     process = subprocess.Popen(
@@ -67,7 +67,8 @@ def test_interrupted(stop: signal.Signals, ethanol_file: Path, tmp_path: Path) -
     assert process.stderr is not None
     lines = iter(process.stderr.readline, "")
     assert any("reducing 1/" in line for line in lines)
-    process.send_signal(stop)
+    for _ in range(times):
+        process.send_signal(stop)
     out, err = process.communicate(timeout=60)
     said = err.splitlines()
     assert said[-1].startswith("gossamer: interrupted; what is finished is kept in ")
@@ -86,3 +87,23 @@ def test_reader_goes_away(ethanol_file: Path, tmp_path: Path) -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=60) == 0
+
+
+def test_only_our_own_warnings_are_shown(ethanol_file: Path, tmp_path: Path) -> None:
+    """Even where Python is told to raise the others."""
+    code = f"""
+import sys, warnings
+import gossamer.data.checks as checks
+from gossamer.cli.main import run
+from gossamer.errors import LabelWarning
+inspect = checks.inspect
+def noisy(data):
+    for kind in (RuntimeWarning, ResourceWarning, UserWarning, LabelWarning):
+        warnings.warn(kind.__name__, kind)
+    return inspect(data)
+checks.inspect = noisy
+sys.exit(run(["inspect", {str(ethanol_file)!r}, "--json"]))
+"""
+    line = [sys.executable, "-W", "error", "-X", "dev", "-c", code]
+    found = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "gossamer: warning: LabelWarning\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gossamer.cli.results import RESULTS, results_folder, writable_folder
+from gossamer.cli.results import RESULTS, results_folder, results_together, writable_folder
 from gossamer.errors import OutputError, UsageError
 
 # Publishes the results `new` in a folder, and kills itself just before the k-th change that it makes to a folder.
@@ -21,7 +21,18 @@ if how == "no exchange":
     results._exchange = lambda one, other: False
 if how == "within":
     os.chdir(folder)
-path = results.writable_folder(Path(folder))
+files = {"out": Path(folder) / "m", "record": Path(folder) / "m.json", "report": Path(folder).parent / "r.html"}
+if how.startswith("together"):
+    results.finish_together(files)
+else:
+    path = results.writable_folder(Path(folder))
+if how == "together on two disks":
+    replace = os.replace
+    def within_a_disk(source, target):
+        if Path(target).name == "r.html" and ".new" in str(source):
+            raise OSError(18, "Invalid cross-device link")
+        return replace(source, target)
+    os.replace = within_a_disk
 count = 0
 def deadly(change):
     def changed(*arguments, **options):
@@ -35,9 +46,14 @@ for name in ("rename", "replace", "unlink", "mkdir", "rmdir", "open"):
     setattr(os, name, deadly(getattr(os, name)))
 Path.unlink = deadly(Path.unlink)
 results._exchange = deadly(results._exchange)
-with results.results_folder(path) as staging:
-    for name in results.RESULTS:
-        (staging / name).write_text("new")
+if how.startswith("together"):
+    with results.results_together(files) as arriving:
+        for name in files:
+            arriving[name].write_text("new")
+else:
+    with results.results_folder(path) as staging:
+        for name in results.RESULTS:
+            (staging / name).write_text("new")
 print(count)
 """
 
@@ -81,6 +97,45 @@ def test_killed_at_every_step(how: str, tmp_path: Path) -> None:
     assert seen[-1] == new
     assert seen[0] != new
     assert len(seen) > 3
+
+
+@pytest.mark.parametrize("how", ["together", "together on two disks"])
+def test_files_killed_at_every_step(how: str, tmp_path: Path) -> None:
+    """A new model never stands beside an old record, nor the other way round."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    files = [folder / "m", folder / "m.json", tmp_path / "r.html"]
+    seen = []
+    for k in range(1, 200):
+        for file in files:
+            file.write_text("old")
+        ended = publish(folder, k, how)
+        found = [file.read_text() for file in files if file.exists()]
+        assert len({*found}) == 1, f"step {k} mixes {found}"
+        seen.append(found)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert publish(folder, 0, how).returncode == 0  # the next run tidies up and succeeds
+        assert [file.read_text() for file in files] == ["new"] * 3
+        assert sorted(p.name for p in (*tmp_path.iterdir(), *folder.iterdir())) == ["m", "m.json", "out", "r.html"], k
+    assert seen[0] == ["old"] * 3
+    assert seen[-1] == ["new"] * 3
+    assert len(seen) > 5
+
+
+def test_files_that_fail_leave_those_of_before(tmp_path: Path) -> None:
+    files = {"out": tmp_path / "m", "record": tmp_path / "m.json"}
+    for file in files.values():
+        file.write_text("old")
+
+    def fail(arriving: dict[str, Path]) -> None:
+        arriving["out"].write_text("new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"m: .*No space"), results_together(files) as arriving:
+        fail(arriving)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"m": "old", "m.json": "old"}
 
 
 @pytest.mark.parametrize("moved", [0, 1, 3])

@@ -561,7 +561,7 @@ def _spoiled(array, value):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("missing.npz", "No such file"), ("folder.npz", "folder"), ("empty.npz", "empty"), ("empty.xyz", "empty"),
+        ("missing.npz", "no such data file"), ("folder.npz", "folder"), ("empty.npz", "empty"), ("empty.xyz", "empty"),
         ("text.npz", "not a readable npz"), ("truncated.npz", "truncated"), ("model.npz", "an sgdml model"),
         ("foreign.npz", "weights"), ("pickled.npz", "pickle"), ("single-array.npz", "npz"), ("shapes.npz", r"\(2,\)"),
         ("forces.npz", "'F' has shape"),

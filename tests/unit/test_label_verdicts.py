@@ -59,6 +59,25 @@ def test_total_labels_are_right_whatever_the_bonds(name):
     assert list(wrong(replace(data, energies=None)) | wrong(replace(data, energies=None), "warning")) == ["labels"]
 
 
+@pytest.mark.parametrize(("every", "left_out"), [(4, 3), (5, 0), (11, 0), (13, 3)])
+def test_regions_that_few_frames_join_are_no_second_energy_zero(every, left_out):
+    data = molecule("GeH4")
+    kept = data.take(np.arange(len(data)) % every != left_out)
+    assert not wrong(kept) | wrong(kept, "warning")
+    shifted = replace(kept, energies=kept.energies + 100 * (np.arange(len(kept)) % 2))
+    only(shifted, "energy zero", "two groups, 100 eV apart")
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_two_conformers_are_no_second_energy_zero(every):
+    data = case("12/two_conformers.npz")
+    for first in range(every):
+        part = data.take(slice(first, None, every))
+        assert not wrong(part) | wrong(part, "warning")
+    later = replace(data, energies=data.energies + (np.arange(len(data)) >= 80))
+    only(later, "energy zero", "two groups, 1.02 eV apart")
+
+
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_differences_between_methods_have_no_bonds_to_judge_by(name):
     data = molecule(name, "_delta")

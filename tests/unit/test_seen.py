@@ -91,7 +91,7 @@ def test_test_names_the_file_and_its_frames(model, dichloroethane, swapped):
     R = np.concatenate([dichloroethane.positions[:3], swapped])
     data = Dataset(dichloroethane.numbers, R, np.zeros_like(R)).take(np.array([1, 4, 2, 6]))
     with pytest.warns(ExtrapolationWarning, match=r"data: 2 of 4 structures \(frames 4, 6\) have"):
-        model.test(data)
+        model.test(data, force=True)
 
 
 def test_the_calculator_tells_once(model, dichloroethane, swapped):

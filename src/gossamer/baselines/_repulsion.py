@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from gossamer.baselines.repulsion import RATES, SHARES
+from gossamer.baselines.screening import RATES, SHARES
 
 S0, S1, S2, S3 = SHARES
 B0, B1, B2, B3 = RATES

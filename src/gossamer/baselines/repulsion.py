@@ -22,8 +22,6 @@ from gossamer.errors import DataError, UsageError
 
 COULOMB = 14.399645  # eV Angstrom, e^2 / (4 pi epsilon_0)
 SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
-SHARES = (0.18175, 0.50986, 0.28022, 0.02817)
-RATES = (3.19980, 0.94229, 0.40290, 0.20162)
 FULL = 0.5  # of the distance where it ends, up to which the repulsion is full
 NEARER = 0.85  # of the closest distance of a pair in the training structures, where its repulsion ends
 BONDS = 3  # atoms at least so many bonds apart repel each other
@@ -83,7 +81,7 @@ class Repulsion:
 
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
-        from gossamer.baselines import _repulsion
+        from gossamer.baselines import _repulsion  # compiled when it is first needed
 
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         forces = np.zeros(positions.shape)

@@ -112,8 +112,7 @@ def local_fragments(
     `find_symmetry(positions, numbers).perms`, under which the sum of the terms is invariant, by places and exchanges
     beyond both limits where need be.  Raises UsageError for a radius that is not positive.
     """
-    if not all(0 < radius < float("inf") for radius in radii):
-        raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
+    check_radii(radii)
     web = Web.build(positions, numbers)
     cuts = [web.within_bonds(a, b) for b in bonds for a, near in enumerate(web.neighbours) if len(near) > 1]
     cuts += [web.within_radius(int(a), radius) for radius in radii for a in np.flatnonzero(np.asarray(numbers) > 1)]
@@ -130,6 +129,12 @@ def local_fragments(
             for part in _split(orbits, looks, cut.heads, max_places):
                 found.append(Fragment(part, exchanges, cut.name_at(part[0]), cut.kind, cut.reach))
     return tuple(found)
+
+
+def check_radii(radii: Sequence[float]) -> None:
+    """Raise UsageError for radii (Angstrom) that cannot be."""
+    if not all(0 < radius < float("inf") for radius in radii):
+        raise UsageError(f"radii: {tuple(radii)} given; they are distances in Angstrom and must be positive.")
 
 
 def _exchanges(

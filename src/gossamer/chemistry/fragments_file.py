@@ -20,6 +20,7 @@ from gossamer.errors import UsageError
 from gossamer.files import read_json, write_text
 
 KEYS = ("name", "atoms", "perms", "elements", "global")
+FRAGMENTS_FILE = "file of fragments, which `gossamer inspect DATA --fragments-to FILE` makes"
 SHOWN = 60  # characters of a value in a message
 MAX_PERMS = 1000  # exchanges of a fragment's atoms; the cost of its term is proportional to them
 
@@ -65,8 +66,7 @@ def _title(fragment: Fragment | str) -> str:
 
 
 def _entries(path: str | Path) -> list[Any]:
-    what = "file of fragments, which `gossamer inspect DATA --fragments-to FILE` makes"
-    entries = read_json(path, what, UsageError)
+    entries = read_json(path, FRAGMENTS_FILE, UsageError)
     if not isinstance(entries, list) or not entries:
         raise UsageError(f'{path}: it must hold a list of entries such as {{"name": "ring", "atoms": [[0, 1, 2]]}}.')
     return entries

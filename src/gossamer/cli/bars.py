@@ -10,7 +10,7 @@ from rich.progress import Progress as Rows
 from rich.table import Column
 from rich.text import Text
 
-from gossamer.cli.progress import INNER, OUTER, describe, stage_name
+from gossamer.cli.stages import INNER, OUTER, describe, stage_name
 from gossamer.cli.streams import plain
 from gossamer.events import Event, Progress
 

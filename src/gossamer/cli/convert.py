@@ -7,7 +7,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading
-from gossamer.cli.outputs import print_json, say, writable
+from gossamer.cli.outputs import print_json, say, writable_data
 
 
 def convert(
@@ -32,10 +32,11 @@ def convert(
     """
     import gossamer as gs
 
-    writable(out, data, option="OUT")
-    found = Reading(
+    reading = Reading(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    ).read(data)
+    )
+    writable_data(out, data, option="OUT", energy_unit=to_energy_unit, length_unit=to_length_unit)
+    found = reading.read(data)
     gs.write(found, out, energy_unit=to_energy_unit, length_unit=to_length_unit)
     labels = [name for name, array in (("forces", found.forces), ("energies", found.energies)) if array is not None]
     if as_json:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_VALID = 100
 DEFAULT_TEST = 500
 NAMED_SYMMETRIES = ("auto", "none")  # of --symmetry; anything else is the name of a file
+SYMMETRY_FILE = "file of permutations (--symmetry is auto, none or such a file)"
 MAX_GROUP = 10_000  # permutations a user's generators may make
 ENOUGH_TO_SCORE = 100  # unused structures from which on pairs are scored on them and not on the test set
 
@@ -34,6 +35,12 @@ class Reading:
     numbers_key: str | None = None
     gradients_key: str | None = None
     labels: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises UsageError or UnitsError for what cannot be, before any file is read."""
+        from gossamer.data.formats.raw import Options
+
+        Options(**asdict(self))
 
     def read(self, path: Path) -> "Dataset":
         """The data in eV and Angstrom."""
@@ -143,11 +150,28 @@ class Job:
             if path is not None
         )
 
+    def options(self) -> dict[str, Any]:
+        """Those of the fit that need no data.  Raises UsageError for a value that cannot be, and for a file that is not
+        there, before any file is read."""
+        from gossamer.chemistry.fragments_file import FRAGMENTS_FILE
+        from gossamer.files import regular_file
+        from gossamer.fitting.selection import check_terms
+        from gossamer.fitting.training import Settings
+
+        if self.fragments is not None and self.terms != "auto":
+            raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
+        if self.fragments is None:
+            check_terms(self.terms, Settings(length=self.fitting.length))
+        for path, what in ((self.fragments, FRAGMENTS_FILE), (self.symmetry_file, SYMMETRY_FILE)):
+            if path is not None:
+                regular_file(path, what, UsageError)
+        return self.fitting.options()
+
     def prepare(self) -> "tuple[Parts, dict[str, Any]]":
         """The data read and split, and the keyword arguments of a fit.  What was read is said on standard error."""
         from gossamer.fitting.workflow import check_trainable
 
-        options = self.fitting.options()
+        options = self.options()
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
         check_trainable(parts.train, parts.valid)
@@ -170,8 +194,6 @@ class Job:
         """What the model is a sum of: a choice by name, or the fragments in a file."""
         if self.fragments is None:
             return self.terms
-        if self.terms != "auto":
-            raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
         from gossamer.chemistry.fragments_file import read_fragments
 
         return read_fragments(self.fragments, data.numbers)
@@ -199,7 +221,7 @@ def read_symmetry(choice: str, n_atoms: int) -> "str | np.ndarray":
     from gossamer.chemistry.permutations import parse_permutations
     from gossamer.files import read_text
 
-    text = read_text(choice, "file of permutations (--symmetry is auto, none or such a file)", UsageError)
+    text = read_text(choice, SYMMETRY_FILE, UsageError)
     return close_group(parse_permutations(text, n_atoms), MAX_GROUP)
 
 

@@ -66,12 +66,15 @@ def inspect(
     Example: gossamer inspect dimer.npz --fragments-to terms.json --radius 3.5 --contacts
     """
     import gossamer as gs
+    from gossamer.chemistry.fragments import check_radii
 
+    check_radii(radius or ())
+    reading = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
+    )
     if fragments_to is not None:
         writable(fragments_to, data, option="--fragments-to")
-    read = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    ).read(data)
+    read = reading.read(data)
     asked = fragments or fragments_to is not None or bonds or radius or contacts
     local = _fragments(read, bonds, radius, contacts) if asked else ()
     found = gs.inspect(read)

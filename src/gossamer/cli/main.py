@@ -1,7 +1,6 @@
 """The `gossamer` command: its verbs, and how it ends."""
 
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
 from gossamer.cli.reduce import reduce
 from gossamer.cli.report import report
+from gossamer.cli.signals import ignore, listen
 from gossamer.cli.streams import output_failure, plain, prepare
 from gossamer.cli.test import test
 from gossamer.cli.train import train
@@ -86,6 +86,11 @@ def _complain(sentence: str) -> None:
 
 def main() -> None:
     """Entry point of the `gossamer` script."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end a job so; clean up as for Ctrl-C
+    listen()
     prepare()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as error:  # pressed again while the first was told
+        code = explain(error).exit_code
+    ignore()
+    sys.exit(code)

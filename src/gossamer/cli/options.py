@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,7 +64,9 @@ TestSize = Annotated[
         help="Structures to measure errors on; by default what remains, at most 500.",
     ),
 ]  # fmt: skip
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Of every random choice.", rich_help_panel=_SIZES)]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of every random choice.", rich_help_panel=_SIZES)
+]
 
 Terms = Annotated[
     Literal["auto", "global", "local", "both"],
@@ -154,6 +157,14 @@ Force = Annotated[
 ]
 
 _RUNNING = "Running"
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
 Resume = Annotated[
     bool,
     typer.Option(
@@ -164,14 +175,14 @@ Resume = Annotated[
 Every = Annotated[
     float,
     typer.Option(
-        "--checkpoint-every", metavar="SECONDS", min=0, rich_help_panel=_RUNNING,
+        "--checkpoint-every", metavar="SECONDS", min=0, callback=_finite, rich_help_panel=_RUNNING,
         help="How often the checkpoint is written while iterating.",
     ),
 ]  # fmt: skip
 Threads = Annotated[
     int | None,
     typer.Option(
-        metavar="N", min=1, rich_help_panel=_RUNNING,
+        metavar="N", min=1, max=512, rich_help_panel=_RUNNING,
         help="Of this process; by default all cores, under torchrun its share of them.",
     ),
 ]  # fmt: skip

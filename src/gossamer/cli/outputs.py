@@ -1,6 +1,7 @@
 """Where results go: files that are known to be writable before the work begins, and text on standard output."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossamer.cli.streams import plain
-from gossamer.errors import ExtrapolationWarning, OutputError, UsageError
+from gossamer.errors import ExtrapolationWarning, LabelWarning, OutputError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +22,23 @@ def writable(path: Path, *taken: Path, option: str = "--out") -> Path:
 
     try:
         place = place_of(path)
-        if any(place == other.resolve() for other in taken):
+        if any(str(place) == os.path.realpath(other) for other in taken):
             raise UsageError(f"{path} is used by this command already, and would be lost; give another name.")
         with written(path), staging(place) as folder:
             (folder / place.name).touch()
     except (OutputError, UsageError) as error:
+        raise type(error)(f"{option}: {error}") from error
+    return path
+
+
+def writable_data(path: Path, *taken: Path, option: str = "--out", **in_units: str) -> Path:
+    """As `writable`, for a data set of these units, which its format must be able to hold."""
+    from gossamer.data.formats import check_writable
+
+    writable(path, *taken, option=option)
+    try:
+        check_writable(path, **in_units)
+    except UsageError as error:
         raise type(error)(f"{option}: {error}") from error
     return path
 
@@ -50,15 +63,14 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def told_in_a_line() -> Iterator[None]:
-    """Our own warnings in the block go to standard error, a line each; others as Python shows them."""
-    usual = warnings.showwarning
+    """Our own warnings in the block go to standard error, a line each; those of others are for who writes programs."""
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
-        if issubclass(category, ExtrapolationWarning):
-            say([f"gossamer: warning: {message}"], stderr=True)
-        else:
-            usual(message, category, *where, **options)
+        say([f"gossamer: warning: {message}"], stderr=True)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for ours in (ExtrapolationWarning, LabelWarning):
+            warnings.simplefilter("always", ours)
         warnings.showwarning = show
         yield

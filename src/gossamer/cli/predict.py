@@ -8,7 +8,7 @@ import typer
 
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Reading, require_same_atoms
-from gossamer.cli.outputs import print_json, say, writable
+from gossamer.cli.outputs import print_json, say, writable_data
 
 
 def predict(
@@ -27,12 +27,14 @@ def predict(
     Example: gossamer predict ethanol.gossamer conformers.xyz --out predicted.extxyz
     """
     import gossamer as gs
+    from gossamer.devices import resolve_device
 
-    writable(out, model, structures)
-    force_field = gs.load(model).on(device)
     reading = Reading(
         length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
     )
+    resolve_device(device)
+    writable_data(out, model, structures)
+    force_field = gs.load(model).on(device)
     found = reading.read(structures)
     require_same_atoms(force_field, found)
     force_field.seen.warn(found.positions, str(structures), found.frames)

@@ -5,18 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gossamer.cli.outputs import console, say
+from gossamer.cli.stages import INNER, OUTER, describe, stage_name
 from gossamer.events import Event, Progress, silent
 
-OUTER = "reduce"  # the stage whose units are whole fits
-INNER = ("search", "search noise", "precondition", "solve")  # the stages of one fit
 LINE_EVERY = 10.0  # seconds between lines within a stage
-
-_NAMES = {
-    "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
-    "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
-    "reduce": "reducing", "test": "testing", "report": "writing report",
-}  # fmt: skip
-_VALUES = {"residual": "residual", "valid": "validation", "held out": "held out"}  # eV/Angstrom
 
 
 @contextmanager
@@ -32,20 +24,6 @@ def showing(quiet: bool) -> Iterator[Progress]:
             yield show
     else:
         yield Lines(lambda text: say([text], stderr=True))
-
-
-def describe(event: Event) -> str:
-    """Message and values of an event: "residual 12.3, validation 45.1 meV/Å, iteration 40"."""
-    values = [f"{name} {1000 * event.values[key]:.3g}" for key, name in _VALUES.items() if key in event.values]
-    units = " meV/Å" if values else ""
-    counted = [f"iteration {event.done:.0f}"] if event.stage == "solve" and event.total is None else []
-    message = [event.message] if event.message and not counted else []
-    return ", ".join([*message, *([", ".join(values) + units] if values else []), *counted])
-
-
-def stage_name(event: Event) -> str:
-    """The stage in words."""
-    return _NAMES.get(event.stage, event.stage)
 
 
 class Lines:

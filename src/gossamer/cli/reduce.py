@@ -96,6 +96,11 @@ def reduce(
         fragments,
         force,
     )
+    from gossamer.reduction.reducer import check_choice
+
+    check_choice(tolerance, terms)
+    if valid_size == 0:
+        raise UsageError("--valid: 0 structures leave nothing to choose the pairs by; ask for some.")
     folder = writable_folder(out)
     with joined(threads) as ranks:
         record = _reduce(job, tolerance, folder, ranks, resume, every)

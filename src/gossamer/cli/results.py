@@ -1,14 +1,15 @@
-"""The folder of results of `reduce`: it holds those of one run, whole, however the run ends."""
+"""Results of `reduce`, in a folder, and of `train`, in several files: they are those of one run, however it ends."""
 
 import ctypes
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gossamer.errors import OutputError, UsageError
-from gossamer.files import left_behind, staging, written
+from gossamer.files import atomic_path, left_behind, place_of, staging, written
 
 RESULTS = ("model.gossamer", "full.gossamer", "record.json", "report.html")
 ARRIVING = "new"  # the ending of a complete folder whose files are on their way into another
@@ -26,7 +27,7 @@ def writable_folder(path: Path) -> Path:
         path = Path(os.path.realpath(path))
         if path.exists() and not path.is_dir():
             raise UsageError(f"{told} is a file; give the name of a folder.")
-        _finish(path)
+        _finish(path, _inside(path))
         foreign = _foreign(path)
         if foreign:
             raise UsageError(f"{told} holds other files ({foreign[0]!r}); give a new or an empty folder.")
@@ -51,11 +52,33 @@ def results_folder(path: Path) -> Iterator[Path]:
     written."""
     with ExitStack() as stack:
         with written(f"--out: {path}"):
-            _finish(path)
+            _finish(path, _inside(path))
             folder = stack.enter_context(staging(path))
         yield folder
         with written(f"--out: {path}"):
             _publish(folder, path)
+
+
+@contextmanager
+def results_together(files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """Temporary files, by the same names, for `files`, of which the first is the main one.  When the block succeeds all
+    of them take their places, so that none stands beside one of an earlier run; when it fails nothing is left.  Raises
+    OutputError when they cannot be written."""
+    main = next(iter(files.values()))
+    with written(main), staging(place_of(main)) as folder:
+        yield {name: folder / name for name in files}
+        places = {name: place_of(path) for name, path in files.items()}
+        for name, place in places.items():
+            if place.exists():
+                shutil.copymode(place, folder / name)
+        _arrive(folder, places)
+
+
+def finish_together(files: Mapping[str, Path]) -> None:
+    """Go on where a process was killed while its results were on their way to `files`.  Raises OutputError."""
+    main = next(iter(files.values()))
+    with written(main):
+        _finish(place_of(main), {name: place_of(path) for name, path in files.items()})
 
 
 def _publish(folder: Path, path: Path) -> None:
@@ -66,9 +89,12 @@ def _publish(folder: Path, path: Path) -> None:
         return
     shutil.copymode(path, folder)
     if _foreign(path) or _stands_in(path) or not _exchange(folder, path):
-        ready = folder.with_suffix(f".{ARRIVING}")
-        os.rename(folder, ready)  # from here on `_finish` can go on, after a kill too
-        _move(ready, path)
+        _arrive(folder, _inside(path))
+
+
+def _inside(path: Path) -> dict[str, Path]:
+    """Where the results come to stand in a folder."""
+    return {name: path / name for name in RESULTS}
 
 
 def _stands_in(path: Path) -> bool:
@@ -79,21 +105,43 @@ def _stands_in(path: Path) -> bool:
         return False
 
 
-def _finish(path: Path) -> None:
-    """Go on where a process was killed while its results were on their way into `path`."""
+def _arrive(folder: Path, places: Mapping[str, Path]) -> None:
+    """Move complete results from `folder` to their places, so that after a kill `_finish` can go on."""
+    ready = folder.with_suffix(f".{ARRIVING}")
+    os.rename(folder, ready)
+    _move(ready, places)
+
+
+def _finish(path: Path, places: Mapping[str, Path]) -> None:
+    """Go on where a process was killed while its results were on their way from beside `path` to their places."""
     for ready in left_behind(path, ARRIVING):
-        path.mkdir(exist_ok=True)
-        _move(ready, path)
+        for place in places.values():
+            place.parent.mkdir(exist_ok=True)
+        _move(ready, places)
 
 
-def _move(ready: Path, path: Path) -> None:
-    """Move complete results into `path`.  Those of before go first, so that there never are some of both."""
-    if set(os.listdir(ready)) == set(RESULTS):  # none has moved yet
-        for name in RESULTS:
-            (path / name).unlink(missing_ok=True)
-    for name in sorted(os.listdir(ready)):
-        os.replace(ready / name, path / name)
-    ready.rmdir()
+def _move(ready: Path, places: Mapping[str, Path]) -> None:
+    """Move complete results to their places.  Those of before go first, so that there never are some of both."""
+    main, *others = places
+    if (ready / main).exists():  # none has moved yet
+        for name in others:
+            places[name].unlink(missing_ok=True)
+    for name, place in places.items():
+        if (ready / name).exists():
+            _replace(ready / name, place)
+    shutil.rmtree(ready)
+
+
+def _replace(file: Path, place: Path) -> None:
+    """As os.replace, to another file system too."""
+    try:
+        os.replace(file, place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_path(place) as temporary:
+            shutil.copy(file, temporary)
+        file.unlink()
 
 
 def _exchange(one: Path, other: Path) -> bool:

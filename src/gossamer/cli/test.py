@@ -28,11 +28,14 @@ def test(
     Example: gossamer test ethanol.gossamer holdout.extxyz --energy-unit eV
     """
     import gossamer as gs
+    from gossamer.devices import resolve_device
 
-    force_field = gs.load(model).on(device)
-    found = Reading(
+    reading = Reading(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    ).read(data)
+    )
+    resolve_device(device)
+    force_field = gs.load(model).on(device)
+    found = reading.read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
     errors = force_field.errors(found, warn=True)

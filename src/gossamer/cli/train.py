@@ -12,6 +12,7 @@ from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
 from gossamer.cli.outputs import console, print_json, say, writable
 from gossamer.cli.progress import showing
 from gossamer.cli.ranks import is_first, joined, journal
+from gossamer.cli.results import finish_together, results_together
 from gossamer.events import Event
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _files(job: Job, out: Path, record: Path | None, report: Path | None) -> dic
     taken = list(job.files)
     for option, path in files.items():
         taken.append(writable(path, *taken, option=f"--{option}"))
+    if is_first():
+        finish_together(files)
     return files
 
 
@@ -126,13 +129,14 @@ def _train(job: Job, files: dict[str, Path], ranks: "Ranks", resume: bool, every
         )
         if not ranks.first:
             return None
-        found.model.save(files["out"])
         progress(Event("test"))
         record = replace(found.record, command=job.command)
-        write_text(files["record"], json.dumps(record.to_json(), allow_nan=False))
-        if "report" in files:
-            progress(Event("report"))
-            gs.report(record, files["report"])
+        with results_together(files) as arriving:
+            found.model.save(arriving["out"])
+            write_text(arriving["record"], json.dumps(record.to_json(), allow_nan=False))
+            if "report" in files:
+                progress(Event("report"))
+                gs.report(record, arriving["report"])
     return record
 
 

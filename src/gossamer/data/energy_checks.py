@@ -13,6 +13,7 @@ _EXPLAINED = 0.5  # of the energy differences, before a slope is believed; therm
 _CORRELATED = 0.3, 4.0  # or a rank correlation above the first, and above the second over the root of the frames
 _FEWEST = 20  # frames from which a slope is believed
 _SEPARATION = 5.0  # of two groups of energies; thermal data of many frames stay at or below 3.5
+_SURE = 2.5  # times what the work between two groups may be wrong by; right energies stay below 1.6
 _UNIT_MATCH = 0.01  # of the ratio of two group means, to the ratio of two units
 _CLEAR = 20.0  # times their spread is what energies of either group are away from 0
 
@@ -52,7 +53,11 @@ def check_energies(data: Dataset, rng: np.random.Generator) -> EnergyCheck | Non
         return None
     groups = work.two_groups(work.unexplained_offsets(steps, energies, slope.slope))
     together = energies - groups.distance * groups.upper
-    split = groups.separation > _SEPARATION * (1 + 30 / len(chosen)) and groups.distance > together.std() / 2
+    split = (
+        groups.separation > _SEPARATION * (1 + 30 / len(chosen))
+        and groups.distance > together.std() / 2
+        and groups.distance > _SURE * _error_between(groups, steps, energies, slope)
+    )
     message = f"no sign of a second one among the {len(chosen)} frames looked at."
     zero = Finding("ok", "energy zero", message)
     if split and (units := _two_units(groups, chosen, steps)) is not None:
@@ -61,6 +66,18 @@ def check_energies(data: Dataset, rng: np.random.Generator) -> EnergyCheck | Non
         slope = work.fit_slope(steps, together)
         zero = _two_zeros(groups, chosen) if slope.explained >= _EXPLAINED else zero
     return EnergyCheck(chosen, steps, energies, slope, zero)
+
+
+def _error_between(groups: work.TwoGroups, steps: work.Steps, energies: np.ndarray, slope: work.Slope) -> float:
+    """How wrong the work of steps between the groups may be, in eV, from that of steps as long inside them: conformers,
+    and regions that a few long steps join, have no energies to compare.  Infinite where nothing joins them."""
+    between = groups.upper[steps.first] != groups.upper[steps.second]
+    inside = ~between & ~steps.near
+    if not between.any() or not inside.any():
+        return np.inf
+    left = np.abs(energies[steps.second] - energies[steps.first] - slope.slope * steps.work)
+    share = np.quantile(left[inside] / np.maximum(steps.doubt[inside], 1e-12), 0.9)
+    return float(share * np.median(steps.doubt[between]))
 
 
 def _two_units(

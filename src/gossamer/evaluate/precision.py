@@ -1,5 +1,6 @@
 """In which precision training rows are kept.  One choice per term, the same for one structure and for many."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -33,11 +34,10 @@ def is_stored_single(term: "Term", c: "TermCoefficients", precision: str) -> boo
 def as_stored(c: "TermCoefficients", perms: np.ndarray) -> "TermCoefficients":
     """The coefficients as float32 rows hold them: X and V rounded, X about the centre of its rows."""
     from gossamer.backends.rows import centre_of
-    from gossamer.model.force_field import TermCoefficients
 
     shift = centre_of(c.X, perms)
     X = (c.X - shift).astype(np.float32).astype(np.float64) + shift
-    return TermCoefficients(X, c.V.astype(np.float32).astype(np.float64), c.w)
+    return replace(c, X=X, V=c.V.astype(np.float32).astype(np.float64))
 
 
 def single_error(term: "Term", c: "TermCoefficients", n_rows: int = 8) -> float:

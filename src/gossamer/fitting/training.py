@@ -95,8 +95,8 @@ class Settings:
             )
         if self.relative_noise is not None and not 0 <= self.relative_noise < float("inf"):
             raise UsageError(f"relative_noise: {self.relative_noise} given; it is a fraction and cannot be negative.")
-        if self.memory is not None and not self.memory > 0:
-            raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive.")
+        if self.memory is not None and not 0 < self.memory < float("inf"):
+            raise UsageError(f"memory: {self.memory} given; it is the budget in GiB and must be positive and finite.")
         if self.length is not None:
             self.global_kernel(self.length)
         if self.kernel is not None:

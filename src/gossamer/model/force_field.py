@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gossamer.baselines import Baseline
     from gossamer.data.dataset import Dataset
+    from gossamer.engines.torch_module import ForceFieldModule
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.evaluate.precision import Precision
     from gossamer.model.seen import SeenDistances
@@ -216,6 +217,13 @@ class ForceField:
         from gossamer.engines.ase import GossamerCalculator
 
         return GossamerCalculator(self, self.evaluator(precision=precision, threads=threads))
+
+    def torch(self) -> "ForceFieldModule":
+        """A torch.nn.Module on the model's device: positions (Q, N, 3), float64, Angstrom, to energies (Q,), eV, and
+        forces (Q, N, 3), eV/Angstrom; differentiable, and exportable with torch.export."""
+        from gossamer.engines.torch_module import ForceFieldModule
+
+        return ForceFieldModule(self).to(resolve_device(self.device))
 
     @cached_property
     def _evaluator(self) -> "Evaluator":

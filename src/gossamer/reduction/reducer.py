@@ -150,8 +150,8 @@ def reduce(
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
     settings = make_settings(options, settings)
-    _check(tolerance, quantiles, compared)
-    _check_global(terms)
+    check_choice(tolerance, terms)
+    _check_quantiles(quantiles, compared)
     if valid is None or len(valid) == 0:
         raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
     check_trainable(train, valid)
@@ -202,9 +202,14 @@ def reduce(
     return Reduction(chosen.model, full.model, replace(record, settings=described), chosen.history)
 
 
-def _check(tolerance: float, quantiles: tuple[int, ...], compared: tuple[int, ...]) -> None:
+def check_choice(tolerance: float, terms: Any) -> None:
+    """Raise UsageError for a tolerance that is no fraction, and for terms of which none is over all pairs."""
     if not 0 <= tolerance < 10:
         raise UsageError(f"tolerance: {tolerance} given; it is a fraction such as 0.02 and cannot be negative.")
+    _check_global(terms)
+
+
+def _check_quantiles(quantiles: tuple[int, ...], compared: tuple[int, ...]) -> None:
     for name, values in (("quantiles", quantiles), ("compared", compared)):
         if any(not 0 < q < 100 for q in values):
             raise UsageError(f"{name}: {values} given; quantiles lie between 0 and 100.")

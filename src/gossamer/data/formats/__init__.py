@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer import units
 from gossamer.data.dataset import Dataset
 from gossamer.data.formats.files import existing
 from gossamer.data.formats.raw import Options, Raw, to_dataset
-from gossamer.errors import UsageError
+from gossamer.errors import UnitsError, UsageError
 
 _WRITERS = {".npz": "sgdml_npz", ".extxyz": "extxyz", ".xyz": "extxyz", ".traj": "ase_io", ".db": "ase_io"}
 _BY_NAME = {".traj", ".db"}  # whatever stands in them, they are no output of a program
@@ -85,7 +86,21 @@ def write(
     from importlib import import_module
 
     target = Path(path)
-    name = _WRITERS.get(target.suffix.lower())
-    if name is None:
-        raise UsageError(f"{target}: '{target.suffix}' files cannot be written; end the name in {', '.join(_WRITERS)}.")
+    energy_unit, length_unit = check_writable(target, energy_unit=energy_unit, length_unit=length_unit)
+    name = _WRITERS[target.suffix.lower()]
     import_module(f"gossamer.data.formats.{name}").write(dataset, target, energy_unit, length_unit)
+
+
+def check_writable(path: Path, *, energy_unit: str = "eV", length_unit: str = "Angstrom") -> tuple[str, str]:
+    """The units in their usual spelling, once it is clear from the suffix of `path` that `write` can write them.
+    Raises UsageError for another suffix, UnitsError for a unit that is none, or that the format does not allow."""
+    energy, length = units.energy_unit(energy_unit), units.length_unit(length_unit)
+    name = _WRITERS.get(path.suffix.lower())
+    if name is None:
+        raise UsageError(f"{path}: '{path.suffix}' files cannot be written; end the name in {', '.join(_WRITERS)}.")
+    if name == "ase_io" and (energy, length) != ("eV", "Angstrom"):
+        raise UnitsError(
+            f"{path}: {path.suffix} files are in eV and Angstrom by definition, not {energy} and {length}; "
+            "write .extxyz or .npz."
+        )
+    return energy, length

@@ -15,9 +15,8 @@ from gossamer.data.formats import database, programs
 from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
-from gossamer.errors import DataError, UnitsError
+from gossamer.errors import DataError
 from gossamer.files import atomic_path
-from gossamer.units import energy_unit, length_unit
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -76,16 +75,11 @@ def read(path: Path, options: Options) -> Raw:
 
 def write(data: Dataset, path: Path, energy: str, length: str) -> None:
     """Write a traj or db file, both in eV and Angstrom by definition.
-    Raises UnitsError for other units, OutputError when the path is not writable."""
+    Raises OutputError when the path is not writable."""
     import ase.io
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    if (energy_unit(energy), length_unit(length)) != ("eV", "Angstrom"):
-        raise UnitsError(
-            f"{path}: {path.suffix} files are in eV and Angstrom by definition, not {energy} and {length}; "
-            "write .extxyz or .npz."
-        )
     info = {key: value for key, value in (("name", data.provenance.name), ("theory", data.provenance.theory)) if value}
     images = []
     for row, positions in enumerate(data.positions):

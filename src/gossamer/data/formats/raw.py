@@ -1,6 +1,5 @@
 """What a file holds, in the file's own units, and the one way from there to a Dataset in eV and Angstrom."""
 
-import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +29,15 @@ class Options:
     numbers_key: str | None = None
     gradients_key: str | None = None
     labels: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises UnitsError for a unit that is none, UsageError for a malformed index."""
+        for value, canonical in (
+            (self.energy_unit, energy_unit), (self.length_unit, length_unit), (self.forces_unit, force_unit),
+        ):  # fmt: skip
+            if value is not None:
+                canonical(value)
+        _slice_of(self.index)
 
 
 @dataclass(frozen=True)
@@ -73,19 +81,24 @@ def no_keys(source: object, options: Options, *fields: str) -> None:
 def rows(index: str | int | slice, n: int, source: str) -> np.ndarray:
     """Frame numbers that `index` ("5", "::10", 5, a slice) selects out of n.
     Raises UsageError for a malformed index, DataError when it selects nothing."""
-    text = str(index).strip()
-    if isinstance(index, slice):
-        chosen = np.arange(n)[index]
-    elif re.fullmatch(r"[+-]?\d+", text):
-        number = operator.index(int(text))
-        chosen = np.arange(n)[number : number + 1 or None]
-    elif re.fullmatch(r"([+-]?\d*)?:([+-]?\d*)?(:[+-]?[1-9]?\d*)?", text):
-        chosen = np.arange(n)[slice(*(int(part) if part.strip("+-") else None for part in text.split(":")))]
-    else:
-        raise UsageError(f"index: {index!r} is neither a frame number nor start:stop:step; write for example 0:1000:5.")
+    chosen = np.arange(n)[_slice_of(index)]
     if not len(chosen):
-        raise DataError(f"{source}: index {text} selects none of its {n} structures; choose frames from 0 to {n - 1}.")
+        raise DataError(f"{source}: index {index} selects none of its {n} structures; choose frames from 0 to {n - 1}.")
     return chosen
+
+
+def _slice_of(index: str | int | slice) -> slice:
+    """The frames that `index` names.  Raises UsageError where it is malformed."""
+    if isinstance(index, slice) and index.step != 0:
+        return index
+    text = str(index).strip()
+    if re.fullmatch(r"[+-]?\d{1,18}", text):
+        number = int(text)
+        return slice(number, number + 1 or None)
+    if re.fullmatch(r"([+-]?\d{1,18})?:([+-]?\d{1,18})?(:([+-]?0*[1-9]\d{0,17})?)?", text):
+        return slice(*(int(part) if part else None for part in text.split(":")))
+    said = repr(index if not isinstance(index, str) or len(index) <= 40 else f"{index[:37]}...")
+    raise UsageError(f"index: {said} is neither a frame number nor start:stop:step; write for example 0:1000:5.")
 
 
 def slice_from_start(index: str | int | slice) -> slice | None:

@@ -1,0 +1,170 @@
+"""A force field as a torch module: for engines that load exported programs, and for people who differentiate further.
+
+Plain operations of torch in the notation of docs/theory.md (Kernel sum), held to the reference by a test.  Nothing is
+looked at but shapes, so that `torch.export` can follow: atoms that coincide give infinite numbers here, and structures
+unlike the training structures give no warning."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gossamer.backends.rows import centre_of
+from gossamer.baselines.repulsion import Repulsion
+from gossamer.baselines.screening import RATES, SHARES
+from gossamer.errors import UsageError
+from gossamer.kernels import NEAREST, Kernel, Profile
+from gossamer.kernels.radial import exponent, polynomials
+from gossamer.model.model_baseline import ModelBaseline
+
+if TYPE_CHECKING:
+    from gossamer.baselines import Baseline
+    from gossamer.model.force_field import ForceField, TermCoefficients
+    from gossamer.model.pairs import PairSet
+    from gossamer.model.terms import Term
+
+
+class ForceFieldModule(nn.Module):
+    """Energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of positions (Q, N, 3), Angstrom, float64.
+
+    Both are functions of the positions that autograd can follow: minus the gradient of an energy is its forces.  Raises
+    UsageError for a baseline that is a calculator, and for positions of another shape or precision."""
+
+    i: Tensor
+    j: Tensor
+
+    def __init__(self, model: "ForceField") -> None:
+        super().__init__()
+        self.n_atoms, self.constant, self.scale = model.n_atoms, float(model.constant), float(model.scale)
+        _keep_ends(self, model.pairs.pairs)
+        sides = zip(model.terms, model.coefficients, strict=True)
+        self.terms = nn.ModuleList(_TermModule(term, c, model.pairs) for term, c in sides)
+        self.baselines = nn.ModuleList(_module_of(baseline) for baseline in model.baselines)
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        if positions.dim() != 3 or positions.shape[1:] != (self.n_atoms, 3) or positions.dtype != torch.float64:
+            raise UsageError(
+                f"positions: {tuple(positions.shape)} of {positions.dtype} given, but the model needs "
+                f"(structures, {self.n_atoms}, 3) of torch.float64."
+            )
+        d = positions[:, self.i] - positions[:, self.j]
+        x = (d * d).sum(-1).rsqrt()
+        sums, slopes = torch.zeros_like(x[:, 0]), torch.zeros_like(x)
+        for term in self.terms:
+            e, g = term(x)
+            sums, slopes = sums + e, slopes + g
+        energies = self.constant + self.scale * sums
+        forces = _on_atoms(self, (self.scale * slopes * x**3)[..., None] * d, positions)
+        for baseline in self.baselines:
+            e, f = baseline(positions)
+            energies, forces = energies + e, forces + f
+        return energies, forces
+
+
+class _TermModule(nn.Module):
+    """Sum over the training rows of one term: energies (Q,) and dE/dx (Q, P) of descriptors x (Q, P) of all pairs."""
+
+    places: Tensor
+    perms: Tensor
+    inverse: Tensor
+    weights: Tensor
+    shift: Tensor
+    X: Tensor
+    V: Tensor
+    w: Tensor | None
+
+    def __init__(self, term: "Term", c: "TermCoefficients", pairs: "PairSet") -> None:
+        super().__init__()
+        self.kernel, self.amplitude, self.n_pairs = term.kernel, term.amplitude, len(pairs)
+        shift = centre_of(c.X, term.perms)
+        named = {
+            "places": term.places, "perms": term.perms, "inverse": term.inverse_perms, "weights": term.weights,
+            "shift": shift, "X": c.X - shift, "V": c.V, "w": c.w,
+        }  # fmt: skip
+        for name, values in named.items():
+            self.register_buffer(name, None if values is None else torch.from_numpy(np.array(values)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        n_places, n_slots = self.places.shape
+        rows = (x[:, self.places] * self.weights).reshape(-1, n_slots)
+        y = (rows[:, self.perms] - self.shift).reshape(-1, n_slots)
+        s2 = (y * y).sum(1)[:, None] + (self.X * self.X).sum(1) - 2 * y @ self.X.T
+        k0, k1, k2 = differentiable_profile(self.kernel, s2)
+        a = y @ self.V.T - (self.X * self.V).sum(1)
+        energies, along = (k1 * a).sum(1), k2 * a
+        if self.w is not None:
+            energies, along = energies + k0 @ self.w, along + k1 * self.w
+        g = k1 @ self.V + along @ self.X - along.sum(1)[:, None] * y
+        g = g.reshape(-1, *self.perms.shape)
+        g = g.gather(2, self.inverse.expand_as(g)).sum(1) * self.weights
+        g = g.reshape(-1, n_places * n_slots)
+        slopes = torch.zeros_like(x).index_add(1, self.places.reshape(-1), g)
+        per_structure = n_places * self.perms.shape[0]
+        return self.amplitude * energies.reshape(-1, per_structure).sum(1), self.amplitude * slopes
+
+
+class _RepulsionModule(nn.Module):
+    """`Repulsion` in operations of torch."""
+
+    i: Tensor
+    j: Tensor
+    charges: Tensor
+    inverse_length: Tensor
+    inner: Tensor
+    outer: Tensor
+
+    def __init__(self, wall: Repulsion) -> None:
+        super().__init__()
+        _keep_ends(self, wall.pairs)
+        for name, values in wall.reach._asdict().items():
+            self.register_buffer(name, torch.from_numpy(np.array(values)))
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        d = positions[:, self.i] - positions[:, self.j]
+        r = (d * d).sum(-1).sqrt()
+        parts = [share * torch.exp(-rate * r * self.inverse_length) for share, rate in zip(SHARES, RATES, strict=True)]
+        bare = self.charges / r
+        v = bare * sum(parts[1:], parts[0])
+        rates = sum((rate * part for rate, part in zip(RATES[1:], parts[1:], strict=True)), RATES[0] * parts[0])
+        slope = -v / r - bare * self.inverse_length * rates
+        width = self.outer - self.inner
+        t = ((r - self.inner) / width).clamp(0, 1)
+        fall = 1 - t**3 * (10 - 15 * t + 6 * t * t)
+        slope = slope * fall - v * 30 * (t * (1 - t)) ** 2 / width
+        return (v * fall).sum(1), _on_atoms(self, (-slope / r)[..., None] * d, positions)
+
+
+def differentiable_profile(kernel: Kernel, s2: Tensor) -> Profile:
+    """`kernel.profile`, by operations whose gradient autograd finds, at s = 0 as well.  A kernel that is not of the
+    form of `radial` has to be made of such operations itself."""
+    s2 = s2.clamp_min(NEAREST)
+    if kernel.form is None:
+        return kernel.profile(s2)
+    order, rate, norm = kernel.form
+    q = s2.sqrt() * rate
+    decay = exponent(q, order).exp() * norm
+    low, middle, high = polynomials(1.0, q, order)
+    return Profile(high * decay, middle * decay * rate**2, low * decay * rate**4)
+
+
+def _module_of(baseline: "Baseline") -> nn.Module:
+    if isinstance(baseline, Repulsion):
+        return _RepulsionModule(baseline)
+    if isinstance(baseline, ModelBaseline):
+        return ForceFieldModule(baseline.model)
+    raise UsageError(
+        f"torch: the baseline {baseline.kind!r} is no function of torch; train with baseline "
+        "'repulsion', 'none' or a model."
+    )
+
+
+def _keep_ends(module: nn.Module, pairs: np.ndarray) -> None:
+    """Pairs (P, 2) as the buffers i and j."""
+    for name, ends in zip("ij", pairs.T, strict=True):
+        module.register_buffer(name, torch.from_numpy(np.array(ends)))
+
+
+def _on_atoms(module: "ForceFieldModule | _RepulsionModule", pulls: Tensor, positions: Tensor) -> Tensor:
+    """Forces (Q, N, 3) of what pulls (Q, P, 3) the first atom of every pair, and pushes its second."""
+    return torch.zeros_like(positions).index_add(1, module.i, pulls).index_add(1, module.j, -pulls)
