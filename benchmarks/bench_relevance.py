@@ -14,6 +14,8 @@ from common import KCAL, SHARED, save, table
 
 import gossamer as gs
 from gossamer.fitting.learning import LearningRule, learn_terms
+from gossamer.fitting.makeup import Makeup
+from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.training import fit_terms
 from gossamer.fitting.workflow import fit
 from gossamer.model.pairs import PairSet, orbit_numbers
@@ -73,7 +75,12 @@ def mae(chosen: np.ndarray, term, full, train, valid, test) -> float:
     seen = pairs.keep(chosen)
     cut = term.over(pairs, PairSet(seen.n_atoms, seen.pairs))
     settings = replace(full.settings, noise=None)
-    return fit_terms((cut,), seen, train, valid, settings).model.test(test).force_mae / KCAL
+    return (
+        fit_terms(Makeup("global", seen, (cut,)), Problem.of(train, valid), Context(settings))
+        .model.test(test)
+        .force_mae
+        / KCAL
+    )
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ _WHERE = {
     "Prediction": "gossamer.model.results",
     "ReduceRecord": "gossamer.records.record",
     "Reduction": "gossamer.reduction.reducer",
-    "Settings": "gossamer.fitting.training",
+    "Settings": "gossamer.fitting.settings",
     "Term": "gossamer.model.terms",
     "TrainRecord": "gossamer.records.record",
     "TrainResult": "gossamer.fitting.result",
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from gossamer.fitting.estimate import estimate as estimate
     from gossamer.fitting.result import TrainResult as TrainResult
     from gossamer.fitting.result import train as train
-    from gossamer.fitting.training import Settings as Settings
+    from gossamer.fitting.settings import Settings as Settings
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet

@@ -19,12 +19,14 @@ from gossamer.cli.ranks import journal
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, ModelFileError, UsageError
 from gossamer.fitting.checkpoint import Journal, Run, key_of
+from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.options import make_settings
 from gossamer.fitting.parallel import ALONE
 from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.solvers import StopRule, conjugate_gradients
-from gossamer.fitting.training import fit_terms
+from gossamer.fitting.training import Start, fit_terms
 from gossamer.fitting.workflow import fit
 from gossamer.reduction.reducer import reduce
 
@@ -114,13 +116,14 @@ def test_columns_chosen_again_are_those_that_were_chosen(parts, monkeypatch):
     pairs, terms = CASES["methyl"]()
     monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_FROM", 0)
     settings = make_settings({"relative_noise": 1.0, "solver": "cg", "memory": 4.0})
-    first = fit_terms(terms, pairs, parts.train, None, settings)
+    made, problem = Makeup("given", pairs, terms), Problem.of(parts.train)
+    first = fit_terms(made, problem, Context(settings))
     assert any(F.dtype == torch.float32 for F in first.preconditioner.factor)
     less = make_settings({"relative_noise": 1e-9, "solver": "cg", "memory": 4.0, "stop": StopRule(max_iterations=20)})
     monkeypatch.setattr("gossamer.fitting.preconditioners.SINGLE_UP_TO", 1e4)
-    anew = fit_terms(terms, pairs, parts.train, None, less)
-    kept = fit_terms(terms, pairs, parts.train, None, less, columns_of=first.preconditioner)
-    chosen = fit_terms(terms, pairs, parts.train, None, less, columns_of=first.columns_for)
+    anew = fit_terms(made, problem, Context(less))
+    kept = fit_terms(made, problem, Context(less), Start(columns_of=first.preconditioner))
+    chosen = fit_terms(made, problem, Context(less), Start(columns_of=first.columns_for))
     assert not any(F.dtype == torch.float32 for F in anew.preconditioner.factor)
     assert torch.equal(kept.solution.coefficients, chosen.solution.coefficients)
     assert chosen.columns_for == kept.columns_for == first.noise
@@ -146,14 +149,15 @@ def test_a_failed_solution_is_remembered_as_failed(parts, tmp_path):
     settings = make_settings({"noise": 0.0, "solver": "cholesky", "memory": 4.0})
     said = []
     for _ in range(2):
+        run = Run(journal=opened(tmp_path / "c"))
         with pytest.raises(FitError) as error:
-            fit_terms(terms, pairs, twice, None, settings, run=Run(journal=opened(tmp_path / "c")))
+            fit_terms(Makeup("given", pairs, terms), Problem.of(twice), Context(settings, run))
         said.append(str(error.value))
     assert said[0] == said[1]
 
 
 def test_the_reducer_skips_finished_descriptors(parts, tmp_path):
-    options = {"quantiles": (30, 60), "baselines": (), "length": 3.0, "noise": 1e-8, "symmetry": METHYL, "memory": 4.0}
+    options = {"quantiles": (30, 60), "length": 3.0, "noise": 1e-8, "symmetry": METHYL, "memory": 4.0}
     options["terms"] = "global"
     whole = reduce(parts.train, parts.valid, parts.test, **options)
 
@@ -208,7 +212,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
 
 def test_fragments_are_compared_by_their_text_and_not_by_their_path(parts, tmp_path):
     file, out = tmp_path / "f.json", tmp_path / "x"
-    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu")
+    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu", None, "auto")
     job = Job(tmp_path, Reading(), Sizes(30, None, None, 0), fitting, "auto", True, "", fragments=file)
     drawn = Parts(parts.train, None, None, None)
 
@@ -231,7 +235,7 @@ def test_fragments_are_compared_by_their_text_and_not_by_their_path(parts, tmp_p
 
 def test_a_symmetry_file_is_compared_by_its_text(parts, tmp_path):
     file, out = tmp_path / "perms.json", tmp_path / "x"
-    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu")
+    fitting = Fitting(None, None, False, "auto", None, 0, 12, "cpu", None, "auto")
     job = Job(tmp_path, Reading(), Sizes(30, None, None, 0), fitting, str(file), True, "")
     drawn = Parts(parts.train, None, None, None)
     file.write_text("[[0, 1, 2]]")

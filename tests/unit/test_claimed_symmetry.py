@@ -12,8 +12,8 @@ from gossamer.chemistry.graph import MolecularGraph
 from gossamer.chemistry.groups import close_group, group_order
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, usual_limit
 from gossamer.errors import UsageError
+from gossamer.fitting.makeup import makeup_of
 from gossamer.fitting.operator import KernelOperator, assemble
-from gossamer.fitting.selection import makeup_of
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
@@ -173,8 +173,8 @@ def test_fragments_given_are_as_they_are_and_only_what_they_keep_is_claimed():
     found = fit(train, None, terms=[asked, "global"], **QUICK)
     assert whole.order == 6
     assert found.symmetry.order < 6
-    assert np.array_equal(found.choice.terms[0].perms, np.arange(6)[None])
-    assert len(found.choice.terms[1].perms) == 6  # the global term loses nothing
+    assert np.array_equal(found.choice.makeup.terms[0].perms, np.arange(6)[None])
+    assert len(found.choice.makeup.terms[1].perms) == 6  # the global term loses nothing
     assert "the fragments given keep" in found.model.provenance["symmetry"]["note"]
     assert_keeps(found.model, np.array(found.model.provenance["symmetry"]["perms"]), data.positions[22:28])
     turned = replace(asked, perms=np.array([[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 1, 2]]))

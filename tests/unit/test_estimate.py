@@ -12,12 +12,16 @@ from cases import CASES, NUMBERS, structures
 import gossamer as gs
 from gossamer.errors import DataError, MemoryBudgetError, UsageError
 from gossamer.fitting import estimate as module
-from gossamer.fitting import resources, training
-from gossamer.fitting.estimate import Rates, estimate, estimate_terms
+from gossamer.fitting import resources
+from gossamer.fitting.estimate import PRICES, estimate, estimate_stages
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes, learning_structures
+from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.options import make_settings
+from gossamer.fitting.problem import Problem
+from gossamer.fitting.rates import Rates
 from gossamer.fitting.resources import GIB, memory_budget, plan_of
+from gossamer.fitting.stages import Choice, Solving
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 
@@ -71,7 +75,7 @@ def test_a_matrix_that_is_too_large_to_keep_is_made_for_every_trial(ethanol_file
     data = gs.read(ethanol_file)
     train, valid = data.take(np.arange(40)), data.take(np.arange(40, 60))
     kept = estimate(train, valid, terms="global", symmetry="none")
-    monkeypatch.setattr(training, "PILOT_UNKNOWNS", 500)  # then a part of the data has 30 structures, 810 unknowns
+    monkeypatch.setattr(resources, "PILOT_UNKNOWNS", 500)  # then a part of the data has 30 structures, 810 unknowns
     anew = estimate(train, valid, terms="global", symmetry="none")
     matrix, factor = 1e-3 * 30**2 / 2, (30 * 27) ** 3 / 3 / 1e9
     assert anew.seconds["search on a part"] == pytest.approx(module.PILOT_FITS * (matrix + factor))
@@ -93,8 +97,13 @@ def test_several_terms_are_counted(at_known_rates, monkeypatch):
     pairs, terms = CASES["several"]()
     data = gs.Dataset(NUMBERS, structures(20), np.ones((20, 6, 3)))
     settings = make_settings({"length": 1.0, "noise": 1e-6, "solver": "cg"})
-    both = estimate_terms(terms, pairs, data, None, settings)
-    one = estimate_terms(terms[1:], pairs, data, None, settings)
+    problem = Problem.of(data)
+    both, one = (
+        estimate_stages(
+            Choice(Makeup("given", pairs, chosen), settings, problem.group), (Solving(),), problem, settings
+        )
+        for chosen in (terms, terms[1:])
+    )
     assert both.total_seconds > one.total_seconds
 
 
@@ -122,6 +131,55 @@ def test_terms_that_are_not_known_are_refused(ethanol_file, at_known_rates, call
             call(train, terms="foo", symmetry="none")
 
 
+def diatomic(n: int) -> gs.Dataset:
+    """Nitrogen on a Morse curve."""
+    r = np.linspace(1.0, 1.4, n)
+    x = np.exp(-2.7 * (r - 1.1))
+    energies, slope = 9.9 * (1 - x) ** 2, 2 * 9.9 * 2.7 * (1 - x) * x
+    R, F = np.zeros((n, 2, 3)), np.zeros((n, 2, 3))
+    R[:, 1, 2], F[:, 0, 2], F[:, 1, 2] = r, slope, -slope
+    return gs.Dataset(np.array([7, 7]), R, F, energies)
+
+
+@pytest.mark.parametrize(
+    ("atoms", "n", "judged", "options"),
+    [
+        (2, 40, True, {}),
+        (2, 40, False, {}),
+        (2, 40, True, {"relative_noise": 1e-6}),
+        (9, 30, True, {"learning_steps": 2}),
+        (9, 30, False, {"learning_steps": 2}),
+        (9, 12, True, {}),
+        (9, 30, True, {"terms": "both", "learning_steps": 0}),
+        (9, 30, True, {"terms": "global", "length": 20.0, "relative_noise": 1e-5}),
+    ],
+)
+def test_what_is_priced_is_what_is_done(ethanol_file, at_known_rates, atoms, n, judged, options):
+    """Also where two atoms leave "auto" nothing to choose."""
+    data = gs.read(ethanol_file) if atoms == 9 else diatomic(60)
+    train, valid, _ = data.split(n, 10, 0, seed=0)
+    options = {"symmetry": "none", "memory": 4.0} | options
+    events = []
+    found = fit(train, valid if judged else None, progress=events.append, **options)
+    priced = estimate(train, valid if judged else None, **options)
+    assert ("learning of weights" in priced.seconds) == any(event.stage == "learn" for event in events)
+    assert ("choice of terms" in priced.seconds) == bool(found.choice.errors)
+    searched = any(event.stage == "search" for event in events) and not found.choice.errors
+    assert ("search on a part" in priced.seconds) == searched
+    if not found.choice.errors:
+        assert priced.n_unknowns == found.solution.coefficients.numel()
+        assert priced.n_pairs == len(found.model.pairs)
+        again = priced.seconds["factorisation"] / (priced.n_unknowns**3 / 3 / RATES.products)
+        assert (again > 1.5) == any(event.stage == "search noise" for event in events)
+
+
+def test_every_stage_has_a_price():
+    from gossamer.fitting import stages
+
+    kinds = {kind for kind in vars(stages).values() if isinstance(kind, type) and "__call__" in vars(kind)}
+    assert kinds - {stages.Stage} == set(PRICES)
+
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ac-ala3" / "ac-ala3.npz"
 PEAK = """
 import re
@@ -134,9 +192,10 @@ import sys
 import numpy as np
 import gossamer as gs
 from gossamer.kernels import Matern52
+from gossamer.fitting.makeup import makeup_of
+from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.options import make_settings
 from gossamer.fitting.training import fit_terms
-from gossamer.fitting.selection import makeup_of
 from gossamer.fitting.workflow import resolve_symmetry
 path, terms, solver, n = sys.argv[1:]
 data = gs.read(path)
@@ -146,7 +205,7 @@ many = gs.Dataset(data.numbers, moved, data.forces[np.arange(int(n)) % len(data)
 settings = make_settings({"relative_noise": 1e-4, "solver": solver})
 group = resolve_symmetry("none", many, settings)
 made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms), Matern52(1.0))
-fitted = fit_terms(made.terms, made.pairs, many, None, settings)
+fitted = fit_terms(made, Problem.of(many), Context(settings))
 print(peak(), fitted.plan.bytes, fitted.plan.solver)
 """
 

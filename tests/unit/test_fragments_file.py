@@ -13,7 +13,7 @@ from gossamer.chemistry.fragments_file import read_fragments, write_fragments
 from gossamer.chemistry.symmetry import symmetry_from_perms
 from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
-from gossamer.fitting.selection import makeup_of
+from gossamer.fitting.makeup import makeup_of
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet

@@ -6,7 +6,7 @@ from cases import METHYL, NUMBERS, arrays, random_model, structures
 import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
-from gossamer.fitting.training import climb
+from gossamer.fitting.search import climb
 from gossamer.fitting.workflow import fit
 from gossamer.model.model_file import load
 

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from gossamer.errors import UsageError
+from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import StopRule
-from gossamer.fitting.training import Settings
 
 ARGUMENTS = (
     "terms", "pairs", "symmetry", "baseline", "settings", "force", "run", "progress",

@@ -9,8 +9,8 @@ import numpy as np
 from gossamer.data.dataset import Dataset
 from gossamer.fitting.learning import mean_variance
 from gossamer.fitting.resources import machine
-from gossamer.fitting.selection import WORTH
 from gossamer.fitting.solvers import Solution
+from gossamer.fitting.stages import WORTH
 from gossamer.fitting.workflow import Fit
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
@@ -194,12 +194,12 @@ def describe_choice(fit: Fit) -> parts.Choice:
     """Which terms were chosen, from which, and how their weights were learned."""
     choice = fit.choice
     history = () if choice.learned is None else choice.learned.history
-    tried = {t.n_train for t in choice.trials} if choice.errors else set()
+    tried = {t.n_train for t in choice.trials} if choice.errors else set()  # the part, and maybe all, for the noise
     errors = {cast(parts.Kind, name): e if np.isfinite(e) else None for name, e in choice.errors.items()}
     return parts.Choice(
         name=cast(parts.Kind, choice.name),
         valid_force_rmse=errors,
-        n_train=max(tried, default=None),
+        n_train=min(tried, default=None),
         worth=WORTH,
         learning=tuple(_rounded(error) for error in history),
     )

@@ -93,6 +93,7 @@ class Plan:
     cost: float
 
 
+PILOT_STRUCTURES, PILOT_UNKNOWNS = 120, 6000  # a pilot fit has no more, but 30 structures if there are so many
 ITERATIONS = 120  # of conjugate gradients until the validation error is final; 40 to 210 were met
 
 
@@ -172,3 +173,13 @@ def product_operations(sizes: "list[TermSize]") -> float:
     """Floating-point operations at matrix-multiply speed in one K v; for compiled terms as many as take their time
     (measured: 4 ns for a factor and 0.08 ns for each of its pairs)."""
     return sum(t.factors * (150.0 + 3.0 * t.pairs if t.compiled else 6.0 * t.pairs) for t in sizes)
+
+
+def pilot_structures(n_train: int, n_atoms: int) -> int:
+    """How many training structures a pilot fit uses."""
+    return min(n_train, PILOT_STRUCTURES, max(30, PILOT_UNKNOWNS // (3 * n_atoms)))
+
+
+def keeps_matrix(n: int, chosen: Plan, budget: float) -> bool:
+    """Whether a direct solver of n unknowns keeps the matrix beside its factor, for fits with other noise."""
+    return chosen.solver == "cholesky" and n <= PILOT_UNKNOWNS and chosen.bytes + 8 * n**2 <= budget

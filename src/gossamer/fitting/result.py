@@ -15,8 +15,8 @@ from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.record import train_record
+from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import Step
-from gossamer.fitting.training import Settings
 from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable, fit
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet

@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from gossamer.baselines import kept_by, taken_off
 from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.checks import require_sound
@@ -18,41 +17,50 @@ from gossamer.events import Event, Progress, silent
 from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
 from gossamer.fitting.checkpoint import HERE, Run
 from gossamer.fitting.options import Options, make_settings
+from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import GIB, memory_budget
-from gossamer.fitting.selection import Choice, check_terms, choose_terms
+from gossamer.fitting.search import Trial
+from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import Solution
-from gossamer.fitting.training import (
-    NOISES,
-    START_NOISE,
-    Fitted,
-    Settings,
-    Trial,
-    fit_terms,
-    fit_with_noise_search,
-    make_provenance,
-)
+from gossamer.fitting.stages import Choice, check_terms, stages_of
+from gossamer.fitting.training import Fitted, make_provenance
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
-from gossamer.model.terms import kept
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What `fit` returns: the model, how the solver ended, how its terms were chosen, and the symmetry that all of them
-    keep (the global term may have more, where fragments given by hand break it)."""
+    """What `fit` returns: the model, what was settled on the way to it, and the problem that was solved, its labels
+    without the baselines."""
 
     model: ForceField
-    fitted: Fitted  # the one training that gave the model, with its own seconds
-    symmetry: Symmetry
-    settings: Settings  # with the length and noise that were found
     choice: Choice
-    trials: tuple[Trial, ...]
+    problem: Problem
     seconds: float  # all of it, symmetry and searches included
-    left: tuple[Dataset, Dataset | None]  # training and validation structures with the baselines taken off
+
+    @property
+    def fitted(self) -> Fitted:
+        """The one training that gave the model, with its own seconds."""
+        assert self.choice.fitted is not None
+        return self.choice.fitted
 
     @property
     def solution(self) -> Solution:
         return self.fitted.solution
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """That all terms keep (the global term may have more, where fragments given by hand break it)."""
+        return self.choice.symmetry
+
+    @property
+    def settings(self) -> Settings:
+        """With the length and noise that were found."""
+        return self.choice.settings
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        return self.choice.trials
 
 
 def fit(
@@ -92,38 +100,30 @@ def fit(
     if settings.memory is None:  # settled once, so that every fit, and every run of it, plans alike
         budget = run.once("memory", lambda: run.ranks.machines * memory_budget(None, device) / GIB)
         settings = replace(settings, memory=budget)
-    check_terms(terms, settings)
+    context = Context(settings, run, progress)
     check_baseline(baseline)
+    posed = pose(train, valid, settings, terms=terms, pairs=pairs, symmetry=symmetry)
+    progress(Event("symmetry", 1, 1, posed.group.note))
+    problem = posed.less(baselines_of(baseline, terms, train, posed.group.perms))
+    choice, stages = stages_of(problem, context, keep_global)
+    for stage in stages:
+        choice = stage(choice, problem, context)
+    assert choice.fitted is not None
+    provenance = make_provenance(train, choice.symmetry, choice.settings) | {"terms": choice.name}
+    provenance |= {"noise": choice.settings.noise}
+    model = replace(choice.fitted.model, provenance=provenance, baselines=problem.baselines)
+    return Fit(model, choice, problem, time.perf_counter() - began)
+
+
+def pose(
+    train: Dataset, valid: Dataset | None, settings: Settings, *, terms: Any, pairs: PairSet | None, symmetry: Any
+) -> Problem:
+    """The problem that the arguments of `fit` name, its baselines not yet taken off.  Raises what `fit` raises for
+    arguments and data that cannot be."""
+    check_terms(terms, settings)
     check_trainable(train, valid)
-    pairs = pairs or PairSet.full(train.n_atoms)
     group = resolve_symmetry(symmetry, train, settings)
-    progress(Event("symmetry", 1, 1, group.note))
-    baselines = baselines_of(baseline, terms, train, group.perms)
-    given, train, valid = train, taken_off(baselines, train), None if valid is None else taken_off(baselines, valid)
-    choice = choose_terms(
-        terms, train, valid, group, pairs, settings, keep_global=keep_global, run=run, progress=progress
-    )
-    claimed = group.cut_to(kept(choice.terms, choice.pairs, group.perms) & kept_by(baselines, group.perms))
-    if claimed.order < group.order:
-        progress(Event("symmetry", 1, 1, claimed.note))
-    group = claimed
-    settings, trials = choice.settings, list(choice.trials)
-    provenance = make_provenance(given, group, settings) | {"terms": choice.name}
-    if choice.search and valid is not None:
-        pilot = NOISES.index(settings.relative_noise or START_NOISE)
-        start = NOISES[max(0, pilot - 2)]  # more structures bear less noise
-        fitted, more = fit_with_noise_search(
-            choice.terms, choice.pairs, train, valid, settings, start, provenance=provenance, run=run, progress=progress
-        )
-        trials += more
-    else:
-        fitted = fit_terms(
-            choice.terms, choice.pairs, train, valid, settings, provenance=provenance, run=run, progress=progress
-        )
-    settings = replace(settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
-    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=baselines)
-    seconds = time.perf_counter() - began
-    return Fit(model, fitted.light(), group, settings, choice, tuple(trials), seconds, (train, valid))
+    return Problem(train, valid, pairs or PairSet.full(train.n_atoms), group, terms)
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:

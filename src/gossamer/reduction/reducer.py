@@ -15,9 +15,12 @@ from gossamer.events import Event, Progress, silent
 from gossamer.fitting import record as rec
 from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run, key_of
+from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.options import Options, make_settings
+from gossamer.fitting.problem import Context
+from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import Step
-from gossamer.fitting.training import Fitted, Settings, fit_terms, make_provenance
+from gossamer.fitting.training import Fitted, Start, fit_terms, make_provenance
 from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable
 from gossamer.fitting.workflow import fit as fit_model
 from gossamer.model.force_field import ForceField
@@ -71,12 +74,30 @@ class Attempt(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class _Bench:
-    """Everything that stays the same while descriptors are tried."""
+class _Parts:
+    """The structures of a reduction."""
 
     train: Dataset
     valid: Dataset
     test: Dataset | None
+    pool: Dataset | None
+
+    @property
+    def shown(self) -> Dataset:
+        """On which errors are shown: the test structures, else the validation structures."""
+        return self.test if self.test is not None and len(self.test) else self.valid
+
+    @property
+    def scored(self) -> Dataset:
+        """Where those are drawn from on which pairs are scored."""
+        return self.pool if self.pool is not None and len(self.pool) else self.shown
+
+
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """Everything that stays the same while descriptors are tried.  context: its settings are those of every fit."""
+
+    parts: _Parts
     fit: Fit
     orbits: np.ndarray
     scores: np.ndarray
@@ -84,8 +105,7 @@ class _Bench:
     rank_needed: int
     n_scored: int
     fixed: np.ndarray  # (P,) the pairs that local terms see, and that are therefore never dropped
-    run: Run
-    noise: float | None = None  # absolute, where the user gave one
+    context: Context
 
     @property
     def pairs(self) -> PairSet:
@@ -97,7 +117,7 @@ class _Bench:
         kept[rows] = True
         return kept
 
-    def terms(self, rows: np.ndarray) -> tuple[tuple[Term, ...], PairSet]:
+    def makeup(self, rows: np.ndarray) -> Makeup:
         """The terms of the full model with the global one cut down to the pairs `rows`, over the pairs they see."""
         pairs, kept = self.pairs, self.pairs.keep(self.kept(rows))
         terms: list[Term | None] = []
@@ -108,11 +128,7 @@ class _Bench:
                 seen = pairs.keep(rows)
                 cut = term.over(pairs, seen)
                 terms.append(None if cut is None else cut.over(seen, kept))
-        return tuple(term for term in terms if term is not None), kept
-
-    @property
-    def settings(self) -> Settings:
-        return replace(self.fit.settings, noise=self.noise)
+        return Makeup(self.fit.choice.name, kept, tuple(term for term in terms if term is not None))
 
 
 def reduce(
@@ -167,8 +183,8 @@ def reduce(
         train, valid, terms=terms, symmetry=symmetry, baseline=baseline, settings=settings, keep_global=True,
         run=run, progress=progress,
     )  # fmt: skip
-    bench = _bench(train, valid, test, fit, pool, score_structures, run, progress)
-    bench = replace(bench, noise=settings.noise)
+    context = Context(replace(fit.settings, noise=settings.noise), run, progress)
+    bench = _bench(_Parts(train, valid, test, pool), fit, score_structures, context)
     total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
     full, done = _full_candidate(bench)
     tried = {full.rows.tobytes(): (full, done)}
@@ -182,7 +198,7 @@ def reduce(
         if (key := rows.tobytes()) in tried:
             return tried[key][0].renamed(label, **extra)
         nearest = min(tried.values(), key=lambda t: abs(len(t[0].rows) - len(rows)))[1]
-        tried[key] = _train_candidate(bench, label, rows, nearest, progress, **extra)
+        tried[key] = _train_candidate(bench, label, rows, nearest, **extra)
         return tried[key][0]
 
     cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
@@ -228,19 +244,9 @@ def _check_global(terms: Any) -> None:
         )
 
 
-def _bench(
-    train: Dataset,
-    valid: Dataset,
-    test: Dataset | None,
-    fit: Fit,
-    pool: Dataset | None,
-    score_structures: int | None,
-    run: Run,
-    progress: Progress,
-) -> _Bench:
+def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Context) -> _Bench:
     """Score the pairs of the full model."""
-    pairs = fit.model.pairs
-    source = pool if pool is not None and len(pool) else test if test is not None and len(test) else valid
+    pairs, source = fit.model.pairs, data.scored
     at = next(t for t, term in enumerate(fit.model.terms) if term.is_global)
     images = fit.model.terms[at].n_images
     orbits = np.empty(len(pairs), dtype=np.int64)
@@ -250,11 +256,13 @@ def _bench(
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
     part = replace(fit.model, terms=(fit.model.terms[at],), coefficients=(fit.model.coefficients[at],))
     key = key_of("scores", fit.solution.coefficients, fit.model.terms, drawn, orbits)
-    found = run.arrays_once(key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=progress)})
+    found = context.run.arrays_once(
+        key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=context.progress)}
+    )
     fixed = rec.seen_locally(fit.model)
-    distances = rec.mean_distances(train.positions, pairs)
-    rank = pairs.jacobian_rank(train.positions[:3])
-    return _Bench(train, valid, test, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, run)
+    distances = rec.mean_distances(data.train.positions, pairs)
+    rank = pairs.jacobian_rank(data.train.positions[:3])
+    return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context)
 
 
 def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
@@ -267,19 +275,16 @@ def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
 
 
 def _train_candidate(
-    bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, progress: Progress, selection: str, **extra: Any
+    bench: _Bench, label: str, rows: np.ndarray, nearest: Fitted, selection: str, **extra: Any
 ) -> tuple[Candidate, Fitted]:
-    terms, pairs = bench.terms(rows)
-    settings = bench.settings
-    provenance = make_provenance(bench.train, bench.fit.symmetry, settings) | {"terms": bench.fit.choice.name}
+    made, fit, context = bench.makeup(rows), bench.fit, bench.context
+    provenance = make_provenance(bench.parts.train, fit.symmetry, context.settings) | {"terms": fit.choice.name}
     if selection == "random":
-        most = min(settings.stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * bench.fit.solution.iterations))
-        settings = replace(settings, stop=replace(settings.stop, max_iterations=most))
-    fitted: Fitted = fit_terms(
-        terms, pairs, *bench.fit.left, settings,
-        previous=nearest, provenance=provenance, run=bench.run, progress=progress,
-    )  # fmt: skip
-    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=bench.fit.model.baselines)
+        stop = context.settings.stop
+        most = min(stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * fit.solution.iterations))
+        context = context.at(stop=replace(stop, max_iterations=most))
+    fitted = fit_terms(made, fit.problem, context, Start(previous=nearest))
+    model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=fit.model.baselines)
     found = _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, selection=selection, **extra)
     return found, fitted.light()
 
@@ -287,12 +292,12 @@ def _train_candidate(
 def _candidate(
     bench: _Bench, label: str, rows: np.ndarray, model: ForceField, solution, seconds: float, **extra
 ) -> Candidate:
-    parts = {"test": bench.test, "valid": bench.valid}
-    errors = {name: model.errors(data) for name, data in parts.items() if data is not None and len(data)}
+    shown = {"test": bench.parts.test, "valid": bench.parts.valid}
+    errors = {name: model.errors(data) for name, data in shown.items() if data is not None and len(data)}
     entry = rec.describe_model(
         label, model.pairs, bench.distances[bench.kept(rows)], errors, solution, seconds,
         orbits=len(np.unique(bench.orbits[bench.kept(rows)])), global_pairs=len(rows),
-        local_pairs=int(bench.fixed.sum()), length=bench.settings.length, **extra,
+        local_pairs=int(bench.fixed.sum()), length=bench.context.settings.length, **extra,
     )  # fmt: skip
     return Candidate(rows, model, errors, entry, solution.history)
 
@@ -314,7 +319,7 @@ def _cut(bench: _Bench, quantile: float) -> tuple[np.ndarray, int]:
 
 def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
     """Add the best missing orbits that raise the Jacobian's rank until it is that of all pairs."""
-    positions = bench.train.positions[:3]
+    positions = bench.parts.train.positions[:3]
     kept = bench.kept(rows)
     rank = bench.pairs.keep(kept).jacobian_rank(positions) if kept.any() else 0
     added: list[np.ndarray] = []
@@ -367,7 +372,7 @@ def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen:
         return random, shortest
     n = int(bench.orbits.max()) + 1
     distance = np.bincount(bench.orbits, bench.distances, n) / np.bincount(bench.orbits, minlength=n)
-    rng = np.random.default_rng(bench.settings.seed)
+    rng = np.random.default_rng(bench.context.settings.seed)
     orders = {"random": rng.permutation(n), "shortest": np.argsort(distance, kind="stable")}
     targets = [c for c in cuts if c.entry.quantile in at and len(c.rows) != len(chosen.rows)] + [chosen]
     targets = [c for c in targets if len(c.rows)]
@@ -397,10 +402,9 @@ def _entries(candidates: list[Candidate]) -> tuple[parts.Model, ...]:
 
 def _described(bench: _Bench, full: Candidate, chosen: Candidate, command: str) -> dict[str, Any]:
     """The fields of the record that tell of the full and the chosen model."""
-    fit, train, valid, test = bench.fit, bench.train, bench.valid, bench.test
-    shown = test if test is not None and len(test) else valid
-    rank = chosen.model.pairs.jacobian_rank(train.positions[:3])
-    return rec.describe_run(fit, chosen.model, train, valid, test, command) | {
+    fit, data, shown = bench.fit, bench.parts, bench.parts.shown
+    rank = chosen.model.pairs.jacobian_rank(data.train.positions[:3])
+    return rec.describe_run(fit, chosen.model, data.train, data.valid, data.test, command) | {
         "full": full.entry,
         "chosen": chosen.entry,
         "pairs": _describe_pairs(bench, bench.kept(chosen.rows)),

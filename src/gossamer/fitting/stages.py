@@ -1,0 +1,246 @@
+"""What a fit does, stage by stage: `stages_of` decides, `fit` carries the stages out, `estimate` prices them.
+
+A stage is a record that takes what is settled so far, a Choice, and returns it with more of it settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from gossamer.baselines import kept_by
+from gossamer.chemistry.bonds import bond_graph, molecules
+from gossamer.chemistry.fragments import Fragment, local_fragments
+from gossamer.chemistry.symmetry import Symmetry
+from gossamer.errors import UsageError
+from gossamer.events import Event
+from gossamer.fitting.checkpoint import key_of
+from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures, mean_variance
+from gossamer.fitting.makeup import Makeup, makeup_of
+from gossamer.fitting.problem import Context, Problem
+from gossamer.fitting.resources import GIB
+from gossamer.fitting.search import Search, Trial, fit_with_noise_search, nearest_noise, pilot_search
+from gossamer.fitting.settings import START_LENGTH, START_NOISE, Settings
+from gossamer.fitting.training import Fitted, fit_terms
+from gossamer.model.terms import kept
+
+WORTH = 0.01  # by how much, relatively, a global term must lower the validation error to be kept beside local ones
+ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What is settled: the terms, the settings to fit them with, the symmetry that all of them keep, and in the end the
+    fit.  search: whether the noise is still to be searched at full size; errors: validation force RMSE (eV/Angstrom)
+    of what was tried on a part of the data, by name."""
+
+    makeup: Makeup
+    settings: Settings
+    symmetry: Symmetry
+    search: bool = False
+    trials: tuple[Trial, ...] = ()
+    errors: dict[str, float] = field(default_factory=dict)
+    learned: Learned | None = None
+    fitted: Fitted | None = None
+
+    @property
+    def name(self) -> str:
+        return self.makeup.name
+
+
+class Stage(Protocol):
+    """The context has the settings that `fit` was given; those found stand in the Choice."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice: ...
+
+
+def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> tuple[Choice, tuple[Stage, ...]]:
+    """What to begin with, and the stages of its fit.
+
+    One global term: length and noise searched on a part of the data where there are structures to judge by, then the
+    fit.  A sum: its weights learned, and, where "auto" has the choice, the kinds of model tried, then the fit.
+    Raises UsageError or MemoryBudgetError."""
+    settings = context.settings
+    if is_global(problem):
+        searching = [Searching()] if problem.valid is not None and _is_searched(settings) else []
+        return _one_term(problem, settings), (*searching, Claiming(), Solving())
+    made = makeup_of(problem.terms, problem.train, problem.group, problem.pairs, settings.sum_kernel(1.0))
+    learning = Learning(_learned_on(made, problem, context))
+    choosing = [Choosing(keep_global)] if problem.terms == "auto" else []
+    summed = replace(settings, length=None)  # the terms of a sum have lengths of their own
+    return Choice(made, summed, problem.group), (learning, *choosing, Claiming(), Solving())
+
+
+def is_global(problem: Problem) -> bool:
+    """Whether the model is one global term without a choice: asked for, or too few structures or atoms for others."""
+    if problem.terms != "auto":
+        return isinstance(problem.terms, str) and problem.terms == "global"
+    train = problem.train
+    return len(train) < ENOUGH or not local_fragments(train.positions, train.numbers)  # none in two atoms
+
+
+def _learned_on(made: Makeup, problem: Problem, context: Context) -> int:
+    """How many structures a step of learning fits to; 0 where nothing is learned."""
+    settings, train = context.settings, problem.train
+    if not settings.learning_steps or len(train) < ENOUGH:
+        return 0
+    on_card = settings.device != "cpu"  # whose memory is another; every rank learns, on the processor
+    budget = float("inf") if on_card or settings.memory is None else settings.memory * GIB / context.run.ranks.size
+    return learning_structures(made.terms, len(train), train.n_atoms, budget)
+
+
+def _whole(problem: Problem, length: float, settings: Settings) -> Makeup:
+    return Makeup.whole(problem.pairs, problem.group.perms, settings.global_kernel(length))
+
+
+def _one_term(problem: Problem, settings: Settings) -> Choice:
+    """The model that is one global term, before anything is searched."""
+    length = settings.length or START_LENGTH
+    search = problem.valid is not None and not settings.noise_given
+    return Choice(_whole(problem, length, settings), replace(settings, length=length), problem.group, search)
+
+
+def _is_searched(settings: Settings) -> bool:
+    """Whether something of one global term is not given."""
+    return not (settings.length and settings.noise_given)
+
+
+@dataclass(frozen=True)
+class Searching:
+    """Length and noise of one global term, where they are not given, on a part of the data."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        return searched(so_far, problem.pilot(), context)
+
+
+def searched(so_far: Choice, pilot: Problem, context: Context) -> Choice:
+    """With what is not given found on the structures of `pilot`."""
+    given = context.settings
+    settings, trials = pilot_search(lambda length: _whole(pilot, length, given), pilot, context)
+    made = _whole(pilot, settings.length or START_LENGTH, given)
+    return replace(so_far, makeup=made, settings=settings, trials=(*so_far.trials, *trials))
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Weights, amplitudes and noise learned on the training structures, so many in a step, or none (0); amplitudes
+    scaled to a prior variance of 1, so that a noise given by the user means the same in every model."""
+
+    structures: int
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        made, given = so_far.makeup, context.settings
+        learned = self._learned(made, problem, context)
+        unit = mean_variance(learned.terms, made.pairs, problem.train.positions[:1])
+        terms = tuple(replace(t, amplitude=t.amplitude / unit) for t in learned.terms)
+        settings = so_far.settings
+        if not given.noise_given:
+            settings = replace(settings, relative_noise=learned.relative_noise)
+        learned, made = replace(learned, terms=terms), replace(made, terms=terms)
+        return replace(so_far, makeup=made, settings=settings, learned=learned)
+
+    def _learned(self, made: Makeup, problem: Problem, context: Context) -> Learned:
+        given, train = context.settings, problem.train
+        start = given.relative_noise or START_NOISE
+        if not self.structures:
+            return Learned(made.terms, start, ())
+        rule = LearningRule(steps=given.learning_steps, seed=given.seed, structures=self.structures)
+
+        def learn() -> dict[str, np.ndarray]:
+            terms = (made.terms, made.groups, made.pairs)
+            return learn_terms(*terms, train, start, rule, progress=context.progress).arrays()
+
+        key = key_of("learned", made.terms, made.groups, made.pairs, train, start, rule)
+        return Learned.of(made.terms, context.run.arrays_once(key, learn))
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """One global term, the sum, or its local terms alone: every kind is fitted to the same part of the training
+    structures and judged on the validation set, or, without that, on structures left out of that part.  keep_global:
+    never take the local terms alone."""
+
+    keep_global: bool
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        pilot, given = problem.pilot(), context.settings
+        one = _one_term(problem, given)
+        if _is_searched(given):
+            one = searched(one, pilot, context)
+        else:
+            one = replace(one, trials=_tried(one, pilot, context)[1])
+        both, alone = so_far, replace(so_far, makeup=so_far.makeup.without_global())
+        sums = [both] if self.keep_global or not _joins(alone.makeup, problem) else [both, alone]
+        tried = [_tried(kind, pilot, context) for kind in sums]
+        trials = (*one.trials, *(trial for _, more in tried for trial in more))
+        errors = {"global": _least(one.trials)}
+        errors |= {kind.name: _least(more) for kind, (_, more) in zip(sums, tried, strict=True)}
+        if errors.get("local", float("inf")) <= (1 + WORTH) * min(errors.values()):
+            best, (settings, _) = sums[1], tried[1]
+        elif errors["both"] <= errors["global"]:
+            best, (settings, _) = sums[0], tried[0]
+        else:
+            best, settings = one, one.settings
+        return replace(best, settings=settings, trials=trials, errors=errors)
+
+
+def _tried(kind: Choice, pilot: Problem, context: Context) -> tuple[Settings, tuple[Trial, ...]]:
+    """The settings with the best noise near that of a kind of model, and the trials; one, at the user's noise, where
+    it is given."""
+    search, settings = Search(pilot, context), kind.settings
+    if context.settings.noise_given:
+        search.error(kind.makeup, settings)
+    else:
+        near = nearest_noise(settings.relative_noise or START_NOISE)
+        settings = replace(settings, relative_noise=search.best_noise(kind.makeup, settings, near))
+    return settings, tuple(search.trials)
+
+
+def _least(trials: Sequence[Trial]) -> float:
+    return min((trial.valid_force_rmse for trial in trials), default=float("inf"))
+
+
+def _joins(made: Makeup, problem: Problem) -> bool:
+    """Whether bonds and the pairs of the terms together hold all atoms in one piece; parts that no pair joins would not
+    feel each other."""
+    train = problem.train
+    bonds = bond_graph(train.positions, train.numbers)
+    return len(set(molecules(np.vstack([bonds.reshape(-1, 2), made.pairs.pairs]), train.n_atoms).tolist())) == 1
+
+
+@dataclass(frozen=True)
+class Claiming:
+    """The symmetry that all terms and the baselines keep."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        made, group = so_far.makeup, problem.group
+        claimed = group.cut_to(kept(made.terms, made.pairs, group.perms) & kept_by(problem.baselines, group.perms))
+        if claimed.order < group.order:
+            context.progress(Event("symmetry", 1, 1, claimed.note))
+        return replace(so_far, symmetry=claimed)
+
+
+@dataclass(frozen=True)
+class Solving:
+    """The fit to all training structures, with a search for the noise where that is still open."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        here, trials = context.at(so_far.settings), so_far.trials
+        if so_far.search:
+            fitted, more = fit_with_noise_search(so_far.makeup, problem, here)
+            trials = (*trials, *more)
+        else:
+            fitted = fit_terms(so_far.makeup, problem, here)
+        settings = replace(so_far.settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
+        return replace(so_far, fitted=fitted.light(), settings=settings, trials=trials)
+
+
+def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:
+    """Raise UsageError for a name that is no choice of terms, and for a length that no term would take."""
+    if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
+        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
+    if settings.length is not None and terms not in ("auto", "global"):
+        raise UsageError(
+            f"length: {settings.length:g} given, but the terms of a sum take their lengths from the data; leave it "
+            "out, or use terms 'global'."
+        )
