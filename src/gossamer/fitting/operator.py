@@ -16,6 +16,7 @@ from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -79,6 +80,10 @@ class KernelOperator:
         return self.covariance.shape[0]
 
     @property
+    def device(self) -> "torch.device":
+        return self.covariance.left.dx.device
+
+    @property
     def ranks(self) -> Ranks:
         return self.shards.ranks
 
@@ -133,4 +138,4 @@ def assemble(
         TermCoefficients(rows.whole.cpu().numpy(), V.cpu().numpy(), None if w is None else w.cpu().numpy())
         for rows, (V, w) in zip(C.right.rows, C.coefficients(v), strict=True)
     )
-    return ForceField(numbers, C.pairs, C.terms, coefficients, constant, scale, provenance, str(C.left.dx.device))
+    return ForceField(numbers, C.pairs, C.terms, coefficients, constant, scale, provenance, str(K.device))
