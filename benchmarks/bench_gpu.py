@@ -16,7 +16,7 @@ import torch
 from common import ROOT, median_seconds, save, table
 
 import gossamer as gs
-from gossamer.backends.torch import kernel_sum as sums
+from gossamer.backends.torch import backend as sums
 from gossamer.data.dataset import Dataset
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.workflow import fit

@@ -15,7 +15,7 @@ from ase.md.verlet import VelocityVerlet
 from common import ROOT, SHARED, median_seconds, save, table
 
 import gossamer as gs
-from gossamer.backends.numba import single
+from gossamer.backends.numba import layout
 from gossamer.evaluate.precision import SINGLE_LIMIT, Precision, single_error
 from gossamer.model.force_field import ForceField
 
@@ -42,7 +42,7 @@ def drift(model: ForceField, precision: Precision, positions: np.ndarray) -> tup
 
 
 def main() -> None:
-    single.COLUMN_BYTES = 0  # ethanol is small enough for blocks of columns, which stay float64
+    layout.COLUMN_BYTES = 0  # ethanol is small enough for blocks of columns, which stay float64
     rows = []
     for name, n_train in CASES:
         path = ROOT / "examples" / "ac-ala3" / "ac-ala3.npz" if name.startswith("Ac") else SHARED / "xtb_ethanol.npz"

@@ -114,13 +114,11 @@ def sweep(K: KernelOperator, y: torch.Tensor, blocks: int, watch: Watch) -> int:
         own = K.columns(labels)[labels]
         own.diagonal().add_(K.noise)
         factors.append(torch.linalg.cholesky(own))
-    none = (None,) * len(K.terms)
     for number in range(1, ITERATIONS + 1):
         for b in rng.permutation(len(spans)):
             part = slice(spans[b].start * n3, spans[b].stop * n3)
-            coefficients = K.coefficients(v)
-            (small,) = K._small_sums([spans[b]], coefficients)
-            product = K._shard_product(spans[b], none, coefficients, *small) + K.noise * v[part]
+            (product,) = K.covariance.products(v, [spans[b]])
+            product += K.noise * v[part]
             v[part] += torch.cholesky_solve((y[part] - product)[:, None], factors[b])[:, 0]
         if number % EVERY == 0 and watch(v) <= watch.target:
             return number

@@ -18,7 +18,7 @@ import torch
 from common import ROOT, save, table
 
 import gossamer as gs
-from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.numba.layout import reads_in_blocks
 from gossamer.chemistry.symmetry import find_symmetry
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.resources import term_sizes
@@ -90,7 +90,7 @@ def measure(
     operations = sum(6.0 * t.factors * t.pairs for t in term_sizes(terms, len(data)))
     ways = {True: "compiled", False: "products, cached" if cache else "products, made anew"}
     return {
-        "what": what, "M": len(data), "terms": len(terms), "factors": ways[is_compiled(terms[0])],
+        "what": what, "M": len(data), "terms": len(terms), "factors": ways[reads_in_blocks(terms[0])],
         "s": product, "GFLOP/s": operations / product / 1e9, "matmul of these shapes": operations / same / 1e9,
         "matmul 2048": 2 * 2048**3 / peak / 1e9, "share of these shapes": same / product,
         "share of 2048": operations / product / (2 * 2048**3 / peak),
@@ -111,7 +111,7 @@ def main() -> None:
     perms = find_symmetry(one.positions, one.numbers, limit=12).perms
     for group in (perms[:1], perms):
         terms = (Term.over_all(pairs, group, Matern52(20.0)),)
-        for cache in (4e9,) if is_compiled(terms[0]) else (4e9, 0.0):
+        for cache in (4e9,) if reads_in_blocks(terms[0]) else (4e9, 0.0):
             rows.append(measure(f"861 pairs, {len(group)} permutations", terms, pairs, one, cache, clock))
     small = small_terms(pairs, np.random.default_rng(0))
     rows.append(measure("40 small terms", small, pairs, many, 0.0, clock))

@@ -6,7 +6,11 @@ import reference
 import torch
 from cases import CASES, METHYL, arrays, dense, random_model, structures
 
-from gossamer.backends.torch.kernel_sum import TrainingRows, contract, kernel_sum, squared_distances, weigh
+from gossamer.backends.kernel_sum import kernel_sum
+from gossamer.backends.numba.backend import COMPILED
+from gossamer.backends.products import contract
+from gossamer.backends.rows import TrainingRows, squared_distances
+from gossamer.backends.torch.backend import ARRAYS
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.preconditioners import Nystrom, pivoted_cholesky
 from gossamer.kernels import Matern52
@@ -23,8 +27,7 @@ def close(a, b, rtol=1e-9):
 
 def in_matrix_products(monkeypatch, held=lambda term: False):
     """Let no term of an operator, or those that `held` says, be summed by compiled code."""
-    for module in ("gossamer.fitting.operator", "gossamer.backends.numba.single"):
-        monkeypatch.setattr(f"{module}.is_compiled", held)
+    monkeypatch.setattr(COMPILED.__class__, "at_once", lambda self, term: held(term))
 
 
 @EVERY
@@ -49,7 +52,7 @@ def test_operator_is_the_dense_covariance(monkeypatch, case, energies, way, n):
     pairs, terms = CASES[case]()
     R = structures(n)
     K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 1e-3, energies=energies, cache_bytes=cache_bytes)
-    assert (K._small.flat is not None) == (way == "compiled")
+    assert (K.covariance.at_once.flat is not None) == (way == "compiled")
     assert all((factors is not None) == (way == "cached") for shard in K.cached for factors in shard)
     expected = reference.covariance_matrix(terms, pairs.pairs, R, energies) + 1e-3 * np.eye(K.size)
     close(dense(K), expected, 1e-12)
@@ -67,7 +70,7 @@ def test_an_operator_of_compiled_and_other_terms(monkeypatch, energies, compiled
     pairs, terms = CASES["several"]()
     R = structures(20)
     K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 0.0, energies=energies)
-    assert K._small.holds == tuple(term.name == compiled for term in terms)
+    assert K.covariance.at_once.holds == tuple(term.name == compiled for term in terms)
     v = torch.from_numpy(np.random.default_rng(3).normal(size=K.size))
     close((K @ v).numpy(), reference.covariance_matrix(terms, pairs.pairs, R, energies) @ v.numpy(), 1e-11)
 
@@ -104,7 +107,8 @@ def test_blocks_of_any_size_agree(block):
 
 @BOTH
 @pytest.mark.parametrize("n_train", [1, 4, 7])
-def test_weighing_in_one_pass_is_contraction_of_the_profile(energies, n_train):
+@pytest.mark.parametrize("backend", [COMPILED, ARRAYS], ids=["numba", "torch"])
+def test_weighing_in_one_pass_is_contraction_of_the_profile(backend, energies, n_train):
     rng = np.random.default_rng(0)
     kernel, images = Matern52(2.0), np.arange(5)[None]
     x, X, V = (torch.from_numpy(rng.normal(size=(n, 5))) for n in (6, n_train, n_train))
@@ -113,7 +117,7 @@ def test_weighing_in_one_pass_is_contraction_of_the_profile(energies, n_train):
     w = torch.from_numpy(rng.normal(size=n_train)) if energies else None
     e, g = contract(kernel.profile(squared_distances(x, rows)), x, rows, V, w)
     k1, along = x @ rows.centred.T, x @ V.T
-    total, sums = weigh(kernel, k1, along, (x * x).sum(1), rows, (rows.centred * V).sum(1), w)
+    total, sums = backend.weigh(kernel, k1, along, (x * x).sum(1), rows, (rows.centred * V).sum(1), w)
     close(total.numpy(), e.numpy(), 1e-12)
     close(sums.numpy(), along.sum(1).numpy(), 1e-12)
     close((k1 @ V + along @ rows.centred - x * sums[:, None]).numpy(), g.numpy(), 1e-7)  # at distance zero, rounding
@@ -125,10 +129,10 @@ def test_compiled_and_matrix_paths_of_a_batch_agree(monkeypatch, case, energies)
     model, _, _ = random_model(case, energies=energies)
     x, _ = model.pairs.forward(torch.from_numpy(structures(7, seed=9)))
     compiled = model.evaluator().descriptor_sums(x)
-    monkeypatch.setattr("gossamer.backends.numba.single.is_compiled", lambda term: False)
+    in_matrix_products(monkeypatch)
     other = model.evaluator()
     matrices = other.descriptor_sums(x)
-    assert other._compiled.flat is None
+    assert other._at_once.flat is None
     for a, b in zip(compiled, matrices, strict=True):
         close(a.numpy(), b.numpy(), 1e-11)
 
@@ -139,7 +143,7 @@ def test_operator_blocks_of_three_agree(monkeypatch):
     R = torch.from_numpy(structures(8))
     v = torch.from_numpy(np.random.default_rng(3).normal(size=8 * 18))
     whole = KernelOperator.build(terms, pairs, R, 1e-3)
-    monkeypatch.setattr("gossamer.fitting.operator.rows_per_block", lambda *a, **k: 3)
+    monkeypatch.setattr("gossamer.fitting.covariance.rows_per_block", lambda *a, **k: 3)
     blocked = KernelOperator.build(terms, pairs, R, 1e-3)
     close((blocked @ v).numpy(), (whole @ v).numpy(), 1e-13)
     for ours, theirs in zip(blocked.cached[0][0], whole.cached[0][0], strict=True):

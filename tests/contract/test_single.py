@@ -7,7 +7,7 @@ import pytest
 import reference
 from cases import CASES, random_model, structures
 
-from gossamer.backends.numba import single
+from gossamer.backends.numba import layout, single
 from gossamer.errors import DataError, UsageError
 from gossamer.evaluate.precision import SINGLE_LIMIT, single_error
 from gossamer.kernels import Matern52
@@ -52,14 +52,14 @@ def test_one_structure_is_the_reference(monkeypatch, case, energies, threads):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_of_large_terms_are_the_reference(monkeypatch, energies, threads):
     monkeypatch.setattr(single, "PARALLEL_WORK", 0)
-    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    monkeypatch.setattr(layout, "COLUMN_BYTES", 0)
     model = large_model(energies=energies)
     check(model, single.SingleEvaluator.build(model, threads=threads), 1e-10)
     check(model, single.SingleEvaluator.build(model, (True,), threads), 1e-6)
 
 
 def test_forces_from_float32_rows_are_the_gradient_of_their_energy(monkeypatch):
-    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    monkeypatch.setattr(layout, "COLUMN_BYTES", 0)
     model = large_model()
     rounded = single.SingleEvaluator.build(model, (True,))
     R, step = structures(1, seed=4)[0], 1e-4
@@ -76,7 +76,7 @@ def test_forces_from_float32_rows_are_the_gradient_of_their_energy(monkeypatch):
 
 def test_float32_is_chosen_only_where_forces_hardly_change(monkeypatch):
     """Coefficients that cancel by many digits forbid it, and the predicted change is about the change met."""
-    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    monkeypatch.setattr(layout, "COLUMN_BYTES", 0)
     model = large_model()
     (term,), (c,) = model.terms, model.coefficients
     plain = single_error(term, c)
@@ -99,7 +99,7 @@ def test_float32_is_chosen_only_where_forces_hardly_change(monkeypatch):
 @pytest.mark.parametrize("energies", [False, True])
 def test_one_structure_and_many_agree(monkeypatch, precision, energies):
     """Where rows are kept in float32, for both; the rounding of what is kept is 1e5 times larger than what is left."""
-    monkeypatch.setattr(single, "COLUMN_BYTES", 0)
+    monkeypatch.setattr(layout, "COLUMN_BYTES", 0)
     model, R = large_model(energies=energies), structures(5, seed=9)
     batch = model.predict(R, precision=precision)
     for q, structure in enumerate(R):

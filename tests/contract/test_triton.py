@@ -11,7 +11,8 @@ import reference
 import torch
 from cases import CASES, random_model, structures
 
-from gossamer.backends.torch.kernel_sum import TrainingRows, fold_images, kernel_sum, permuted_rows
+from gossamer.backends.kernel_sum import kernel_sum
+from gossamer.backends.rows import TrainingRows, fold_images, permuted_rows
 from gossamer.kernels import Matern52
 
 triton = pytest.importorskip("triton", reason="triton is not installed; pip install triton (Linux, x86-64)")

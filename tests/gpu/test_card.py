@@ -7,7 +7,7 @@ import reference
 import torch
 from cases import CASES, NUMBERS, arrays, dense, random_model, structures
 
-from gossamer.backends.torch import kernel_sum as sums
+from gossamer.backends.torch import backend as sums
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError
 from gossamer.fitting.checkpoint import Journal, Run

@@ -38,7 +38,7 @@ def at_known_rates(monkeypatch):
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_time_is_operations_over_rates(ethanol_file, at_known_rates, monkeypatch, compiled):
-    monkeypatch.setattr(resources, "is_compiled", lambda term: compiled)
+    monkeypatch.setattr(resources, "summed_at_once", lambda term, device: compiled and device.type == "cpu")
     train = gs.read(ethanol_file).take(np.arange(40))
     found = estimate(train, **FIXED, solver="cholesky")
     n = 40 * 27
@@ -93,7 +93,7 @@ def test_learning_draws_fewer_structures_where_memory_is_short():
 
 
 def test_several_terms_are_counted(at_known_rates, monkeypatch):
-    monkeypatch.setattr(resources, "is_compiled", lambda term: False)
+    monkeypatch.setattr(resources, "summed_at_once", lambda term, device: False)
     pairs, terms = CASES["several"]()
     data = gs.Dataset(NUMBERS, structures(20), np.ones((20, 6, 3)))
     settings = make_settings({"length": 1.0, "noise": 1e-6, "solver": "cg"})
@@ -192,6 +192,7 @@ MEASURED = """
 import sys
 import numpy as np
 import gossamer as gs
+from gossamer.kernels import Matern52
 from gossamer.fitting.makeup import makeup_of
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.options import make_settings

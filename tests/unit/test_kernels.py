@@ -4,7 +4,7 @@ import reference
 import torch
 
 from gossamer import kernels
-from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.backends.kernel_sum import radial_factors
 from gossamer.errors import UsageError
 from gossamer.kernels import Matern52
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gossamer.backends.centring import centre_of
+from gossamer.backends.rows import centre_of
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.baselines.screening import RATES, SHARES
 from gossamer.errors import UsageError

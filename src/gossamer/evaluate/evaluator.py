@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.backends.numba.single import BatchEvaluator, SingleEvaluator
-from gossamer.backends.torch.kernel_sum import TrainingRows, kernel_sum
+from gossamer.backends.choice import of_one_structure, of_replicas, summed_at_once
+from gossamer.backends.kernel_sum import kernel_sum
+from gossamer.backends.numba.batch import BatchEvaluator
+from gossamer.backends.rows import TrainingRows
 from gossamer.baselines import added
-from gossamer.devices import block_bytes, on_host, resolve_device
+from gossamer.devices import block_bytes, resolve_device
 from gossamer.errors import UsageError
 from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
 from gossamer.model.pairs import COINCIDENT, refuse_infinite
@@ -78,7 +80,7 @@ class Evaluator:
         if structures.ndim != 3 or structures.shape[1:] != (self.model.n_atoms, 3):
             shape = np.shape(positions)
             raise UsageError(f"positions: shape {shape}, but the model needs (structures, {self.model.n_atoms}, 3).")
-        if self.replicas is not None and self.device.type == "cuda" and len(structures) == self.replicas:
+        if len(structures) == self.replicas and self._graph is not None:
             energies, forces = self._graph(structures)
         else:
             energies, forces = self._learned(structures)
@@ -105,15 +107,13 @@ class Evaluator:
     def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
         """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
         energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
-        compiled = on_host(x)
-        if compiled:
-            x = x.contiguous()
+        if self._at_once.flat is not None:
             threads = self.threads or torch.get_num_threads()
-            self._compiled.add(x.numpy(), energies.numpy(), gradients.numpy(), threads)
-        finished = self._compiled.holds if compiled else (False,) * len(self.model.terms)
-        for term, (rows, V, w), done in zip(self.model.terms, self._tensors, finished, strict=True):
-            if done:
+            self._at_once.add(x.contiguous().numpy(), energies.numpy(), gradients.numpy(), threads)
+        for term, coefficients in zip(self.model.terms, self._tensors, strict=True):
+            if coefficients is None:
                 continue
+            rows, V, w = coefficients
             e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
             energies += term.amplitude * e.view(len(x), -1).sum(1)
             term.scatter(g.mul_(term.amplitude), gradients)
@@ -129,36 +129,30 @@ class Evaluator:
 
     @cached_property
     def _one(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
-        if self.device.type == "cuda":
-            from gossamer.backends.torch.single_cuda import GraphedEvaluator
+        def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:
+            energies, forces = self._learned(structure[None])
+            return float(energies[0]), forces[0]
 
-            return GraphedEvaluator.build(self.model.on(str(self.device))).one
-        if any(term.kernel.form is None for term in self.model.terms):
-
-            def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:
-                energies, forces = self._learned(structure[None])
-                return float(energies[0]), forces[0]
-
-            return through_batch
-        return SingleEvaluator.build(self.model, self.stored_single, self.threads)
+        return of_one_structure(self.model, self.device, self.stored_single, self.threads) or through_batch
 
     @cached_property
-    def _graph(self) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]":
-        from gossamer.backends.torch.single_cuda import GraphedEvaluator
-
-        return GraphedEvaluator.build(self.model.on(str(self.device)), replicas=self.replicas or 1)
+    def _graph(self) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None":
+        return of_replicas(self.model, self.device, self.replicas)
 
     @cached_property
-    def _compiled(self) -> BatchEvaluator:
-        """The terms that compiled code sums for a batch; none of them is kept in float32, being small."""
-        return BatchEvaluator.build(self.model.terms, self.model.coefficients)
+    def _at_once(self) -> BatchEvaluator:
+        """The terms that one compiled pass sums for a batch; none of them is kept in float32, being small."""
+        holds = tuple(summed_at_once(term, self.device) for term in self.model.terms)
+        return BatchEvaluator.build(self.model.terms, self.model.coefficients, holds)
 
     @cached_property
-    def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None]]":
-        found = []
-        for term, c, single in zip(self.model.terms, self.model.coefficients, self.stored_single, strict=True):
-            found.append(_on(self.device, as_stored(c, term.perms) if single else c, term.perms))
-        return found
+    def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None] | None]":
+        """Rows and coefficients of the terms that are summed one by one, None for the others."""
+        sides = zip(self.model.terms, self.model.coefficients, self.stored_single, self._at_once.holds, strict=True)
+        return [
+            None if done else _on(self.device, as_stored(c, term.perms) if single else c, term.perms)
+            for term, c, single, done in sides
+        ]
 
 
 def _on(device: torch.device, c: "TermCoefficients", perms: np.ndarray) -> "tuple[TrainingRows, Tensor, Tensor | None]":

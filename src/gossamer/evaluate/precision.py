@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from gossamer.backends.numba.single import is_small
+from gossamer.backends.numba.layout import is_small
 from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def is_stored_single(term: "Term", c: "TermCoefficients", precision: str) -> boo
 
 def as_stored(c: "TermCoefficients", perms: np.ndarray) -> "TermCoefficients":
     """The coefficients as float32 rows hold them: X and V rounded, X about the centre of its rows."""
-    from gossamer.backends.centring import centre_of
+    from gossamer.backends.rows import centre_of
 
     shift = centre_of(c.X, perms)
     X = (c.X - shift).astype(np.float32).astype(np.float64) + shift
@@ -47,7 +47,8 @@ def single_error(term: "Term", c: "TermCoefficients", n_rows: int = 8) -> float:
     independent, so each adds its square to the force."""
     import torch
 
-    from gossamer.backends.torch.kernel_sum import TrainingRows, kernel_sum
+    from gossamer.backends.kernel_sum import kernel_sum
+    from gossamer.backends.rows import TrainingRows
 
     x = c.X[np.linspace(0, len(c.X) - 1, min(n_rows, len(c.X))).astype(int)]
     rows = TrainingRows.build(torch.from_numpy(c.X), term.perms)

@@ -8,20 +8,25 @@ so that a gradient costs one factorisation and two bilinear forms per term (Chap
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from gossamer.backends.torch.kernel_sum import TrainingRows, permuted_rows, radial_factors, squared_distances
+from gossamer.backends.kernel_sum import radial_factors
+from gossamer.backends.protocol import Structures
+from gossamer.backends.rows import TrainingRows, permuted_rows, squared_distances
 from gossamer.data.dataset import Dataset
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
+from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.dense import BLOCK, factorise, solve
-from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.resources import GIB, RESERVE
-from gossamer.model.force_field import TermCoefficients
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FEW_UNKNOWNS, FEW_STRUCTURES, MOST_UNKNOWNS = 4000, 30, 5000
 LEAST_STRUCTURES = 10
@@ -148,28 +153,23 @@ def held_out(
 ) -> tuple[float, np.ndarray]:
     """Mean square error of the forces of `judged`, over scale^2, when `fitted` is fitted to, and its gradient by the
     logarithms of the groups' weights, of the amplitudes, and of the noise."""
-    K, C = (
-        KernelOperator.build(terms, pairs, torch.from_numpy(part.positions), noise, cache_bytes=0.0)
-        for part in (fitted, judged)
-    )
+    there, apart = (Structures.of(terms, pairs, torch.from_numpy(part.positions)) for part in (fitted, judged))
+    K, C = Covariance.of(terms, pairs, there, there), Covariance.of(terms, pairs, apart, there)
     factor = K.lower_triangle()
     factor.diagonal().add_(noise)
     failed = factorise(factor)
     if failed:
         raise FitError(f"noise: {noise:g} is too small to learn with; raise --noise tenfold.")
-    y, wanted = (torch.from_numpy(part.labelled_forces() / scale) for part in (fitted, judged))
-    a = solve(factor, y.reshape(-1))
-    forward = assemble(K, a, fitted.numbers, 1.0, 0.0, {})
-    r = torch.from_numpy(forward.predict(judged.positions, precision="float64", warn=False).forces) - wanted
-    backward = assemble(C, r.reshape(-1), fitted.numbers, 1.0, 0.0, {})
-    pulled = torch.from_numpy(backward.predict(fitted.positions, precision="float64", warn=False).forces)
-    b = solve(factor, pulled.reshape(-1))
-    adjoint = assemble(K, b, fitted.numbers, 1.0, 0.0, {})
+    y, wanted = (torch.from_numpy(part.labelled_forces() / scale).reshape(-1) for part in (fitted, judged))
+    a = solve(factor, y)
+    r = C @ a - wanted
+    back = C.T
+    b = solve(factor, back @ r)
     by_weight, by_amplitude = [], []
-    sides = zip(terms, groups, forward.coefficients, backward.coefficients, adjoint.coefficients, strict=True)
-    for term, group, at_a, at_r, at_b in sides:
-        slots, value = bilinear_gradient(term, at_r, at_a)
-        less, value_b = bilinear_gradient(term, at_b, at_a)
+    sides = zip(terms, groups, there.rows, K.coefficients(a), K.coefficients(b), back.coefficients(r), strict=True)
+    for t, (term, group, rows, (V, _), (at_b, _), (at_r, _)) in enumerate(sides):
+        slots, value = bilinear_gradient(term, C.queries[t], at_r, rows, V)
+        less, value_b = bilinear_gradient(term, K.queries[t], at_b, rows, V)
         by_weight.append(np.bincount(group, slots - less))
         by_amplitude.append(value - value_b)
     by_noise = -noise * float(b @ a)
@@ -177,17 +177,16 @@ def held_out(
     return float((r * r).mean()), gradient * 2 / r.numel()
 
 
-def bilinear_gradient(term: Term, left: TermCoefficients, right: TermCoefficients) -> tuple[np.ndarray, float]:
-    """B = u' K_t v for the pushed coefficients U of `left` and V of `right`, and its gradient (P,) by the logarithms
-    of the slots' weights.
+def bilinear_gradient(
+    term: Term, queries: "Tensor", U: "Tensor", rows: TrainingRows, V: "Tensor"
+) -> tuple[np.ndarray, float]:
+    """B = u' K_t v for the pushed coefficients U (Q, P) of centred queries (Q, P) and V (M, P) of `rows`, and its
+    gradient (P,) by the logarithms of the slots' weights.
 
     B = sum_ij k1 U_i.V_j - k2 alpha beta,  alpha = U_i.delta, beta = delta.V_j;  x, U and V all carry the weights, so
     dB/dlog w = 2 sum_ij [ k1 U V + (k3 alpha beta - k2 U.V) delta^2 / 2 - k2 delta (U beta + V alpha) ]  slot by
     slot."""
-    rows = TrainingRows.build(torch.from_numpy(right.X), term.perms)
-    X, V = rows.centred, torch.from_numpy(right.V)
-    x = permuted_rows(torch.from_numpy(left.X), term.perms) - rows.shift
-    U = permuted_rows(torch.from_numpy(left.V), term.perms)
+    X, x, U = rows.centred, permuted_rows(queries, term.perms), permuted_rows(U, term.perms)
     s2 = squared_distances(x, rows)
     _, k1, k2 = radial_factors(term.kernel, s2)
     k3 = term.kernel.third(s2)
@@ -207,8 +206,8 @@ def bilinear_gradient(term: Term, left: TermCoefficients, right: TermCoefficient
 
 def mean_variance(terms: tuple[Term, ...], pairs: PairSet, positions: np.ndarray) -> float:
     """Mean prior variance of a force component of the structures (Q, N, 3)."""
-    K = KernelOperator.build(terms, pairs, torch.from_numpy(positions), 0.0, cache_bytes=0.0)
-    return float(K.diagonal().mean())
+    structures = Structures.of(terms, pairs, torch.from_numpy(positions))
+    return float(Covariance.of(terms, pairs, structures, structures).diagonal().mean())
 
 
 def with_factors(terms: tuple[Term, ...], groups: tuple[np.ndarray, ...], here: np.ndarray) -> tuple[Term, ...]:

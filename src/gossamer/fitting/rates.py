@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.backends.numba.single import is_compiled
-from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.backends.choice import summed_at_once
+from gossamer.backends.kernel_sum import radial_factors
 from gossamer.fitting.operator import KernelOperator
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -68,7 +68,7 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
 def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
     """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
     few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
-    small = tuple(term for term in terms if is_compiled(term))
+    small = tuple(term for term in terms if summed_at_once(term, torch.device("cpu")))
     if not small:
         return 0.0
     K = KernelOperator.build(small, pairs, torch.from_numpy(few.positions), 0.0, cache_bytes=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gossamer.backends.numba.single import is_compiled
+from gossamer.backends.choice import summed_at_once
 from gossamer.devices import card_memory
 from gossamer.errors import MemoryBudgetError
 from gossamer.records.parts import Machine
@@ -163,7 +163,10 @@ def plan_of(
 
 
 def term_sizes(terms: "tuple[Term, ...]", n_structures: int, on_card: bool = False) -> "list[TermSize]":
-    return [TermSize(n_structures * t.n_places, len(t.perms), t.n_pairs, is_compiled(t) and not on_card) for t in terms]
+    import torch
+
+    device = torch.device("cuda" if on_card else "cpu")
+    return [TermSize(n_structures * t.n_places, len(t.perms), t.n_pairs, summed_at_once(t, device)) for t in terms]
 
 
 def product_operations(sizes: "list[TermSize]") -> float:

@@ -95,7 +95,7 @@ def cholesky(
     """Solve with the dense matrix; n^2 numbers of memory, n^3/3 operations.  scale: eV/Angstrom per unit of y;
     matrix: K.lower_triangle() where it was made before; it is copied.  Raises FitError when K is not positive definite.
     """
-    ranks = K.shards.ranks
+    ranks = K.ranks
     order, a = 0, torch.empty_like(y)
     if ranks.first:  # the others wait; what is solved directly is small
         progress(Event("solve", 0, K.size + 1, "building the matrix"))
@@ -138,7 +138,7 @@ def conjugate_gradients(
     the same bits.  With a monitor the coefficients of the best check are returned, unless the residual is reached.
     Raises FitError when K turns out not to be positive definite.
     """
-    agree = K.shards.ranks.agree
+    agree = K.ranks.agree
     status = Status.MAX_ITERATIONS
     if resume is None:
         x = torch.zeros_like(y) if start is None else start.clone()

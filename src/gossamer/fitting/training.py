@@ -181,7 +181,7 @@ def _iterated(
     K: KernelOperator, labels: Labels, inverse: Nystrom, problem: Problem, context: Context, start: Start, key: str
 ) -> Solution:
     """Conjugate gradients, from where the journal left them, watched on the validation structures."""
-    device, journal, guess = K.dx.device, context.run.journal, start.coefficients
+    device, journal, guess = K.device, context.run.journal, start.coefficients
     left = journal.state(key)
     return conjugate_gradients(
         K, labels.y.to(device), inverse, scale=labels.scale, stop=context.settings.stop,

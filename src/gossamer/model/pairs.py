@@ -8,7 +8,8 @@ import numpy as np
 
 from gossamer.chemistry.bonds import COINCIDENT
 from gossamer.chemistry.pairs import all_pairs, pair_numbers
-from gossamer.devices import block_bytes, on_host
+from gossamer.descriptors import arrays
+from gossamer.devices import on_host
 from gossamer.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ def refuse_infinite(positions: np.ndarray) -> None:
 def orbit_numbers(perms: np.ndarray) -> np.ndarray:
     """Orbit number (P,) of every one of P things under a closed group perms (S, P); numbered by first appearance."""
     return np.unique(perms.min(axis=0), return_inverse=True)[1]
+
+
+def _loops_for(tensor: "Tensor"):
+    """The module with `forward`, `push` and `pull` for where the tensor is."""
+    if not on_host(tensor):
+        return arrays
+    from gossamer.descriptors import compiled
+
+    return compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,65 +140,15 @@ class PairSet:
         """Inverse distances and their gradients.   x = 1/r,   dx/dr_i = -(r_i - r_j) / r^3 = -dx/dr_j
 
         positions (Q, N, 3) Angstrom -> x (Q, P) 1/Angstrom, dx (Q, P, 3) 1/Angstrom^2."""
-        if on_host(positions):
-            import torch
-
-            from gossamer.descriptors import _pairs as loops
-
-            x = positions.new_empty((len(positions), len(self)))
-            dx = positions.new_empty((*x.shape, 3))
-            R = positions.contiguous().numpy()
-            loops.forward(self.pairs, R, x.numpy(), dx.numpy(), torch.get_num_threads())
-            return x, dx
-        return self.forward_on_device(positions)
-
-    def forward_on_device(self, positions: "Tensor") -> "tuple[Tensor, Tensor]":
-        """`forward` in array operations, on any device."""
-        i, j = self.pairs.T
-        d = positions[:, i] - positions[:, j]
-        x = (d * d).sum(-1).rsqrt()
-        return x, -d * (x * x * x)[..., None]
+        return _loops_for(positions).forward(self, positions)
 
     def push(self, dx: "Tensor", a: "Tensor") -> "Tensor":
         """Atomic coefficients to pairs, v = (dx/dR) a:  dx (Q, P, 3), a (Q, N, 3) -> (Q, P)."""
-        if on_host(dx):
-            import torch
-
-            from gossamer.descriptors import _pairs as loops
-
-            out = dx.new_empty(dx.shape[:2])
-            loops.push(self.pairs, dx.numpy(), a.contiguous().numpy(), out.numpy(), torch.get_num_threads())
-            return out
-        return self.push_on_device(dx, a)
+        return _loops_for(dx).push(self, dx, a)
 
     def pull(self, dx: "Tensor", g: "Tensor") -> "Tensor":
         """Pair gradients to atoms, (dx/dR)^T g:  dx (Q, P, 3), g (Q, P) -> (Q, N, 3)."""
-        if on_host(dx):
-            import torch
-
-            from gossamer.descriptors import _pairs as loops
-
-            out = dx.new_zeros((len(dx), self.n_atoms, 3))
-            loops.pull(self.pairs, dx.numpy(), g.contiguous().numpy(), out.numpy(), torch.get_num_threads())
-            return out
-        return self.pull_on_device(dx, g)
-
-    def push_on_device(self, dx: "Tensor", a: "Tensor") -> "Tensor":
-        """`push` in array operations, on any device."""
-        i, j = self.pairs.T
-        return ((a[:, i] - a[:, j]) * dx).sum(-1)
-
-    def pull_on_device(self, dx: "Tensor", g: "Tensor") -> "Tensor":
-        """`pull` in array operations, on any device; sums run in a fixed order."""
-        import torch
-
-        pair, sign = (torch.as_tensor(t, device=dx.device) for t in self.incidence)
-        out = dx.new_empty((len(dx), self.n_atoms, 3))
-        step = max(1, int(block_bytes(dx.device) // (2 * 8 * 3 * pair.numel())))
-        for start in range(0, len(dx), step):
-            f = g[start : start + step, :, None] * dx[start : start + step]
-            out[start : start + step] = (f[:, pair] * sign[..., None]).sum(2)
-        return out
+        return _loops_for(dx).pull(self, dx, g)
 
     def jacobian_rank(self, positions: np.ndarray) -> int:
         """Largest rank of dx/dR over the structures positions (Q, N, 3): 3N-6 when the pairs fix the shape."""

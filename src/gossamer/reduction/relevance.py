@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.backends.torch.kernel_sum import radial_factors
+from gossamer.backends.kernel_sum import radial_factors
 from gossamer.devices import resolve_device
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent

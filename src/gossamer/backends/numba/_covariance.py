@@ -4,7 +4,7 @@ Block of structures i and j, with delta_p = x_i[h p] - x_j[p] at slot p of j's p
 permutations h (docs/theory.md, Covariance of the labels):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
-`term` is the tuple made by fitting.operator.flat_term.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
+`term` is the tuple made by `flat_term`.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
 pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  A place of a local term touches few
 atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against
 tests/reference.py by tests/contract/test_kernel_sum.py."""
@@ -12,8 +12,12 @@ tests/reference.py by tests/contract/test_kernel_sum.py."""
 import numpy as np
 from numba import njit, prange
 
+from gossamer.backends.incidence import incident_slots
 from gossamer.backends.numba._radial import factors
+from gossamer.kernels import compiled_form
 from gossamer.loops import parallel_loop, use_threads
+from gossamer.model.pairs import PairSet
+from gossamer.model.terms import Term
 
 
 @njit(cache=True)
@@ -140,7 +144,9 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
 
 
 @parallel_loop(fastmath=True)
-def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, energies):
+def _columns(groups, term, left, right, pairs, begin, results):
+    (structures, starts, components), (forces, energies) = groups, results
+    (mine, own_dx), (X, dx) = left, right
     places, perms, weights, incident, signs, _, _, _, _ = term
     n3, D = forces.shape[1], incident.shape[2]
     tables, inverse = _compact(incident, signs), _inverses(perms)
@@ -149,12 +155,12 @@ def _columns(structures, starts, components, term, X, dx, pairs, begin, forces, 
     for k in prange(forces.shape[0]):
         i = begin + k
         work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = _spread(places, sizes, slots, plus, weights, dx[i])
+        spread = _spread(places, sizes, slots, plus, weights, own_dx[i])
         for g in range(structures.shape[0]):
             lo, hi = starts[g], starts[g + 1]
             part = np.zeros((hi - lo, n3 + 1))
             _add_columns(
-                structures[g], components[lo:hi], term, tables, inverse, pairs, X[i], dx[i], spread, X, dx,
+                structures[g], components[lo:hi], term, tables, inverse, pairs, mine[i], own_dx[i], spread, X, dx,
                 work, delta, near, part,
             )  # fmt: skip
             for row in range(n3):
@@ -281,16 +287,14 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
                                     forces[row, column + c] += part[3 * a + e, 3 * b + c] + blocks[at + c]
 
 
-def covariance_columns(
-    structures, starts, components, term, X, dx, pairs, first: int, forces, energies, threads: int
-) -> None:
-    """Add to forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted) the covariance columns of one term, at the
-    m training structures from `first` on.
+def covariance_columns(groups, term, left, right, pairs, first: int, results, threads: int) -> None:
+    """Add to results, forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted), the covariance of one term between
+    C labels of the structures `right` and those of the m structures of `left` from `first` on.
 
-    Columns are grouped by training structure: group g holds the labels (0 <= c < 3N a force, 3N the energy)
-    components[starts[g]:starts[g+1]] of structure structures[g].  X (M, L, P); dx (M, P_all, 3)."""
+    groups: structures, starts and components of protocol.ChosenLabels; left, right: descriptors (M, L, P) and gradients
+    (M, P_all, 3) each."""
     use_threads(threads)
-    _columns(structures, starts, components, term, X, dx, pairs, first, forces, energies)
+    _columns(groups, term, left, right, pairs, first, results)
 
 
 def covariance_diagonal(term, X, dx, pairs, out, threads: int) -> None:
@@ -307,3 +311,10 @@ def covariance_matrix(term, X, dx, pairs, out, energies: bool, threads: int) -> 
     n = len(out) - len(X) if energies else len(out)
     cross, both = (out[n:, :n], out[n:, n:]) if energies else (out[:0], out[:0])
     _matrix(term, X, dx, pairs, out[:n, :n], cross, both)
+
+
+def flat_term(term: Term, pairs: PairSet) -> tuple:
+    """A term as plain arrays for compiled code: places, perms, weights, incident slots and their signs, kernel form,
+    amplitude."""
+    slots, signs = incident_slots(term, pairs)
+    return term.places, term.perms, term.weights, slots, signs, *compiled_form(term.kernel), term.amplitude

@@ -4,180 +4,20 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
-import itertools
-import math
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gossamer.backends.centring import centre_of
 from gossamer.backends.numba import _step
-from gossamer.backends.numba.irreps import AdaptedBasis
-from gossamer.kernels import compiled_form
+from gossamer.backends.numba.layout import FlatTerms, aligned
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-    from gossamer.model.force_field import ForceField, TermCoefficients
-    from gossamer.model.terms import Term
+    from gossamer.model.force_field import ForceField
 
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
-COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
-LINE = 64  # bytes of a cache line
-BATCH_BYTES = 2**19  # the same for many queries at once: half of a core's second cache, which all queries read again
-
-
-class FlatTerms(NamedTuple):
-    """Terms and their coefficients as compiled code reads them; see _step for the columns of layout."""
-
-    layout: np.ndarray
-    ints: np.ndarray
-    doubles: np.ndarray
-    floats: np.ndarray
-
-    @classmethod
-    def build(
-        cls,
-        terms: "tuple[Term, ...]",
-        coefficients: "tuple[TermCoefficients, ...]",
-        stored_single: "tuple[bool, ...] | None" = None,
-        adapted: "tuple[AdaptedBasis, ...] | None" = None,
-    ) -> "FlatTerms":
-        """stored_single: which terms' rows are stored in float32, those of large terms only; None: no term's.
-        adapted: the terms' bases, where they were made before."""
-        layout = np.zeros((len(terms), _step.COLUMNS_OF_LAYOUT), dtype=np.int64)
-        ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
-        every = adapted or tuple(AdaptedBasis.build(term.perms) for term in terms)
-        singles = stored_single or (False,) * len(terms)
-        for row, term, c, own, single in zip(layout, terms, coefficients, every, singles, strict=True):
-            basis, form = own.basis, compiled_form(term.kernel)
-            shift = basis @ centre_of(c.X, term.perms)
-            X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
-            w = np.zeros(len(X)) if c.w is None else c.w
-            row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
-            row[_step.DOTS], row[_step.ORDER] = len(own.dots), form.order
-            row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
-            row[_step.DOUBLES] = doubles.add(
-                [form.rate, form.norm, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
-            )
-            if is_small(term):
-                row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
-                row[_step.DATA] = doubles.add(_blocks(X, V, w))
-                continue
-            if single:
-                X, V = X.astype(np.float32), V.astype(np.float32)
-            row[_step.KIND] = _step.ROWS_SINGLE if single else _step.ROWS
-            row[_step.TILES] = -(-len(X) // _step.WIDTH)
-            row[_step.DATA] = (floats if single else doubles).add(_tiles(X, V))
-            row[_step.SCALARS] = doubles.add(_scalars(X, V, w, _step.WIDTH))
-        return cls(layout, ints.array(), doubles.array(), floats.array())
-
-    @property
-    def work_size(self) -> int:
-        """Doubles of scratch that one thread needs."""
-        return max(_step.work_size(row) for row in self.layout)
-
-    @property
-    def work(self) -> int:
-        """Training rows times numbers read of each for one query, roughly."""
-        tiles, kind = self.layout[:, _step.TILES], self.layout[:, _step.KIND]
-        rows = tiles * np.where(kind == _step.COLUMNS, _step.BLOCK, _step.WIDTH)
-        per_row = self.layout[:, _step.SLOTS] + self.layout[:, _step.PERMS]
-        return int((rows * self.layout[:, _step.PLACES] * per_row).sum())
-
-
-def is_small(term: "Term") -> bool:
-    """Whether compiled code reads a term's rows in blocks that stay in the nearest cache, or reuses them for images."""
-    return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
-
-
-def is_compiled(term: "Term") -> bool:
-    """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
-    return term.kernel.form is not None and is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
-
-
-class Pool:
-    """Arrays put one behind the other."""
-
-    def __init__(self, dtype: type) -> None:
-        self.dtype, self.size = dtype, 0
-        self.parts: list[np.ndarray] = [np.zeros(0, dtype)]
-
-    def add(self, *arrays) -> int:
-        """Append the arrays, flattened, from the next cache line on; returns where the first begins."""
-        self._append(np.zeros(-self.size % (LINE // np.dtype(self.dtype).itemsize), self.dtype))
-        start = self.size
-        for array in arrays:
-            self._append(np.asarray(array, dtype=self.dtype).ravel())
-        return start
-
-    def _append(self, array: np.ndarray) -> None:
-        self.parts.append(array)
-        self.size += array.size
-
-    def array(self) -> np.ndarray:
-        out = aligned((self.size,), self.dtype)
-        return np.concatenate(self.parts, out=out)
-
-
-def aligned(shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
-    """An empty array that begins at a cache line; a vector across two lines costs two reads."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + LINE, np.uint8)
-    start = -raw.ctypes.data % LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def _filled(a: np.ndarray, rows: int) -> np.ndarray:
-    """`a` with zero rows added up to `rows`."""
-    return np.concatenate([a, np.zeros((rows - len(a), *a.shape[1:]), a.dtype)])
-
-
-def _scalars(X: np.ndarray, V: np.ndarray, w: np.ndarray, tile: int) -> np.ndarray:
-    """|X_j|^2, X_j . V_j and w_j of the rows as stored, tile by tile: (tiles, 3, tile)."""
-    X, V = X.astype(np.float64), V.astype(np.float64)
-    rows = -(-len(X) // tile) * tile
-    scalars = np.stack([(X * X).sum(1), (X * V).sum(1), w], axis=1)
-    return _filled(scalars, rows).reshape(-1, tile, 3).transpose(0, 2, 1)
-
-
-def _blocks(X: np.ndarray, V: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Rows as `_step._columns` reads them: (blocks, X (P) V (P) scalars (3), BLOCK)."""
-    tile, P = _step.BLOCK, X.shape[1]
-    blocks = np.zeros((-(-len(X) // tile), 2 * P + 3, tile))
-    blocks[:, :P] = _side_by_side(X, len(blocks))
-    blocks[:, 2 * P] = (blocks[:, :P] ** 2).sum(1)
-    _load(blocks, V, w)
-    return blocks
-
-
-def _load(blocks: np.ndarray, V: np.ndarray, w: np.ndarray | None) -> None:
-    """Put coefficients V (M, P) and w (M,) into blocks of rows, with the scalars X_j . V_j that follow from them."""
-    P = V.shape[1]
-    X, kept = blocks[:, :P], blocks[:, P : 2 * P]
-    kept[:] = _side_by_side(V, len(blocks))
-    blocks[:, 2 * P + 1] = (X * kept).sum(1)
-    if w is not None:
-        blocks[:, 2 * P + 2] = _filled(w, len(blocks) * _step.BLOCK).reshape(len(blocks), _step.BLOCK)
-
-
-def _side_by_side(rows: np.ndarray, n_blocks: int) -> np.ndarray:
-    """Rows (M, P), filled up with zeros, as (blocks, P, BLOCK)."""
-    return _filled(rows, n_blocks * _step.BLOCK).reshape(n_blocks, _step.BLOCK, -1).transpose(0, 2, 1)
-
-
-def _tiles(X: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Rows as `_step._rows` reads them: (tiles, WIDTH rows of X then of V, pairs filled up with zeros)."""
-    tile = _step.WIDTH
-    rows, wide = (-(-n // tile) * tile for n in X.shape)
-    out = np.zeros((2, rows, wide), X.dtype)
-    for target, a in zip(out, (X, V), strict=True):
-        target[: len(a), : a.shape[1]] = a
-    return out.reshape(2, -1, tile, wide).transpose(1, 0, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,44 +77,6 @@ class SingleEvaluator:
             refuse_infinite(positions)
             PairSet(len(positions), self.pairs).refuse_coincident(positions[None], "positions")
         return self.constant + energy, forces
-
-
-@dataclass(frozen=True, eq=False)
-class BatchEvaluator:
-    """The terms of a force field that compiled code sums at many queries at once; a query is one thread's."""
-
-    holds: tuple[bool, ...]  # which of the force field's terms
-    flat: FlatTerms | None
-    bases: "tuple[csr_array, ...]" = ()  # of the held terms' slots
-
-    @classmethod
-    def build(cls, terms: "tuple[Term, ...]", coefficients: "tuple[TermCoefficients, ...]") -> "BatchEvaluator":
-        holds = tuple(is_compiled(term) for term in terms)
-        if not any(holds):
-            return cls(holds, None)
-        small = tuple(itertools.compress(terms, holds)), tuple(itertools.compress(coefficients, holds))
-        adapted = tuple(AdaptedBasis.build(term.perms) for term in small[0])
-        return cls(holds, FlatTerms.build(*small, adapted=adapted), tuple(a.basis for a in adapted))
-
-    def with_coefficients(self, coefficients: "Sequence[tuple[np.ndarray, np.ndarray | None]]") -> "BatchEvaluator":
-        """The same terms and rows with other coefficients V (M*L, P) and w (M*L,) or None, given for every term of the
-        force field."""
-        if self.flat is None:
-            return self
-        doubles = aligned(self.flat.doubles.shape)
-        doubles[:] = self.flat.doubles
-        mine = itertools.compress(coefficients, self.holds)
-        for row, basis, (V, w) in zip(self.flat.layout, self.bases, mine, strict=True):
-            P, tiles, start = int(row[_step.SLOTS]), int(row[_step.TILES]), int(row[_step.DATA])
-            shape = tiles, 2 * P + 3, _step.BLOCK
-            _load(doubles[start : start + math.prod(shape)].reshape(shape), (basis @ V.T).T, w)
-        return replace(self, flat=self.flat._replace(doubles=doubles))
-
-    def add(self, x: np.ndarray, energies: np.ndarray, g: np.ndarray, threads: int) -> None:
-        """Add energies to (Q,) and their gradients to g (Q, P_all) at descriptors x (Q, P_all)."""
-        if self.flat is not None:
-            threads = max(1, min(threads, len(x)))
-            _step.add_queries(x, *self.flat, aligned((threads, self.flat.work_size)), energies, g)
 
 
 def _torch_threads() -> int:

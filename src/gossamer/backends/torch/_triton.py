@@ -18,7 +18,7 @@ from gossamer.kernels import Kernel, compiled_form, radial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gossamer.backends.torch.kernel_sum import TrainingRows
+    from gossamer.backends.rows import TrainingRows
 
 PARTIAL_BYTES = 2**28  # gradients of parts of the training rows, summed at the end
 

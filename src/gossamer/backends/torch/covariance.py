@@ -1,5 +1,5 @@
 """Columns and the diagonal of the covariance in array operations: the twin, for any device, of the compiled loops
-`covariance_columns` and `covariance_diagonal` of model/_covariance.py, where the same equations stand number by number.
+`covariance_columns` and `covariance_diagonal` of numba/_covariance.py, where the same equations stand number by number.
 
 Blocks of K between structures i and j, summed over images (docs/theory.md), with delta = x_i - x_j:
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0."""
@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from gossamer.backends.incidence import incident_slots
+from gossamer.backends.protocol import ChosenLabels
+from gossamer.descriptors import arrays
 from gossamer.devices import block_bytes
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Side = tuple[Tensor, Tensor]
 
 
 class LabelGroup(NamedTuple):
@@ -29,11 +34,11 @@ class LabelGroup(NamedTuple):
     rows: slice
 
     @classmethod
-    def grouped(cls, structures, starts, components, n_atoms: int, device: "torch.device") -> "list[LabelGroup]":
-        """Groups as `KernelOperator._grouped` makes them; within a group components ascend, so an energy is last."""
-        groups = []
-        for g, structure in enumerate(structures):
-            part = components[starts[g] : starts[g + 1]]
+    def of(cls, labels: ChosenLabels, n_atoms: int, device: "torch.device") -> "list[LabelGroup]":
+        """Within a group components ascend, so an energy is last."""
+        groups, starts = [], labels.starts
+        for g, structure in enumerate(labels.structures):
+            part = labels.components[starts[g] : starts[g + 1]]
             forces = torch.as_tensor(part[part < 3 * n_atoms], device=device)
             energy = len(forces) < len(part)
             rows = slice(int(starts[g]), int(starts[g + 1]))
@@ -42,7 +47,7 @@ class LabelGroup(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class DeviceTerm:
+class ArrayTerm:
     """A term's tables on a device.  slots, signs (L, N, D): at every place the slots whose pair contains an atom and
     the sign of the pair's gradient there, 0 where the list has ended."""
 
@@ -57,21 +62,22 @@ class DeviceTerm:
     ends: "Tensor"  # (P_all, 2) atoms of the molecule's pairs
 
     @classmethod
-    def build(cls, term: Term, pairs: PairSet, slots: np.ndarray, signs: np.ndarray, device: "torch.device"):
-        """slots, signs: as fitting.operator.flat_term makes them."""
+    def build(cls, term: Term, pairs: PairSet, device: "torch.device") -> "ArrayTerm":
+        slots, signs = incident_slots(term, pairs)
         arrays = (term.places, term.perms, term.inverse_perms, term.weights, slots, signs, pairs.pairs)
         tables = (torch.as_tensor(np.ascontiguousarray(a), device=device) for a in arrays)
         return cls(term, tuple(pairs.keep(place) for place in term.places), *tables)
 
 
 def add_columns(
-    t: DeviceTerm, X: "Tensor", dx: "Tensor", span: range, groups: list[LabelGroup],
+    t: ArrayTerm, left: "Side", right: "Side", span: range, groups: list[LabelGroup],
     forces: "Tensor", energies: "Tensor | None",
 ) -> None:  # fmt: skip
-    """Add to forces (C, m, N, 3) and energies (C, m) (None: not wanted) one term's covariance of chosen labels with
-    those of the m structures in `span`.
+    """Add to forces (C, m, N, 3) and energies (C, m) (None: not wanted) one term's covariance of chosen labels of the
+    structures `right` with those of the m structures `span` of `left`.
 
-    X (M, L, P) the term's descriptors, dx (M, P_all, 3)."""
+    left, right: the term's descriptors (M, L, P) and the gradients (M, P_all, 3)."""
+    (X, dx), (other_X, all_other_dx) = left, right
     widest = max(g.rows.stop - g.rows.start for g in groups)
     numbers = 3 * (widest * (t.slots.shape[2] + 3 * forces.shape[2]) + 3 * (t.term.n_places + 1) * t.term.n_pairs)
     step = max(1, int(block_bytes(dx.device) // (8 * numbers)))
@@ -85,11 +91,11 @@ def add_columns(
             for there in range(t.term.n_places):
                 for here in range(t.term.n_places):
                     for h in range(len(t.perms)):
-                        other = X[group.structure, there], dx[group.structure, t.places[there]]
+                        other = other_X[group.structure, there], all_other_dx[group.structure, t.places[there]]
                         _add_group(t, (here, there, h), X[part, here], own[here], across, *other, group, *out)
 
 
-def _add_group(t: DeviceTerm, image, x, dx, across, other_x, other_dx, group: LabelGroup, forces, energies) -> None:
+def _add_group(t: ArrayTerm, image, x, dx, across, other_x, other_dx, group: LabelGroup, forces, energies) -> None:
     """One image of the kernel between structures x (m, P), dx (m, P, 3) and one other, (P,) and (P, 3); across
     (P_all, m, 3): the gradients of all pairs of the m structures."""
     here, there, h = image
@@ -98,7 +104,7 @@ def _add_group(t: DeviceTerm, image, x, dx, across, other_x, other_dx, group: La
     factors = t.term.kernel.profile((delta * delta).sum(1))
     k0, k1, k2 = (k * t.term.amplitude for k in factors)
     # J_i^T delta of every structure (m, N, 3)
-    work = t.pair_sets[here].pull_on_device(dx, delta * t.weights)
+    work = arrays.pull(t.pair_sets[here], dx, delta * t.weights)
     if group.energy:
         forces[C] += k1[:, None, None] * work
         if energies is not None:
@@ -122,7 +128,7 @@ def _add_group(t: DeviceTerm, image, x, dx, across, other_x, other_dx, group: La
     forces[:C] -= (along * k2)[:, :, None, None] * work
 
 
-def add_diagonal(t: DeviceTerm, X: "Tensor", dx: "Tensor", out: "Tensor") -> None:
+def add_diagonal(t: ArrayTerm, X: "Tensor", dx: "Tensor", out: "Tensor") -> None:
     """Add to out (M, 3N+1) one term's variance of every force component and of the energy (last)."""
     n_atoms = (out.shape[1] - 1) // 3
     ends = torch.zeros((t.term.n_places, n_atoms, t.term.n_pairs), dtype=X.dtype, device=X.device)
@@ -137,8 +143,8 @@ def add_diagonal(t: DeviceTerm, X: "Tensor", dx: "Tensor", out: "Tensor") -> Non
                     delta = x[:, here] - x[:, there, inverse]
                     k0, k1, k2 = (k * t.term.amplitude for k in t.term.kernel.profile((delta * delta).sum(1)))
                     pushed = delta * t.weights
-                    mine = t.pair_sets[here].pull_on_device(gradients[here], pushed)
-                    theirs = t.pair_sets[there].pull_on_device(gradients[there], pushed[:, perm])
+                    mine = arrays.pull(t.pair_sets[here], gradients[here], pushed)
+                    theirs = arrays.pull(t.pair_sets[there], gradients[there], pushed[:, perm])
                     both = gradients[here] * gradients[there][:, inverse] * (t.weights**2)[:, None]  # (m, P, 3)
                     same = (ends[here] * ends[there][:, inverse]) @ both
                     forces = k1[:, None, None] * same - k2[:, None, None] * mine * theirs

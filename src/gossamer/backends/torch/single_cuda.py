@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.backends.torch.kernel_sum import TrainingRows, centred_sum
+from gossamer.backends.rows import TrainingRows
+from gossamer.backends.torch.backend import ARRAYS
 from gossamer.devices import resolve_device
 from gossamer.kernels import Kernel
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
@@ -50,7 +51,7 @@ class _TermOnDevice:
     def __call__(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
         """Energies (Q,) and gradients by slot (Q, I*P) at the molecule's descriptors x (Q, P_all)."""
         queries = (x[:, self.images] * self.weights).view(-1, self.V.shape[1]) - self.rows.shift
-        e, g = centred_sum(self.kernel, queries, self.rows, self.V, self.w, XV=self.XV)
+        e, g = ARRAYS.centred_sum(self.kernel, queries, self.rows, self.V, self.w, XV=self.XV)
         by_slot = g.view(len(x), -1) * self.weights
         return e.view(len(x), -1).sum(1) * self.amplitude, by_slot * self.amplitude
 

@@ -1,0 +1,63 @@
+"""The one place where it is chosen which code does the sums and the covariance: by device, kernel and size."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gossamer.backends.numba.backend import COMPILED
+from gossamer.backends.numba.single import SingleEvaluator
+from gossamer.backends.protocol import Backend
+from gossamer.backends.torch.backend import ARRAYS
+from gossamer.kernels import Kernel
+from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import torch
+
+    from gossamer.model.force_field import ForceField
+
+
+def has_compiled(kernel: Kernel, device: "torch.device") -> bool:
+    """Whether compiled code may work on tensors of the device, and has the kernel."""
+    return device.type == "cpu" and kernel.form is not None
+
+
+def backend_of(kernel: Kernel, device: "torch.device") -> Backend:
+    """What sums terms of this kernel over training rows."""
+    return COMPILED if has_compiled(kernel, device) else ARRAYS
+
+
+def covariance_backend(terms: Iterable[Term], device: "torch.device") -> Backend:
+    """What makes blocks of the covariance of all terms."""
+    return COMPILED if all(has_compiled(term.kernel, device) for term in terms) else ARRAYS
+
+
+def summed_at_once(term: Term, device: "torch.device") -> bool:
+    """Whether one compiled pass sums the term at many queries, with all others of which that is true."""
+    return backend_of(term.kernel, device).at_once(term)
+
+
+def of_one_structure(
+    model: "ForceField", device: "torch.device", stored_single: tuple[bool, ...], threads: int | None
+) -> "Callable[[np.ndarray], tuple[float, np.ndarray]] | None":
+    """A call for one structure (N, 3) at a time, without baselines; None where it has to go as a batch of one."""
+    if device.type == "cuda":
+        from gossamer.backends.torch.single_cuda import GraphedEvaluator
+
+        return GraphedEvaluator.build(model.on(str(device))).one
+    if all(has_compiled(term.kernel, device) for term in model.terms):
+        return SingleEvaluator.build(model, stored_single, threads)
+    return None
+
+
+def of_replicas(
+    model: "ForceField", device: "torch.device", replicas: int | None
+) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None":
+    """A call for a fixed number of structures (Q, N, 3), without baselines; None where it is a batch like any other."""
+    if replicas is None or device.type != "cuda":
+        return None
+    from gossamer.backends.torch.single_cuda import GraphedEvaluator
+
+    return GraphedEvaluator.build(model.on(str(device)), replicas=replicas)

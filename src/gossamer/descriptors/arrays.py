@@ -1,0 +1,35 @@
+"""The pair descriptor in array operations, on any device; see model.pairs."""
+
+from typing import TYPE_CHECKING
+
+from gossamer.devices import block_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gossamer.model.pairs import PairSet
+
+
+def forward(pairs: "PairSet", positions: "Tensor") -> "tuple[Tensor, Tensor]":
+    i, j = pairs.pairs.T
+    d = positions[:, i] - positions[:, j]
+    x = (d * d).sum(-1).rsqrt()
+    return x, -d * (x * x * x)[..., None]
+
+
+def push(pairs: "PairSet", dx: "Tensor", a: "Tensor") -> "Tensor":
+    i, j = pairs.pairs.T
+    return ((a[:, i] - a[:, j]) * dx).sum(-1)
+
+
+def pull(pairs: "PairSet", dx: "Tensor", g: "Tensor") -> "Tensor":
+    """Sums run in a fixed order."""
+    import torch
+
+    pair, sign = (torch.as_tensor(t, device=dx.device) for t in pairs.incidence)
+    out = dx.new_empty((len(dx), pairs.n_atoms, 3))
+    step = max(1, int(block_bytes(dx.device) // (2 * 8 * 3 * pair.numel())))
+    for start in range(0, len(dx), step):
+        f = g[start : start + step, :, None] * dx[start : start + step]
+        out[start : start + step] = (f[:, pair] * sign[..., None]).sum(2)
+    return out
