@@ -28,9 +28,10 @@ query = structures(3, seed=9)
 for case in ("plain", "several", "matern92", "gauss"):
     model, K, v = random_model(case, n_train=20, energies=True)
     e, f = reference.predict(model, query)
-    for found in (model.predict(query), [np.array(p) for p in zip(*map(single.SingleEvaluator.build(model), query))]):
-        close(found[0], e)
-        close(found[1], f)
+    many, one = model.predict(query), single.SingleEvaluator.build(model)
+    for energies, forces in ((many.energies, many.forces), map(np.array, zip(*map(one, query)))):
+        close(energies, e)
+        close(forces, f)
     R = structures(20)
     expected = reference.covariance_matrix(K.terms, K.pairs.pairs, R, True) @ v.numpy()
     close((K @ v).numpy() - K.noise * v.numpy(), expected)
