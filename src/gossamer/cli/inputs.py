@@ -155,8 +155,8 @@ class Job:
         there, before any file is read."""
         from gossamer.chemistry.fragments_file import FRAGMENTS_FILE
         from gossamer.files import regular_file
-        from gossamer.fitting.selection import check_terms
-        from gossamer.fitting.training import Settings
+        from gossamer.fitting.settings import Settings
+        from gossamer.fitting.stages import check_terms
 
         if self.fragments is not None and self.terms != "auto":
             raise UsageError(f"--terms: {self.terms} and --fragments both say what the terms are; leave one out.")
