@@ -16,8 +16,8 @@ def use_threads(threads: int) -> None:
         numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
 
 
-def parallel_loop(**options: Any) -> Callable[[Any], Callable[..., Any]]:
-    """numba.njit(parallel=True, cache=True, **options), with a twin without threads for a process that lost them."""
+def parallel_loop(*, cache: bool = True, **options: Any) -> Callable[[Any], Callable[..., Any]]:
+    """numba.njit(parallel=True, cache=cache, **options), with a twin without threads for a process that lost them."""
 
     def compiled(function: Any) -> Callable[..., Any]:
         alone = FunctionType(
@@ -25,8 +25,8 @@ def parallel_loop(**options: Any) -> Callable[[Any], Callable[..., Any]]:
         )
         alone.__module__ = function.__module__
         alone.__qualname__ = f"{function.__qualname__}_alone"  # numba files what it has compiled by this name
-        on_threads = numba.njit(parallel=True, cache=True, **options)(function)
-        on_one = numba.njit(cache=True, **options)(alone)
+        on_threads = numba.njit(parallel=True, cache=cache, **options)(function)
+        on_one = numba.njit(cache=cache, **options)(alone)
 
         @wraps(function)
         def loop(*arguments: Any) -> Any:

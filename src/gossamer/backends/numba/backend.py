@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gossamer.backends.numba import _covariance, _step
+from gossamer.backends.numba import _covariance, _weighing
 from gossamer.backends.numba.layout import reads_in_blocks
 from gossamer.backends.products import products_around
 from gossamer.backends.protocol import ChosenLabels, Structures
@@ -31,7 +31,7 @@ class CompiledBackend:
         s2 = s2.contiguous()
         factors = Profile(torch.empty_like(s2), torch.empty_like(s2), torch.empty_like(s2))
         k0, k1, k2 = (factor.view(-1).numpy() for factor in factors)
-        _step.profile(s2.view(-1).numpy(), compiled_form(kernel), k0, k1, k2, torch.get_num_threads())
+        _weighing.profile(s2.view(-1).numpy(), compiled_form(kernel), k0, k1, k2, torch.get_num_threads())
         return factors
 
     def block_room(self, device: torch.device) -> float:
@@ -46,7 +46,7 @@ class CompiledBackend:
     ) -> "tuple[Tensor, Tensor]":  # fmt: skip
         energies, sums = torch.empty_like(squares), torch.empty_like(squares)
         weight = np.zeros(0) if w is None else w.numpy()
-        _step.weights(
+        _weighing.weights(
             products.numpy(), a.numpy(), squares.numpy(), rows.squares.numpy(), XV.numpy(), weight,
             compiled_form(kernel), energies.numpy(), sums.numpy(), torch.get_num_threads(),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.backends.numba import _places as at
 from gossamer.backends.numba import _step
 from gossamer.backends.numba.irreps import AdaptedBasis
 from gossamer.backends.numba.layout import FlatTerms, aligned, load_coefficients
@@ -46,8 +47,8 @@ class BatchEvaluator:
         doubles[:] = self.flat.doubles
         mine = itertools.compress(coefficients, self.holds)
         for row, basis, (V, w) in zip(self.flat.layout, self.bases, mine, strict=True):
-            P, tiles, start = int(row[_step.SLOTS]), int(row[_step.TILES]), int(row[_step.DATA])
-            shape = tiles, 2 * P + 3, _step.BLOCK
+            P, tiles, start = int(row[at.SLOTS]), int(row[at.TILES]), int(row[at.DATA])
+            shape = tiles, 2 * P + 3, at.BLOCK
             load_coefficients(doubles[start : start + math.prod(shape)].reshape(shape), (basis @ V.T).T, w)
         return replace(self, flat=self.flat._replace(doubles=doubles))
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gossamer.backends.numba import _step
+from gossamer.backends.numba import _places as at
 from gossamer.backends.numba.irreps import AdaptedBasis
 from gossamer.backends.rows import centre_of
 from gossamer.kernels import compiled_form
@@ -37,7 +37,7 @@ class FlatTerms(NamedTuple):
     ) -> "FlatTerms":
         """stored_single: which terms' rows are stored in float32, those of large terms only; None: no term's.
         adapted: the terms' bases, where they were made before."""
-        layout = np.zeros((len(terms), _step.COLUMNS_OF_LAYOUT), dtype=np.int64)
+        layout = np.zeros((len(terms), at.COLUMNS_OF_LAYOUT), dtype=np.int64)
         ints, doubles, floats = Pool(np.int64), Pool(np.float64), Pool(np.float32)
         every = adapted or tuple(AdaptedBasis.build(term.perms) for term in terms)
         singles = stored_single or (False,) * len(terms)
@@ -46,46 +46,46 @@ class FlatTerms(NamedTuple):
             shift = basis @ centre_of(c.X, term.perms)
             X, V = (basis @ c.X.T).T - shift, (basis @ c.V.T).T
             w = np.zeros(len(X)) if c.w is None else c.w
-            row[_step.SLOTS], row[_step.PLACES], row[_step.PERMS] = term.n_pairs, term.n_places, len(term.perms)
-            row[_step.DOTS], row[_step.ORDER] = len(own.dots), form.order
-            row[_step.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
-            row[_step.DOUBLES] = doubles.add(
+            row[at.SLOTS], row[at.PLACES], row[at.PERMS] = term.n_pairs, term.n_places, len(term.perms)
+            row[at.DOTS], row[at.ORDER] = len(own.dots), form.order
+            row[at.INTS] = ints.add(basis.indptr, term.places[:, basis.indices], own.dots)
+            row[at.DOUBLES] = doubles.add(
                 [form.rate, form.norm, term.amplitude], basis.data * term.weights[basis.indices], shift, own.table
             )
             if is_small(term):
-                row[_step.KIND], row[_step.TILES] = _step.COLUMNS, -(-len(X) // _step.BLOCK)
-                row[_step.DATA] = doubles.add(_blocks(X, V, w))
+                row[at.KIND], row[at.TILES] = at.COLUMNS, -(-len(X) // at.BLOCK)
+                row[at.DATA] = doubles.add(_blocks(X, V, w))
                 continue
             if single:
                 X, V = X.astype(np.float32), V.astype(np.float32)
-            row[_step.KIND] = _step.ROWS_SINGLE if single else _step.ROWS
-            row[_step.TILES] = -(-len(X) // _step.WIDTH)
-            row[_step.DATA] = (floats if single else doubles).add(_tiles(X, V))
-            row[_step.SCALARS] = doubles.add(_scalars(X, V, w, _step.WIDTH))
+            row[at.KIND] = at.ROWS_SINGLE if single else at.ROWS
+            row[at.TILES] = -(-len(X) // at.WIDTH)
+            row[at.DATA] = (floats if single else doubles).add(_tiles(X, V))
+            row[at.SCALARS] = doubles.add(_scalars(X, V, w, at.WIDTH))
         return cls(layout, ints.array(), doubles.array(), floats.array())
 
     @property
     def work_size(self) -> int:
         """Doubles of scratch that one thread needs."""
-        return max(_step.work_size(row) for row in self.layout)
+        return max(at.work_size(row) for row in self.layout)
 
     @property
     def work(self) -> int:
         """Training rows times numbers read of each for one query, roughly."""
-        tiles, kind = self.layout[:, _step.TILES], self.layout[:, _step.KIND]
-        rows = tiles * np.where(kind == _step.COLUMNS, _step.BLOCK, _step.WIDTH)
-        per_row = self.layout[:, _step.SLOTS] + self.layout[:, _step.PERMS]
-        return int((rows * self.layout[:, _step.PLACES] * per_row).sum())
+        tiles, kind = self.layout[:, at.TILES], self.layout[:, at.KIND]
+        rows = tiles * np.where(kind == at.COLUMNS, at.BLOCK, at.WIDTH)
+        per_row = self.layout[:, at.SLOTS] + self.layout[:, at.PERMS]
+        return int((rows * self.layout[:, at.PLACES] * per_row).sum())
 
 
 def is_small(term: "Term") -> bool:
     """Whether compiled code reads a term's rows in blocks that stay in the nearest cache, or reuses them for images."""
-    return term.n_images > 1 or 16 * _step.BLOCK * term.n_pairs <= COLUMN_BYTES
+    return term.n_images > 1 or 16 * at.BLOCK * term.n_pairs <= COLUMN_BYTES
 
 
 def reads_in_blocks(term: "Term") -> bool:
     """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
-    return is_small(term) and 16 * _step.BLOCK * term.n_pairs <= BATCH_BYTES
+    return is_small(term) and 16 * at.BLOCK * term.n_pairs <= BATCH_BYTES
 
 
 class Pool:
@@ -134,8 +134,8 @@ def _scalars(X: np.ndarray, V: np.ndarray, w: np.ndarray, tile: int) -> np.ndarr
 
 
 def _blocks(X: np.ndarray, V: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Rows as `_step._columns` reads them: (blocks, X (P) V (P) scalars (3), BLOCK)."""
-    tile, P = _step.BLOCK, X.shape[1]
+    """Rows as `_blocks` reads them: (blocks, X (P) V (P) scalars (3), BLOCK)."""
+    tile, P = at.BLOCK, X.shape[1]
     blocks = np.zeros((-(-len(X) // tile), 2 * P + 3, tile))
     blocks[:, :P] = _side_by_side(X, len(blocks))
     blocks[:, 2 * P] = (blocks[:, :P] ** 2).sum(1)
@@ -150,17 +150,17 @@ def load_coefficients(blocks: np.ndarray, V: np.ndarray, w: np.ndarray | None) -
     kept[:] = _side_by_side(V, len(blocks))
     blocks[:, 2 * P + 1] = (X * kept).sum(1)
     if w is not None:
-        blocks[:, 2 * P + 2] = _filled(w, len(blocks) * _step.BLOCK).reshape(len(blocks), _step.BLOCK)
+        blocks[:, 2 * P + 2] = _filled(w, len(blocks) * at.BLOCK).reshape(len(blocks), at.BLOCK)
 
 
 def _side_by_side(rows: np.ndarray, n_blocks: int) -> np.ndarray:
     """Rows (M, P), filled up with zeros, as (blocks, P, BLOCK)."""
-    return _filled(rows, n_blocks * _step.BLOCK).reshape(n_blocks, _step.BLOCK, -1).transpose(0, 2, 1)
+    return _filled(rows, n_blocks * at.BLOCK).reshape(n_blocks, at.BLOCK, -1).transpose(0, 2, 1)
 
 
 def _tiles(X: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Rows as `_step._rows` reads them: (tiles, WIDTH rows of X then of V, pairs filled up with zeros)."""
-    tile = _step.WIDTH
+    """Rows as `_tiles` reads them: (tiles, WIDTH rows of X then of V, pairs filled up with zeros)."""
+    tile = at.WIDTH
     rows, wide = (-(-n // tile) * tile for n in X.shape)
     out = np.zeros((2, rows, wide), X.dtype)
     for target, a in zip(out, (X, V), strict=True):

@@ -1,0 +1,146 @@
+"""Sums over training rows that stand in blocks of BLOCK rows, side by side in vectors: small terms, with their images.
+
+A block is read twice, the second time from the nearest cache.  With permutations the sums run in the adapted basis
+(`irreps`): few dot products, turned into all images by a table, weighted, and turned back.  `four` is four vectors, one
+number of every row of the block."""
+
+from numba import njit
+
+from gossamer.backends.numba._places import (
+    BLOCK,
+    DATA,
+    DOTS,
+    DOUBLES,
+    HEAD,
+    INTS,
+    NORM,
+    ORDER,
+    PERMS,
+    PLACES,
+    RATE,
+    SLOTS,
+    padded,
+)
+from gossamer.backends.numba._vectors import CACHED, WIDTH, fma, load, splat, store, total
+from gossamer.backends.numba._weighing import weighted_factors
+
+
+@njit(fastmath=True, cache=CACHED)
+def _four(array, at):
+    return load(array, at), load(array, at + WIDTH), load(array, at + 2 * WIDTH), load(array, at + 3 * WIDTH)
+
+
+@njit(fastmath=True, cache=CACHED)
+def _keep(array, at, four):
+    store(array, at, four[0])
+    store(array, at + WIDTH, four[1])
+    store(array, at + 2 * WIDTH, four[2])
+    store(array, at + 3 * WIDTH, four[3])
+
+
+@njit(fastmath=True, cache=CACHED)
+def _scaled(r, four):
+    return r * four[0], r * four[1], r * four[2], r * four[3]
+
+
+@njit(fastmath=True, cache=CACHED)
+def _plus(r, four, sums):
+    """r * four + sums."""
+    return fma(r, four[0], sums[0]), fma(r, four[1], sums[1]), fma(r, four[2], sums[2]), fma(r, four[3], sums[3])
+
+
+@njit(fastmath=True, cache=CACHED)
+def _inner(four, other, sum_):
+    """The vector sum_ + four[0] * other[0] + ..."""
+    return fma(four[3], other[3], fma(four[2], other[2], fma(four[1], other[1], fma(four[0], other[0], sum_))))
+
+
+@njit(fastmath=True, cache=CACHED)
+def _dot_products(dots, D, ints, doubles, block, work, query, at_dots):
+    """-2 x . X_j and x . V_j of the D dot products, which stand in `ints` from `dots` on."""
+    X, V = block
+    nothing = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+    for t in range(D):
+        x, y, n = query + ints[dots + 3 * t], ints[dots + 3 * t + 1] * BLOCK, ints[dots + 3 * t + 2]
+        s, a = nothing, nothing
+        for k in range(n):
+            q = splat(work[x + k])
+            s = _plus(q, _four(doubles, X + y + k * BLOCK), s)
+            a = _plus(q, _four(doubles, V + y + k * BLOCK), a)
+        _keep(work, at_dots + 2 * BLOCK * t, _scaled(splat(-2.0), s))
+        _keep(work, at_dots + 2 * BLOCK * t + BLOCK, a)
+
+
+@njit(fastmath=True, cache=CACHED)
+def _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images):
+    """|h x - X_j|^2 and (h x - X_j) . V_j of every image h from the dot products."""
+    for h in range(H):
+        squares, constants = _four(doubles, scalars), _four(doubles, scalars + BLOCK)
+        s = xx + squares[0], xx + squares[1], xx + squares[2], xx + squares[3]
+        a = _scaled(splat(-1.0), constants)
+        for t in range(D):
+            r = splat(doubles[table + h * D + t])
+            s = _plus(r, _four(work, at_dots + 2 * BLOCK * t), s)
+            a = _plus(r, _four(work, at_dots + 2 * BLOCK * t + BLOCK), a)
+        _keep(work, at_images + 2 * BLOCK * h, s)
+        _keep(work, at_images + 2 * BLOCK * h + BLOCK, a)
+
+
+@njit(fastmath=True, cache=CACHED)
+def _weigh(H, form, doubles, weights, work, at_images, energy, sums):
+    """Of every image the weights k1 of V_j and k2 a + k1 w_j of X_j, in place; adds to energy and to the latter's
+    sum."""
+    order, rate, norm = form
+    for h in range(H):
+        at = at_images + 2 * BLOCK * h
+        for k in range(0, BLOCK, WIDTH):
+            a, w = load(work, at + BLOCK + k), load(doubles, weights + k)
+            e, k1, along = weighted_factors(load(work, at + k), a, w, order, rate, norm)
+            energy += e
+            sums += along
+            store(work, at + k, k1)
+            store(work, at + BLOCK + k, along)
+    return energy, sums
+
+
+@njit(fastmath=True, cache=CACHED)
+def _gradient(basis, ints, doubles, block, work, out, at_images):
+    """Add to the gradient, WIDTH rows' part of each number side by side, what the weighted images of a block give."""
+    dots, D, table, H = basis
+    X, V = block
+    nothing = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+    for t in range(D):
+        x, y, n = ints[dots + 3 * t], ints[dots + 3 * t + 1] * BLOCK, ints[dots + 3 * t + 2]
+        s, a = nothing, nothing
+        for h in range(H):
+            r = splat(doubles[table + h * D + t])
+            s = _plus(r, _four(work, at_images + 2 * BLOCK * h), s)
+            a = _plus(r, _four(work, at_images + 2 * BLOCK * h + BLOCK), a)
+        for k in range(n):
+            o = load(work, out + WIDTH * (x + k))
+            o = _inner(s, _four(doubles, V + y + k * BLOCK), o)
+            o = _inner(a, _four(doubles, X + y + k * BLOCK), o)
+            store(work, out + WIDTH * (x + k), o)
+
+
+@njit(fastmath=True, cache=CACHED)
+def over_blocks(first, last, row, ints, doubles, work, at_query, at_out, at_squares, at_sums, at_dots, at_images):
+    """Energy of the blocks first ... last of a term's rows; gradients and sums are added to those in `work`."""
+    P, L, H, D = row[SLOTS], row[PLACES], row[PERMS], row[DOTS]
+    form = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
+    n_basis = ints[row[INTS] + P]
+    dots, table = row[INTS] + P + 1 + L * n_basis, row[DOUBLES] + HEAD + n_basis + P
+    wide, energy = padded(P), splat(0.0)
+    for tile in range(first, last):
+        X = row[DATA] + tile * BLOCK * (2 * P + 3)
+        block, scalars = (X, X + BLOCK * P), X + 2 * BLOCK * P
+        for place in range(L):
+            query, out, at_sum = at_query + place * wide, at_out + place * wide * WIDTH, at_sums + place * WIDTH
+            _dot_products(dots, D, ints, doubles, block, work, query, at_dots)
+            xx = splat(work[at_squares + place])
+            _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images)
+            weights, sums = scalars + 2 * BLOCK, load(work, at_sum)
+            energy, sums = _weigh(H, form, doubles, weights, work, at_images, energy, sums)
+            store(work, at_sum, sums)
+            _gradient((dots, D, table, H), ints, doubles, block, work, out, at_images)
+    return total(energy)
