@@ -148,7 +148,7 @@ def test_suspicious_labels_fail_inspection(gossamer: Command, shelf: Path) -> No
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
 ])  # fmt: skip
 def test_memory_runs_out(error: Exception, gossamer: Command, shelf: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gossamer.fitting.workflow.fit", _raises(error))
+    monkeypatch.setattr("gossamer.fitting.result.train", _raises(error))
     found = gossamer(train("good.npz"))
     assert found.code == 1
     assert found.err.startswith("gossamer: memory: ")
@@ -177,7 +177,7 @@ def test_a_bug_asks_to_be_reported(line: str, failing: str, gossamer: Command, s
 
 
 def test_the_system_says_no(gossamer: Command, shelf: Path, monkeypatch) -> None:
-    monkeypatch.setattr("gossamer.fitting.workflow.fit", _raises(OSError(28, "No space left on device", "/scratch/x")))
+    monkeypatch.setattr("gossamer.fitting.result.train", _raises(OSError(28, "No space left on device", "/scratch/x")))
     found = gossamer(train("good.npz"))
     assert (found.code, found.err.count("\n")) == (1, 1)
     assert "/scratch/x: no space left on device" in found.err
