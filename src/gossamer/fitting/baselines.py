@@ -19,14 +19,17 @@ AUTO, NONE = "auto", "none"
 
 
 def baselines_of(asked: Any, terms: Any, train: "Dataset", perms: np.ndarray) -> "tuple[Baseline, ...]":
-    """What `fit` makes of its argument `baseline`: AUTO, the repulsion of atoms that no bond joins, but nothing where
-    terms is "global", so that this stays sgdml's model; NONE; names, joined by commas; a ForceField, an ASE calculator
-    or a Baseline; or several of these.
+    """What `fit` makes of its argument `baseline`.
 
-    perms (S, N): of the atoms.  Raises UsageError for what is none of these."""
+    AUTO: the repulsion of atoms that no bond joins, but nothing where terms is "global", so that this stays sgdml's
+    model, or where no atoms are three bonds apart.  NONE; names, joined by commas; a ForceField, an ASE calculator or a
+    Baseline; or several of these.  perms (S, N): of the atoms.  Raises UsageError for what is none of these."""
     if isinstance(asked, str):
         if asked == AUTO:
-            return () if terms == "global" else (Repulsion.between(train.positions, train.numbers, perms),)
+            if terms == "global":
+                return ()
+            wall = Repulsion.between(train.positions, train.numbers, perms)
+            return (wall,) if len(wall.pairs) else ()
         return () if asked == NONE else tuple(_named(name.strip(), train, perms) for name in asked.split(","))
     if isinstance(asked, Sequence):
         return tuple(one for part in asked for one in baselines_of(part, terms, train, perms))

@@ -30,7 +30,7 @@ def _four(array, at):
     return load(array, at), load(array, at + WIDTH), load(array, at + 2 * WIDTH), load(array, at + 3 * WIDTH)
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _keep(array, at, four):
     store(array, at, four[0])
     store(array, at + WIDTH, four[1])
@@ -38,18 +38,18 @@ def _keep(array, at, four):
     store(array, at + 3 * WIDTH, four[3])
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _scaled(r, four):
     return r * four[0], r * four[1], r * four[2], r * four[3]
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _plus(r, four, sums):
     """r * four + sums."""
     return fma(r, four[0], sums[0]), fma(r, four[1], sums[1]), fma(r, four[2], sums[2]), fma(r, four[3], sums[3])
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _inner(four, other, sum_):
     """The vector sum_ + four[0] * other[0] + ..."""
     return fma(four[3], other[3], fma(four[2], other[2], fma(four[1], other[1], fma(four[0], other[0], sum_))))
@@ -71,7 +71,7 @@ def _dot_products(dots, D, ints, doubles, block, work, query, at_dots):
         _keep(work, at_dots + 2 * BLOCK * t + BLOCK, a)
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images):
     """|h x - X_j|^2 and (h x - X_j) . V_j of every image h from the dot products."""
     for h in range(H):
@@ -86,7 +86,7 @@ def _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images):
         _keep(work, at_images + 2 * BLOCK * h + BLOCK, a)
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def _weigh(H, form, doubles, weights, work, at_images, energy, sums):
     """Of every image the weights k1 of V_j and k2 a + k1 w_j of X_j, in place; adds to energy and to the latter's
     sum."""

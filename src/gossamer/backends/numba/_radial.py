@@ -1,12 +1,15 @@
-"""The radial factors, compiled for numbers and for vectors of them."""
+"""The radial factors, compiled for numbers and for vectors of them.
+
+What takes vectors is not cached by itself, only within its callers: an index of numba's cache would name the vector
+type by its module, and could not be read once that has moved."""
 
 import numpy as np
 from numba import njit
 
 from gossamer.kernels import radial
 
-polynomials = njit(fastmath=True, cache=True)(radial.polynomials)
-exponent = njit(fastmath=True, cache=True)(radial.exponent)
+polynomials = njit(fastmath=True)(radial.polynomials)
+exponent = njit(fastmath=True)(radial.exponent)
 
 
 @njit(fastmath=True, cache=True)

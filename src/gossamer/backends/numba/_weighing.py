@@ -7,7 +7,7 @@ from gossamer.backends.numba._vectors import CACHED, WIDTH, exp, fma, lane, load
 from gossamer.loops import parallel_loop, use_threads
 
 
-@njit(fastmath=True, cache=CACHED)
+@njit(fastmath=True)
 def weighted_factors(s2, a, w, order, rate, norm):
     """Energy k1 a + k0 w, and the weights k1 and k2 a + k1 w of V and X, for WIDTH rows; order, rate, norm: see
     kernels.radial."""
