@@ -84,4 +84,4 @@ def test_a_perfect_model_has_no_error():
     R = structures(5, seed=8)
     p = model.predict(R)
     errors = model.test(Dataset(NUMBERS, R, p.forces, p.energies))
-    assert errors == (0.0, 0.0, 0.0, 0.0)
+    assert (errors.force_mae, errors.force_rmse, errors.energy_mae, errors.energy_rmse) == (0.0, 0.0, 0.0, 0.0)

@@ -13,7 +13,7 @@ _EXPLAINED = 0.5  # of the energy differences, before a slope is believed; therm
 _CORRELATED = 0.3, 4.0  # or a rank correlation above the first, and above the second over the root of the frames
 _FEWEST = 20  # frames from which a slope is believed
 _SEPARATION = 5.0  # of two groups of energies; thermal data of many frames stay at or below 3.5
-_SURE = 2.5  # times what the work between two groups may be wrong by; right energies stay below 1.6
+_SURE = 2.0  # times what the work between two groups may be wrong by; right energies stay below 1.6
 _UNIT_MATCH = 0.01  # of the ratio of two group means, to the ratio of two units
 _CLEAR = 20.0  # times their spread is what energies of either group are away from 0
 
