@@ -72,7 +72,9 @@ class Search:
         return rmse
 
     def _start(self, made: Makeup, relative: float | None) -> Start:
-        start = self._last[1] if self._last is not None and self._last[0] is made else COLD
+        if self._last is not None and self._last[0] is not made:
+            self._last = None  # whose matrix must not stand beside the next one
+        start = COLD if self._last is None else self._last[1]
         if not self.fits or relative is None:
             return start
         return replace(start, previous=self.fits[min(self.fits, key=lambda other: abs(np.log(other / relative)))])
