@@ -59,7 +59,7 @@ def taken_off(baselines: "Sequence[Baseline]", data: "Dataset") -> "Dataset":
         try:
             e, f = added(baselines, data.positions[row : row + 1])
         except GossamerError as error:
-            raise DataError(f"baseline: frame {frame} has none ({error})") from error
+            raise DataError(f"baseline: frame {frame} has none ({str(error).rstrip('.')}).") from error
         if not (np.isfinite(e).all() and np.isfinite(f).all()):
             raise DataError(f"baseline: it is not finite at frame {frame}; leave that frame out, or the baseline.")
         energies[row], forces[row] = e[0], f[0]
