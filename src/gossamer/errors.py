@@ -56,5 +56,9 @@ class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
 
 
+class SimulationError(GossamerError):
+    """A relaxation or a trajectory cannot go on, or did not get where it was to get."""
+
+
 class ExtrapolationWarning(UserWarning):
     """A model is asked about structures that its training structures say nothing about."""
