@@ -107,7 +107,7 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "relaxed by what": ("relax m.gossamer good.npz --out x.npz --optimizer newton", 2, ["'newton'", "bfgs or fire"]),
     "another molecule to relax": ("relax m.gossamer two_atoms.npz --out x.npz", 2, ["two_atoms.npz", "H2", "C2H6O"]),
     "no card to relax on": ("relax m.gossamer good.npz --device cuda --out y.npz", 2, ["'cuda'", "use cpu"]),
-    "vibrations of several": ("vibrations m.gossamer good.npz --index 0:3", 2, ["--index", "3 structures", "give one frame"]),
+    "vibrations of several": ("vibrations m.gossamer good.npz --index 0:3", 2, ["--index", "3 struct", "one frame"]),
     "vibrations of another": ("vibrations m.gossamer two_atoms.npz", 2, ["two_atoms.npz", "H2", "C2H6O"]),
     "modes into what": ("vibrations m.gossamer good.npz --modes x.pdf", 2, ["--modes", ".extxyz"]),
     "modes into the model": ("vibrations m.gossamer good.npz --modes m.gossamer", 2, ["--modes", "lost"]),
