@@ -60,5 +60,9 @@ class SimulationError(GossamerError):
     """A relaxation or a trajectory cannot go on, or did not get where it was to get."""
 
 
+class ExtrapolationError(GossamerError):
+    """A run was to stop where a structure leaves what its model was trained on, and one did."""
+
+
 class ExtrapolationWarning(UserWarning):
     """A model is asked about structures that its training structures say nothing about."""
