@@ -193,8 +193,8 @@ def test_the_guard_stops_and_saves(model, start, tmp_path):
 @pytest.mark.parametrize("settings", [MdSettings("langevin", friction=50.0), MdSettings("bussi", relaxation=0.02)],
                          ids=["langevin", "bussi"])  # fmt: skip
 def test_the_temperature_asked_for_is_kept(model, start, tmp_path, settings):
-    """Of 8 replicas, 2.5 ps each: the mean within 3 % and within 4 of its standard errors, the spread that of its degrees of
-    freedom.  (ASE's Langevin with its centre of mass held ran at 370 to 400 K for 300 K asked.)"""
+    """Of 8 replicas, 2.5 ps each: the mean within 3 % and within 4 of its standard errors, the spread that of its
+    degrees of freedom.  (ASE's Langevin with its centre of mass held ran at 370 to 400 K for 300 K asked.)"""
     settings = replace(settings, steps=5000, replicas=8, every=10, seed=1)
     run = run_md(model, start, tmp_path / "md.extxyz", settings, guard="off")
     assert run.freedom == (27 if settings.ensemble == "langevin" else 21)

@@ -120,7 +120,11 @@ def md(
         restart_every,
     )
     reading = Reading(
-        length_unit=length_unit, index=index or "0", positions_key=positions_key, numbers_key=numbers_key, labels=False
+        length_unit=length_unit,
+        index="0" if index is None else index,
+        positions_key=positions_key,
+        numbers_key=numbers_key,
+        labels=False,
     )
     resolve_device(device)
     _writable(out, settings, model, *([] if start is None else [start]))
@@ -150,6 +154,7 @@ def _writable(out: Path, settings: "MdSettings", *taken: Path) -> None:
     from gossamer.simulate.dynamics import MdFiles
     from gossamer.simulate.trajectory import kind_of
 
+    writable(out, *taken)
     files = MdFiles.of(out, settings.replicas)
     for path in (*files.trajectories, files.restart):
         writable(path, *taken)
