@@ -119,12 +119,9 @@ def md(
         every,
         restart_every,
     )
+    frame = "0" if index is None else index
     reading = Reading(
-        length_unit=length_unit,
-        index="0" if index is None else index,
-        positions_key=positions_key,
-        numbers_key=numbers_key,
-        labels=False,
+        length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
     )
     resolve_device(device)
     _writable(out, settings, model, *([] if start is None else [start]))
