@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from gossamer.cli.outputs import console, say
 from gossamer.cli.stages import INNER, OUTER, describe, stage_name
 from gossamer.events import Event, Progress, silent
+from gossamer.reporting.words import duration
 
 LINE_EVERY = 10.0  # seconds between lines within a stage
 
@@ -35,6 +36,7 @@ class Lines:
         self._write, self._clock = write, clock
         self._began = clock()
         self._stage, self._last = "", self._began
+        self._first = (self._began, 0.0)  # when the stage was first heard of, and how far it was then
         self._nested = False
 
     def __call__(self, event: Event) -> None:
@@ -43,6 +45,16 @@ class Lines:
         changed = event.stage == OUTER or (event.stage != self._stage and not self._nested)
         if not changed and now - self._last < LINE_EVERY:
             return
+        if changed:
+            self._first = now, event.done
         self._stage, self._last = event.stage, now
         count = f" {event.done:.0f}/{event.total:.0f}" if event.total and event.total > 1 else ""
-        self._write(f"[{now - self._began:5.0f} s] {stage_name(event)}{count}: {describe(event)}".rstrip(": "))
+        said = ", ".join(part for part in (describe(event), self._left(event, now)) if part)
+        self._write(f"[{now - self._began:5.0f} s] {stage_name(event)}{count}: {said}".rstrip(": "))
+
+    def _left(self, event: Event, now: float) -> str:
+        """How long the stage will still take at the pace it had so far; nothing where that cannot be told."""
+        began, done = self._first
+        if event.total is None or event.done <= done or event.done >= event.total:
+            return ""
+        return f"{duration((event.total - event.done) * (now - began) / (event.done - done))} left"
