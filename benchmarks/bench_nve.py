@@ -1,6 +1,6 @@
 """How well is energy conserved?  Drift and fluctuation of the total energy against the time step.
 
-python benchmarks/bench_nve.py --picoseconds 50 --runs 8
+    python benchmarks/bench_nve.py --picoseconds 50 --runs 8
 
 A model of ethanol is trained on 200 structures, brought to 300 K by 2 ps of Langevin dynamics, and run at constant
 energy from there, with rows as stored by default ("auto") and in float64.  The drift is the slope of a straight line
