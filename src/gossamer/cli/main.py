@@ -10,6 +10,7 @@ import typer
 
 from gossamer.cli.convert import convert
 from gossamer.cli.estimate import estimate
+from gossamer.cli.export import export
 from gossamer.cli.inspect import inspect
 from gossamer.cli.outputs import told_in_a_line
 from gossamer.cli.predict import predict
@@ -24,7 +25,7 @@ from gossamer.cli.train import train
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, estimate, train, reduce, test, predict, report):
+for _verb in (inspect, convert, estimate, train, reduce, test, predict, export, report):
     app.command()(_verb)
 
 
