@@ -96,12 +96,14 @@ def _difference(x, other, inverse, out):
 
 
 @njit(fastmath=True, cache=True)
-def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X, dx, work, delta, near, out):
+def _add_columns(labels, term, tables, mine, right, room, out):
     """out (C, 3N+1) += covariance of structure i's labels (3N forces, then the energy) with C labels of structure j.
 
-    tables: of _compact.  Xi (L, P), dxi (P_all, 3), spread (L, n, 3, D): of structure i."""
-    places, perms, weights, _, _, order, rate, norm, amplitude = term
-    atoms, sizes, local, slots, signs, counts = tables
+    labels: j and components (C,); tables: of `_compact` and `_inverses`; mine: Xi (L, P), dxi (P_all, 3) and spread
+    (L, n, 3, D) of structure i; right: X (M, L, P) and dx (M, P_all, 3), j's among them; room: (3n,), (P,), (D,)."""
+    places, perms, weights, pairs, _, _, order, rate, norm, amplitude = term
+    atoms, sizes, local, slots, signs, counts, inverse = tables
+    (j, components), (Xi, dxi, spread), (X, dx), (work, delta, near) = labels, mine, right, room
     n3 = out.shape[1] - 1
     part = np.empty((components.shape[0], 3 * atoms.shape[1]))
     for here in range(places.shape[0]):
@@ -144,25 +146,21 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
 
 
 @parallel_loop(fastmath=True)
-def _columns(groups, term, left, right, pairs, begin, results):
-    (structures, starts, components), (forces, energies) = groups, results
-    (mine, own_dx), (X, dx) = left, right
-    places, perms, weights, incident, signs, _, _, _, _ = term
+def _columns(groups, term, left, right, begin, results):
+    (structures, starts, components), (forces, energies), (X, dx) = groups, results, left
+    places, perms, weights, _, incident, signs, _, _, _, _ = term
     n3, D = forces.shape[1], incident.shape[2]
-    tables, inverse = _compact(incident, signs), _inverses(perms)
-    _, sizes, _, slots, plus, _ = tables
+    tables = (*_compact(incident, signs), _inverses(perms))
+    _, sizes, _, slots, plus, _, _ = tables
     n = slots.shape[1]
     for k in prange(forces.shape[0]):
         i = begin + k
-        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = _spread(places, sizes, slots, plus, weights, own_dx[i])
+        room = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
+        mine = X[i], dx[i], _spread(places, sizes, slots, plus, weights, dx[i])
         for g in range(structures.shape[0]):
             lo, hi = starts[g], starts[g + 1]
             part = np.zeros((hi - lo, n3 + 1))
-            _add_columns(
-                structures[g], components[lo:hi], term, tables, inverse, pairs, mine[i], own_dx[i], spread, X, dx,
-                work, delta, near, part,
-            )  # fmt: skip
+            _add_columns((structures[g], components[lo:hi]), term, tables, mine, right, room, part)
             for row in range(n3):
                 for column in range(hi - lo):
                     forces[k, row, lo + column] += part[column, row]
@@ -172,19 +170,17 @@ def _columns(groups, term, left, right, pairs, begin, results):
 
 
 @parallel_loop(fastmath=True)
-def _diagonal(term, X, dx, pairs, out):
-    places, perms, weights, incident, signs, _, _, _, _ = term
+def _diagonal(term, X, dx, out):
+    places, perms, weights, _, incident, signs, _, _, _, _ = term
     n3, D = out.shape[1] - 1, incident.shape[2]
-    tables, inverse = _compact(incident, signs), _inverses(perms)
-    _, sizes, _, slots, plus, _ = tables
+    tables = (*_compact(incident, signs), _inverses(perms))
+    _, sizes, _, slots, plus, _, _ = tables
     n = slots.shape[1]
     for i in prange(out.shape[0]):
-        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = _spread(places, sizes, slots, plus, weights, dx[i])
+        room = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
+        mine = X[i], dx[i], _spread(places, sizes, slots, plus, weights, dx[i])
         part = np.zeros((n3 + 1, n3 + 1))
-        _add_columns(
-            i, np.arange(n3 + 1), term, tables, inverse, pairs, X[i], dx[i], spread, X, dx, work, delta, near, part
-        )
+        _add_columns((i, np.arange(n3 + 1)), term, tables, mine, (X, dx), room, part)
         for row in range(n3 + 1):
             out[i, row] += part[row, row]
 
@@ -234,8 +230,8 @@ def _add_pairs(meetings, squares, dxi, dxj, k1, out):
 
 
 @parallel_loop(fastmath=True)
-def _matrix(term, X, dx, pairs, forces, cross, energies):
-    places, perms, weights, incident, signs, order, rate, norm, amplitude = term
+def _matrix(term, X, dx, forces, cross, energies):
+    places, perms, weights, pairs, incident, signs, order, rate, norm, amplitude = term
     M, L, N, D = X.shape[0], places.shape[0], incident.shape[1], incident.shape[2]
     n3 = 3 * N
     with_energies = energies.shape[0] > 0
@@ -287,34 +283,34 @@ def _matrix(term, X, dx, pairs, forces, cross, energies):
                                     forces[row, column + c] += part[3 * a + e, 3 * b + c] + blocks[at + c]
 
 
-def covariance_columns(groups, term, left, right, pairs, first: int, results, threads: int) -> None:
+def covariance_columns(groups, term, left, right, first: int, results, threads: int) -> None:
     """Add to results, forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted), the covariance of one term between
     C labels of the structures `right` and those of the m structures of `left` from `first` on.
 
     groups: structures, starts and components of protocol.ChosenLabels; left, right: descriptors (M, L, P) and gradients
     (M, P_all, 3) each."""
     use_threads(threads)
-    _columns(groups, term, left, right, pairs, first, results)
+    _columns(groups, term, left, right, first, results)
 
 
-def covariance_diagonal(term, X, dx, pairs, out, threads: int) -> None:
+def covariance_diagonal(term, X, dx, out, threads: int) -> None:
     """Add to out (M, 3N+1) one term's variance of every force component and of the energy (last)."""
     use_threads(threads)
-    _diagonal(term, X, dx, pairs, out)
+    _diagonal(term, X, dx, out)
 
 
-def covariance_matrix(term, X, dx, pairs, out, energies: bool, threads: int) -> None:
+def covariance_matrix(term, X, dx, out, energies: bool, threads: int) -> None:
     """Add to the lower triangle of out (n, n) one term's covariance of all labels (3NM forces, then M energies).
 
     Of the blocks on the diagonal both triangles are filled; what is above them is left alone."""
     use_threads(threads)
     n = len(out) - len(X) if energies else len(out)
     cross, both = (out[n:, :n], out[n:, n:]) if energies else (out[:0], out[:0])
-    _matrix(term, X, dx, pairs, out[:n, :n], cross, both)
+    _matrix(term, X, dx, out[:n, :n], cross, both)
 
 
 def flat_term(term: Term, pairs: PairSet) -> tuple:
-    """A term as plain arrays for compiled code: places, perms, weights, incident slots and their signs, kernel form,
-    amplitude."""
+    """A term as plain arrays for compiled code: places, perms, weights, the molecule's pairs, incident slots and their
+    signs, kernel form, amplitude."""
     slots, signs = incident_slots(term, pairs)
-    return term.places, term.perms, term.weights, slots, signs, *compiled_form(term.kernel), term.amplitude
+    return term.places, term.perms, term.weights, pairs.pairs, slots, signs, *compiled_form(term.kernel), term.amplitude
