@@ -156,7 +156,7 @@ def _in_parallel(positions, pairs, terms, wall, scratch, scale, forces):
     parts = len(g)
     energies = np.empty(parts)
     for part in prange(parts):
-        energies[part] = _terms((part, parts), terms, x, g[part], work[part])
+        energies[part] = _terms((np.int64(part), parts), terms, x, g[part], work[part])
     _forces(pairs, dx, g, scale, forces)
     return scale * energies.sum() + add_one(positions, wall, forces), nearest
 
@@ -179,12 +179,18 @@ def evaluate(positions, pairs, terms, wall, scratch, scale, forces) -> tuple[flo
     return _in_parallel(positions, pairs, terms, wall, scratch, scale, forces)
 
 
+@njit(fastmath=True, cache=CACHED)
+def _share(part, x, terms, work, energies, g):
+    """The queries of thread `part`."""
+    parts = len(work)
+    for q in range(part * len(x) // parts, (part + 1) * len(x) // parts):
+        energies[q] += _terms((0, 1), terms, x[q], g[q], work[part])
+
+
 @parallel_loop(cache=CACHED, fastmath=True)
 def _many(x, terms, work, energies, g):
-    parts = len(work)
-    for part in prange(parts):
-        for q in range(part * len(x) // parts, (part + 1) * len(x) // parts):
-            energies[q] += _terms((0, 1), terms, x[q], g[q], work[part])
+    for part in prange(len(work)):
+        _share(np.int64(part), x, terms, work, energies, g)
 
 
 def add_queries(x, terms, work, energies, g) -> None:
