@@ -3,9 +3,11 @@
 import ast
 from pathlib import Path
 
+from gossamer.cli.main import app
+
 PACKAGE = Path(__file__).parents[2] / "src" / "gossamer"
 MANY, AT_MOST = 8, 8
-VERBS = {"convert", "estimate", "inspect", "predict", "reduce", "test", "train"}  # of cli: an argument an option
+VERBS = {command.callback.__name__ for command in app.registered_commands}  # of cli: an argument an option
 WITH_MANY = {
     "chemistry/fragments.py": ["local_fragments"],
     "data/formats/__init__.py": ["read"],
