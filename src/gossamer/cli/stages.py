@@ -18,6 +18,7 @@ _VALUES = {
     "held out": "held out",
     "largest": "largest force",
 }  # eV/Angstrom
+_PLAIN = {"temperature": "{:.0f} K", "energy": "{:.4f} eV", "ns/day": "{:.3g} ns/day"}
 
 
 def describe(event: Event) -> str:
@@ -26,9 +27,10 @@ def describe(event: Event) -> str:
         return COMPILING
     values = [f"{name} {1000 * event.values[key]:.3g}" for key, name in _VALUES.items() if key in event.values]
     units = " meV/Å" if values else ""
+    plain = [text.format(event.values[key]) for key, text in _PLAIN.items() if key in event.values]
     counted = [f"iteration {event.done:.0f}"] if event.stage == "solve" and event.total is None else []
     message = [event.message] if event.message and not counted else []
-    return ", ".join([*message, *([", ".join(values) + units] if values else []), *counted])
+    return ", ".join([*message, *([", ".join(values) + units] if values else []), *plain, *counted])
 
 
 def stage_name(event: Event) -> str:
