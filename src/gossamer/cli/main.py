@@ -12,20 +12,23 @@ from gossamer.cli.convert import convert
 from gossamer.cli.estimate import estimate
 from gossamer.cli.export import export
 from gossamer.cli.inspect import inspect
+from gossamer.cli.md import md
 from gossamer.cli.outputs import told_in_a_line
 from gossamer.cli.predict import predict
 from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
 from gossamer.cli.reduce import reduce
+from gossamer.cli.relax import relax
 from gossamer.cli.report import report
 from gossamer.cli.signals import ignore, listen
 from gossamer.cli.streams import output_failure, plain, prepare
 from gossamer.cli.test import test
 from gossamer.cli.train import train
+from gossamer.cli.vibrations import vibrations
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, estimate, train, reduce, test, predict, export, report):
+for _verb in (inspect, convert, estimate, train, reduce, test, predict, relax, vibrations, md, export, report):
     app.command()(_verb)
 
 
