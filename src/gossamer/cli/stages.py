@@ -2,6 +2,7 @@
 
 from gossamer.events import Event
 
+COMPILING = "compiling (first run only)"  # the message while numba does
 OUTER = "reduce"  # the stage whose units are whole fits
 INNER = ("search", "search noise", "precondition", "solve")  # the stages of one fit
 
@@ -22,6 +23,8 @@ _PLAIN = {"temperature": "{:.0f} K", "energy": "{:.4f} eV", "ns/day": "{:.3g} ns
 
 def describe(event: Event) -> str:
     """Message and values of an event: "residual 12.3, validation 45.1 meV/Å, iteration 40"."""
+    if event.message == COMPILING:
+        return COMPILING
     values = [f"{name} {1000 * event.values[key]:.3g}" for key, name in _VALUES.items() if key in event.values]
     units = " meV/Å" if values else ""
     plain = [text.format(event.values[key]) for key, text in _PLAIN.items() if key in event.values]
