@@ -14,11 +14,10 @@ import numpy as np
 from gossamer.chemistry.bonds import STRETCH
 from gossamer.descriptors import _pairs as loops
 from gossamer.errors import ExtrapolationWarning
-from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.pairs import orbit_numbers
 
 if TYPE_CHECKING:
-    from gossamer.model.force_field import TermCoefficients
-    from gossamer.model.terms import Term
+    from gossamer.model.force_field import ForceField
 
 LASTING = 1.6  # a bond is shorter than this many sums of covalent radii in every training structure, or may break
 LONGER = 1.25  # a bond this many times as long as ever in training is broken,
@@ -41,21 +40,17 @@ class SeenDistances:
     most: np.ndarray
 
     @classmethod
-    def build(
-        cls,
-        numbers: np.ndarray,
-        pairs: PairSet,
-        terms: "Sequence[Term]",
-        coefficients: "Sequence[TermCoefficients]",
-    ) -> "SeenDistances":
-        """From the training descriptors of the terms, and their permutations, which are training structures as well."""
+    def build(cls, model: "ForceField") -> "SeenDistances":
+        """From the training descriptors of the terms, and their permutations, which are training structures as well; of
+        a pair that pair functions alone see only the shortest distance is known."""
         from ase.data import covalent_radii
 
+        numbers, pairs = model.numbers, model.pairs
         radii = np.append(covalent_radii, np.zeros(200))[numbers]
         sums = radii[pairs.pairs].sum(1)
         shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
-        for term, c in zip(terms, coefficients, strict=True):
+        for term, c in zip(model.terms, model.coefficients, strict=True):
             orbits = orbit_numbers(term.perms)
             X = c.X.reshape(-1, *term.places.shape)  # (M, L, P) weights / distances
             for k, slots in enumerate(term.places):
@@ -66,6 +61,10 @@ class SeenDistances:
                 longest[slots] = np.maximum(longest[slots], _inverse(smallest))
                 bonded[slots] += share
                 rows[slots] += 1
+        if model.functions is not None:
+            slots = model.functions.slots
+            shortest[slots] = np.minimum(shortest[slots], model.functions.shortest)
+        longest[rows == 0] = np.inf
         lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
         least = np.minimum(SHORTER * shortest, NEAR * sums)
         most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)

@@ -29,6 +29,7 @@ from gossamer.backends.numba._places import (
 )
 from gossamer.backends.numba._tiles import over_tiles
 from gossamer.backends.numba._vectors import CACHED, WIDTH, load, total
+from gossamer.descriptors._basis import add_functions
 from gossamer.descriptors._pairs import inverse_distance
 from gossamer.loops import parallel_loop, use_threads
 
@@ -136,26 +137,32 @@ def _finite(positions):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
+def _one_thread(positions, pairs, terms, functions, x, dx, g, work, scale, forces):
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
+    layout, ints, doubles, floats = terms
+    slots, classes, table, numbers = functions
     energy = _terms(0, 1, layout, ints, doubles, floats, x, g[0], work[0])
+    energy += add_functions(0, 1, x, slots, classes, table, numbers, g[0])
     _forces(pairs, dx, g, scale, forces)
     return scale * energy, nearest
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
+def _in_parallel(positions, pairs, terms, functions, x, dx, g, work, scale, forces):
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
+    layout, ints, doubles, floats = terms
+    slots, classes, table, numbers = functions
     parts = len(g)
     energies = np.empty(parts)
     for part in prange(parts):
         energies[part] = _terms(part, parts, layout, ints, doubles, floats, x, g[part], work[part])
+        energies[part] += add_functions(part, parts, x, slots, classes, table, numbers, g[part])
     _forces(pairs, dx, g, scale, forces)
     return scale * energies.sum(), nearest
 
@@ -165,15 +172,16 @@ def most_threads() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces) -> tuple[float, float]:
+def evaluate(positions, pairs, terms, functions, x, dx, g, work, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
     Where positions are not finite nothing is computed and 1/r is HUGE.
 
-    x (P_all,), dx (P_all, 3), g (threads, P_all) and work (threads, .) are scratch."""
+    terms, functions: FlatTerms and FlatFunctions, as tuples; x (P_all,), dx (P_all, 3), g (threads, P_all) and work
+    (threads, .) are scratch."""
     if len(g) == 1:
-        return _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
+        return _one_thread(positions, pairs, terms, functions, x, dx, g, work, scale, forces)
     use_threads(len(g))
-    return _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
+    return _in_parallel(positions, pairs, terms, functions, x, dx, g, work, scale, forces)
 
 
 @parallel_loop(cache=CACHED, fastmath=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.backends.numba import _step
-from gossamer.backends.numba.layout import FlatTerms, aligned
+from gossamer.backends.numba.layout import FlatTerms, aligned, flat_functions
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
+    from gossamer.backends.numba.layout import FlatFunctions
     from gossamer.model.force_field import ForceField
 
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
@@ -26,6 +27,7 @@ class SingleEvaluator:
 
     pairs: np.ndarray  # (P_all, 2)
     flat: FlatTerms
+    functions: "FlatFunctions"
     constant: float
     scale: float
     positions: np.ndarray  # (N, 3)
@@ -48,7 +50,8 @@ class SingleEvaluator:
         n = len(model.pairs)
         scratch = (np.empty((model.n_atoms, 3)), np.empty(n), np.empty((n, 3)), np.empty((threads, n)))
         work = aligned((threads, flat.work_size))
-        return cls(np.array(model.pairs.pairs), flat, model.constant, model.scale, *scratch, work, follows)
+        functions = flat_functions(model.functions)
+        return cls(np.array(model.pairs.pairs), flat, functions, model.constant, model.scale, *scratch, work, follows)
 
     @property
     def threads(self) -> int:
@@ -65,7 +68,8 @@ class SingleEvaluator:
             energy, nearest = _step.evaluate(
                 self.positions,
                 self.pairs,
-                *self.flat,
+                tuple(self.flat),
+                self.functions,
                 self.x,
                 self.dx,
                 self.g[:threads],
