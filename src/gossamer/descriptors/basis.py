@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from gossamer.chemistry.bonds import COINCIDENT
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,6 +36,12 @@ class Basis(NamedTuple):
     def numbers(self) -> tuple[float, float, float, float, float]:
         """For compiled code: middle, spacing, 1 / w^2, where functions begin to fall and have fallen."""
         return self.middle, self.spacing, self.width**-2, FALLS * self.cutoff, self.cutoff
+
+    @property
+    def steepest(self) -> float:
+        """The largest exponent d t' (B - 1) / w^2 that compiled code meets between coincident atoms and the cutoff."""
+        far = max(abs(np.log(end) - self.middle) for end in (COINCIDENT, self.cutoff))
+        return float(self.spacing * (self.size - 1) * far / self.width**2)
 
     @property
     def tails(self) -> np.ndarray:

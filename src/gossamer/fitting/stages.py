@@ -237,7 +237,7 @@ class Solving:
 
 def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:
     """Raise UsageError for a name that is no choice of terms, and for a length that no term would take."""
-    if isinstance(terms, str) and terms not in (known := ("auto", "global", "local", PAIRS, "both")):
+    if isinstance(terms, str) and terms not in (known := ("auto", "global", "local", "both", PAIRS)):
         raise UsageError(f"terms: {terms!r} is not known; use {', '.join(known)}, or a list of fragments.")
     if settings.length is not None and terms not in ("auto", "global"):
         raise UsageError(

@@ -13,6 +13,8 @@ from gossamer.model.pairs import PairSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+STEEPEST = 500.0  # exponent of a Gaussian over the one beside the middle, whose exponential is a number
+
 
 @dataclass(frozen=True, eq=False)
 class PairFunctions:
@@ -44,6 +46,13 @@ class PairFunctions:
             raise UsageError("pair functions: a pair stands in the list twice; name each pair once.")
         if not np.array_equal(np.unique(self.classes), np.arange(K)) or self.variances.shape != (K,):
             raise UsageError(f"pair functions: classes must be numbered 0 to {K - 1}, as their names and variances.")
+        if not np.all((self.variances >= 0) & np.isfinite(self.variances)):
+            raise UsageError("pair functions: variances must be finite and cannot be negative.")
+        if not self.basis.steepest <= STEEPEST:
+            raise UsageError(
+                f"pair functions: {self.basis.size} Gaussians {self.basis.spacing:g} apart are too narrow with a width "
+                f"of {self.basis.width:g} to be summed; give wider ones."
+            )
         if self.coefficients is not None and self.coefficients.shape != (K, self.basis.size):
             raise UsageError(
                 f"pair functions: coefficients {self.coefficients.shape} do not fit {K} classes of {self.basis.size}."
