@@ -81,11 +81,11 @@ def arrays(prediction):
     return prediction.energies, prediction.forces
 
 
-def random_model(case, *, n_train=5, energies=False, seed=0, functions=None):
+def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1, functions=None):
     """A force field of the case's terms, with random coefficients, and the operator it came from; functions: of pairs,
     beside the terms."""
     pairs, terms = CASES[case]()
-    R = torch.from_numpy(structures(n_train, seed))
+    R = torch.from_numpy(structures(n_train, seed, spread))
     K = KernelOperator.build(terms, pairs, R, 1e-8, functions=functions, energies=energies)
     v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
     return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v

@@ -56,5 +56,13 @@ class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
 
 
+class SimulationError(GossamerError):
+    """A relaxation or a trajectory cannot go on, or did not get where it was to get."""
+
+
+class ExtrapolationError(GossamerError):
+    """A run was to stop where a structure leaves what its model was trained on, and one did."""
+
+
 class ExtrapolationWarning(UserWarning):
     """A model is asked about structures that its training structures say nothing about."""
