@@ -28,10 +28,11 @@ def _fall(r, inner, cutoff):
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def add_functions(part, parts, x, slots, classes, table, numbers, g):
+def add_functions(part, parts, x, functions, g):
     """The share `part` of `parts` of the pairs: adds to g (P_all,) the slopes at x (P_all,), returns the energy.
 
-    table (K, B): coefficients of the classes, times `Basis.tails`; numbers: `Basis.numbers`."""
+    functions: slots and classes (P,), a table (K, B) of the coefficients times `Basis.tails`, and `Basis.numbers`."""
+    slots, classes, table, numbers = functions
     middle, spacing, rate, inner, cutoff = numbers
     last = table.shape[1] - 1
     half = 0.5 * last
@@ -58,13 +59,13 @@ def add_functions(part, parts, x, slots, classes, table, numbers, g):
 
 
 @parallel_loop(fastmath=True)
-def _sums(x, slots, classes, table, numbers, energies, g):
+def _sums(x, functions, energies, g):
     for q in prange(len(x)):
-        energies[q] += add_functions(0, 1, x[q], slots, classes, table, numbers, g[q])
+        energies[q] += add_functions(0, 1, x[q], functions, g[q])
 
 
 @parallel_loop(fastmath=True, error_model="numpy")
-def _transposed(x, slots, classes, slopes, values, numbers, out):
+def _transposed(x, slots, classes, numbers, slopes, values, out):
     middle, spacing, rate, inner, cutoff = numbers
     parts, _, size = out.shape
     half = 0.5 * (size - 1)
@@ -88,17 +89,17 @@ def _transposed(x, slots, classes, slopes, values, numbers, out):
                     power *= q
 
 
-def sums(x, slots, classes, table, numbers, energies, g, threads: int) -> None:
-    """Add to energies (Q,) and g (Q, P_all) the functions of the pairs slots (P,) at x (Q, P_all); see
-    `add_functions`."""
+def sums(x, functions, energies, g, threads: int) -> None:
+    """Add to energies (Q,) and g (Q, P_all) the functions at x (Q, P_all); see `add_functions`."""
     use_threads(threads)
-    _sums(x, slots, classes, table, numbers, energies, g)
+    _sums(x, functions, energies, g)
 
 
-def transposed(x, slots, classes, slopes, values, numbers, shape: tuple[int, int], threads: int) -> np.ndarray:
-    """By class and centre, of shape (K, B), the sum over structures x (M, P_all) and pairs of slopes (M, P_all) times
-    the functions' slopes and values (M,) times their values, without `Basis.tails`."""
-    out = np.zeros((PARTS, *shape))
+def transposed(x, functions, slopes, values, threads: int) -> np.ndarray:
+    """By class and centre (K, B) the sum over structures x (M, P_all) and pairs of slopes (M, P_all) times the
+    functions' slopes and values (M,) times their values, without `Basis.tails`."""
+    slots, classes, table, numbers = functions
+    out = np.zeros((PARTS, *table.shape))
     use_threads(threads)
-    _transposed(x, slots, classes, slopes, values, numbers, out)
+    _transposed(x, slots, classes, numbers, slopes, values, out)
     return out.sum(0)

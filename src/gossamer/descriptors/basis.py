@@ -33,9 +33,9 @@ class Basis(NamedTuple):
         return self.spacing * (np.arange(self.size) - (self.size - 1) / 2)
 
     @property
-    def numbers(self) -> tuple[float, float, float, float, float]:
+    def numbers(self) -> np.ndarray:
         """For compiled code: middle, spacing, 1 / w^2, where functions begin to fall and have fallen."""
-        return self.middle, self.spacing, self.width**-2, FALLS * self.cutoff, self.cutoff
+        return np.array([self.middle, self.spacing, self.width**-2, FALLS * self.cutoff, self.cutoff])
 
     @property
     def steepest(self) -> float:

@@ -13,6 +13,7 @@ from gossamer.model.pairs import PairSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+FlatFunctions = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 STEEPEST = 500.0  # exponent of a Gaussian over the one beside the middle, whose exponential is a number
 
 
@@ -73,10 +74,10 @@ class PairFunctions:
         """Classes and centres, (K, B)."""
         return len(self.names), self.basis.size
 
-    @property
-    def table(self) -> np.ndarray:
-        """The coefficients (K, B) as compiled code reads them."""
-        return np.ascontiguousarray(self.coefficients * self.basis.tails)
+    def flat(self, c: np.ndarray | None = None) -> "FlatFunctions":
+        """As compiled code reads them, with coefficients c (K, B), None: those of training."""
+        table = np.ascontiguousarray((self.coefficients if c is None else c) * self.basis.tails)
+        return self.slots, self.classes, table, self.basis.numbers
 
     def of_pairs(self, position: np.ndarray) -> "PairFunctions":
         """Those pairs for which position (P_all,) of their slots is not negative, in other slots, with the classes
@@ -118,9 +119,8 @@ class PairFunctions:
         if on_host(x):
             from gossamer.descriptors import _basis
 
-            table = np.ascontiguousarray(c.numpy() * self.basis.tails)
-            arrays = x.contiguous().numpy(), self.slots, self.classes, table, self.basis.numbers
-            _basis.sums(*arrays, energies.numpy(), g.numpy(), torch.get_num_threads())
+            flat = self.flat(c.numpy())
+            _basis.sums(x.contiguous().numpy(), flat, energies.numpy(), g.numpy(), torch.get_num_threads())
             return
         slots, own = (torch.as_tensor(a, device=x.device) for a in (self.slots, self.classes))
         own = c[own]  # (P, B)
@@ -138,8 +138,8 @@ class PairFunctions:
             from gossamer.descriptors import _basis
 
             weights = np.zeros(len(x)) if w is None else w.contiguous().numpy()
-            arrays = x.contiguous().numpy(), self.slots, self.classes, pushed.contiguous().numpy(), weights
-            out = _basis.transposed(*arrays, self.basis.numbers, self.shape, torch.get_num_threads())
+            flat, by_x = self.flat(np.ones(self.shape)), pushed.contiguous().numpy()
+            out = _basis.transposed(x.contiguous().numpy(), flat, by_x, weights, torch.get_num_threads())
             return torch.from_numpy(out * self.basis.tails)
         slots, own = (torch.as_tensor(a, device=x.device) for a in (self.slots, self.classes))
         by_pair = x.new_zeros((len(slots), self.basis.size))

@@ -143,9 +143,8 @@ def _one_thread(positions, pairs, terms, functions, x, dx, g, work, scale, force
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
     layout, ints, doubles, floats = terms
-    slots, classes, table, numbers = functions
     energy = _terms(0, 1, layout, ints, doubles, floats, x, g[0], work[0])
-    energy += add_functions(0, 1, x, slots, classes, table, numbers, g[0])
+    energy += add_functions(0, 1, x, functions, g[0])
     _forces(pairs, dx, g, scale, forces)
     return scale * energy, nearest
 
@@ -157,12 +156,11 @@ def _in_parallel(positions, pairs, terms, functions, x, dx, g, work, scale, forc
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
     layout, ints, doubles, floats = terms
-    slots, classes, table, numbers = functions
     parts = len(g)
     energies = np.empty(parts)
     for part in prange(parts):
         energies[part] = _terms(part, parts, layout, ints, doubles, floats, x, g[part], work[part])
-        energies[part] += add_functions(part, parts, x, slots, classes, table, numbers, g[part])
+        energies[part] += add_functions(part, parts, x, functions, g[part])
     _forces(pairs, dx, g, scale, forces)
     return scale * energies.sum(), nearest
 

@@ -12,7 +12,7 @@ from gossamer.kernels import compiled_form
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import TermCoefficients
-    from gossamer.model.pair_functions import PairFunctions
+    from gossamer.model.pair_functions import FlatFunctions, PairFunctions
     from gossamer.model.terms import Term
 
 COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
@@ -89,16 +89,12 @@ def reads_in_blocks(term: "Term") -> bool:
     return is_small(term) and 16 * at.BLOCK * term.n_pairs <= BATCH_BYTES
 
 
-FlatFunctions = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float, float, float, float]]
-
-
-def flat_functions(functions: "PairFunctions | None") -> FlatFunctions:
-    """Pair functions as compiled code reads them (`descriptors._basis.add_functions`): slots and classes (P,), a table
-    (K, B) and the numbers of the basis; no pairs where there are none."""
-    if functions is None:
-        nothing = np.zeros(0, dtype=np.int64)
-        return nothing, nothing, np.zeros((0, 1)), (0.0, 0.0, 0.0, 0.0, 0.0)
-    return functions.slots, functions.classes, functions.table, functions.basis.numbers
+def flat_functions(functions: "PairFunctions | None") -> "FlatFunctions":
+    """Pair functions as compiled code reads them; over no pairs where there are none."""
+    if functions is not None:
+        return functions.flat()
+    nothing = np.zeros(0, dtype=np.int64)
+    return nothing, nothing, np.zeros((0, 1)), np.zeros(5)
 
 
 class Pool:

@@ -15,8 +15,8 @@ from gossamer.backends.numba.layout import FlatTerms, aligned, flat_functions
 from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
 
 if TYPE_CHECKING:
-    from gossamer.backends.numba.layout import FlatFunctions
     from gossamer.model.force_field import ForceField
+    from gossamer.model.pair_functions import FlatFunctions
 
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
 
