@@ -28,10 +28,11 @@ def _fall(r, inner, cutoff):
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)
-def add_functions(part, parts, x, functions, g):
-    """The share `part` of `parts` of the pairs: adds to g (P_all,) the slopes at x (P_all,), returns the energy.
+def add_functions(share, x, functions, g):
+    """The share (part, parts) of the pairs: adds to g (P_all,) the slopes at x (P_all,), returns the energy.
 
     functions: slots and classes (P,), a table (K, B) of the coefficients times `Basis.tails`, and `Basis.numbers`."""
+    part, parts = share
     slots, classes, table, numbers = functions
     middle, spacing, rate, inner, cutoff = numbers
     last = table.shape[1] - 1
@@ -61,7 +62,7 @@ def add_functions(part, parts, x, functions, g):
 @parallel_loop(fastmath=True)
 def _sums(x, functions, energies, g):
     for q in prange(len(x)):
-        energies[q] += add_functions(0, 1, x[q], functions, g[q])
+        energies[q] += add_functions((0, 1), x[q], functions, g[q])
 
 
 @parallel_loop(fastmath=True, error_model="numpy")

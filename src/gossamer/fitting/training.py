@@ -20,7 +20,7 @@ from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import Plan, keeps_matrix, memory_budget, plan_of
 from gossamer.fitting.settings import START_NOISE, Settings
-from gossamer.fitting.solvers import Solution, Status, cholesky, conjugate_gradients
+from gossamer.fitting.solvers import Observer, Solution, Status, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField
 
 if TYPE_CHECKING:
@@ -56,14 +56,18 @@ class Fitted:
         """Without the preconditioner and the system, the largest parts: enough to start a fit of other terms."""
         return replace(self, preconditioner=None, system=None)
 
+    def without_system(self) -> "Fitted":
+        """With the preconditioner, which serves fits of terms that differ little."""
+        return replace(self, system=None)
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
     """What a fit may take over from another one to the same structures.
 
-    previous: the fit whose coefficients the iterations start from.  columns_of: a preconditioner of the same terms,
-    made for another noise, whose columns are used again, or that noise, for which the same columns are chosen.
-    system: of a fit of the same terms."""
+    previous: the fit whose coefficients the iterations start from.  columns_of: a preconditioner of the same terms, or
+    of nearly the same, made for another noise, whose columns are used again, or that noise, for which the same columns
+    are chosen.  system: of a fit of the same terms."""
 
     previous: Fitted | None = None
     columns_of: Nystrom | float | None = None
@@ -188,19 +192,30 @@ def _preconditioner(K: KernelOperator, n_columns: int, context: Context, start: 
     return known if known.noise == K.noise else known.with_noise(K.noise)
 
 
+def preconditioner_of(made: Makeup, problem: Problem, context: Context, fitted: Fitted) -> Nystrom | None:
+    """That of a fit of the terms `made` to the problem's training structures, made again where the fit came from a
+    journal; None where it was solved without."""
+    if fitted.preconditioner is not None or fitted.columns_for is None:
+        return fitted.preconditioner
+    settings, ranks = context.settings, context.run.ranks
+    positions = torch.from_numpy(problem.train.positions).to(resolve_device(settings.device))
+    K = KernelOperator.build(
+        made.terms, made.pairs, positions, fitted.noise, energies=settings.energies, cache_bytes=0, ranks=ranks
+    )
+    return _preconditioner(K, fitted.plan.columns, context, Start(columns_of=fitted.columns_for))
+
+
 def _iterated(
     K: KernelOperator, labels: Labels, inverse: Nystrom, problem: Problem, context: Context, start: Start, key: str
 ) -> Solution:
     """Conjugate gradients, from where the journal left them, watched on the validation structures."""
-    device, journal, guess = K.device, context.run.journal, start.coefficients
-    left = journal.state(key)
-    return conjugate_gradients(
-        K, labels.y.to(device), inverse, scale=labels.scale, stop=context.settings.stop,
-        start=None if guess is None else guess.to(device),
-        monitor=None if problem.valid is None else _monitor(K, labels, problem.valid, context.settings.seed),
-        resume=None if left is None else left.on(device),
-        keep=journal.keeper(key), progress=context.progress,
-    )  # fmt: skip
+    device, journal = K.device, context.run.journal
+    left, guess = journal.state(key), start.coefficients
+    begin = left.on(device) if left is not None else None if guess is None else guess.to(device)
+    monitor = None if problem.valid is None else _monitor(K, labels, problem.valid, context.settings.seed)
+    observer = Observer(monitor, journal.keeper(key), context.progress)
+    y, stop = labels.y.to(device), context.settings.stop
+    return conjugate_gradients(K, y, inverse, scale=labels.scale, stop=stop, start=begin, observer=observer)
 
 
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:
