@@ -136,8 +136,8 @@ def _finite(positions):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_thread(positions, pairs, terms, functions, wall, scratch, scale, forces):
-    x, dx, g, work = scratch
+def _one_thread(positions, pairs, learned, wall, scratch, scale, forces):
+    (terms, functions), (x, dx, g, work) = learned, scratch
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
@@ -149,8 +149,8 @@ def _one_thread(positions, pairs, terms, functions, wall, scratch, scale, forces
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _in_parallel(positions, pairs, terms, functions, wall, scratch, scale, forces):
-    x, dx, g, work = scratch
+def _in_parallel(positions, pairs, learned, wall, scratch, scale, forces):
+    (terms, functions), (x, dx, g, work) = learned, scratch
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
@@ -169,17 +169,17 @@ def most_threads() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def evaluate(positions, pairs, terms, functions, wall, scratch, scale, forces) -> tuple[float, float]:
+def evaluate(positions, pairs, learned, wall, scratch, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
     Where positions are not finite nothing is computed and 1/r is HUGE.
 
-    terms, functions: the arrays of FlatTerms and FlatFunctions; wall: of baselines._repulsion; scratch: x (P_all,),
+    learned: the arrays of FlatTerms, and those of FlatFunctions; wall: of baselines._repulsion; scratch: x (P_all,),
     dx (P_all, 3), g (threads, P_all) and work (threads, .).  Plain tuples: numba knows their types in no time."""
     threads = len(scratch[2])
     if threads == 1:
-        return _one_thread(positions, pairs, terms, functions, wall, scratch, scale, forces)
+        return _one_thread(positions, pairs, learned, wall, scratch, scale, forces)
     use_threads(threads)
-    return _in_parallel(positions, pairs, terms, functions, wall, scratch, scale, forces)
+    return _in_parallel(positions, pairs, learned, wall, scratch, scale, forces)
 
 
 @njit(fastmath=True, cache=CACHED)

@@ -29,8 +29,7 @@ class SingleEvaluator:
     """A force field laid out for one structure at a time, with those of its baselines that are compiled: walls."""
 
     pairs: np.ndarray  # (P_all, 2)
-    terms: tuple[np.ndarray, ...]  # of FlatTerms
-    functions: "FlatFunctions"
+    learned: "tuple[tuple[np.ndarray, ...], FlatFunctions]"  # the arrays of FlatTerms, and of pair functions
     wall: tuple[np.ndarray, ...]  # of baselines._repulsion
     constant: float
     scale: float
@@ -55,8 +54,8 @@ class SingleEvaluator:
         walls = [baseline.laid_out for baseline in model.baselines if isinstance(baseline, Repulsion)]
         wall = tuple(np.concatenate(part) for part in zip(NO_WALL, *walls, strict=True))
         left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
-        summed = tuple(flat), flat_functions(model.functions), wall
-        parts = np.array(model.pairs.pairs), *summed, model.constant, model.scale
+        learned = tuple(flat), flat_functions(model.functions)
+        parts = np.array(model.pairs.pairs), learned, wall, model.constant, model.scale
         return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
@@ -70,14 +69,7 @@ class SingleEvaluator:
         with self.lock:
             self.positions[:] = positions
             energy, nearest = _step.evaluate(
-                self.positions,
-                self.pairs,
-                self.terms,
-                self.functions,
-                self.wall,
-                scratch,
-                self.scale,
-                forces,
+                self.positions, self.pairs, self.learned, self.wall, scratch, self.scale, forces
             )
         if not nearest < 1 / COINCIDENT:
             refuse_infinite(positions)
