@@ -14,7 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import arrays, random_model, structures
+from cases import arrays, pair_functions, random_model, structures
 from molecules import beside
 
 from gossamer.chemistry.fragments import Fragment, local_fragments
@@ -106,7 +106,7 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 
 
 if __name__ == "__main__":
-    sample, _, _ = random_model("several", n_train=3, energies=True)
+    sample, _, _ = random_model("several", n_train=3, energies=True, functions=pair_functions())
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9))
     (MODELS / f"v{VERSION}.json").write_text(

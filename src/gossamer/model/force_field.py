@@ -10,6 +10,7 @@ import numpy as np
 from gossamer.data.dataset import hill_formula
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
+from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
@@ -56,12 +57,13 @@ class TermCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """E(R) = baselines(R) + constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows), and
-    F = -dE/dR.
+    """E(R) = baselines(R) + constant + scale * [sum_t amplitude_t * (kernel sum of term t over its training rows) + the
+    pair functions], and F = -dE/dR.
 
-    numbers (N,); pairs: union of the terms' pairs; coefficients: one entry per term; constant eV; scale eV/Angstrom
-    (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
-    predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines).
+    numbers (N,); pairs: union of the pairs of terms and pair functions; coefficients: one entry per term; constant eV;
+    scale eV/Angstrom (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions);
+    device: where it predicts, which is not written to its file; baselines: what was taken off the labels
+    (gossamer.baselines); functions: of pair distances, with their coefficients, where there are some.
     """
 
     numbers: np.ndarray
@@ -73,6 +75,7 @@ class ForceField:
     provenance: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     baselines: "tuple[Baseline, ...]" = ()
+    functions: PairFunctions | None = None
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not self.terms:
@@ -88,6 +91,8 @@ class ForceField:
                 raise UsageError(f"term {term.name!r}: it names pairs outside the model's {len(self.pairs)}.")
             if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
+        if self.functions is not None:
+            self.functions.require_fitted(len(self.pairs))
 
     def __repr__(self) -> str:
         counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {len(self.pairs)} pairs"
@@ -146,7 +151,7 @@ class ForceField:
         """The distances it was trained on."""
         from gossamer.model.seen import SeenDistances
 
-        return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
+        return SeenDistances.build(self)
 
     def test(
         self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto", warn: bool = True
