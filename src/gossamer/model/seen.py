@@ -2,7 +2,7 @@
 structures that leave these: broken and new bonds, colliding atoms.
 
 A conformer change or a proton that jumps in the training structures, too, is no such thing; a conformer far outside the
-range of the training structures is told of by `leaves_range` alone.
+range of the training structures is told of by `range_left_by` alone.
 """
 
 import warnings
@@ -33,7 +33,7 @@ NEAR = 1.5  # if they are also within this many sums of covalent radii: else the
 # SURE of its upper end.  Of 21,000 structures not trained on (9 molecules, 50 and 200 trained on) none left it.
 WIDER = 2.0
 SURE = 0.05
-ALIKE = 0.3  # by a factor of e^ALIKE bonds may differ from usual ones once their unit is put right
+STRAINED = 0.3  # by a factor of e^STRAINED bonds may differ from usual ones once their unit is put right
 NAMED = 3  # pairs, and frames, named in a message
 ALIKE = 1e-4  # relative, RMS over the distances that the largest term sees, up to which two structures are one
 
@@ -142,7 +142,7 @@ class SeenDistances:
         usual = np.sqrt(self.shortest * self.longest)[bonds]
         ratios = np.log(np.maximum(np.linalg.norm(structure[i] - structure[j], axis=1), 1e-300) / usual)
         for unit, size in LENGTH.items():
-            if unit != "Angstrom" and np.all(np.abs(ratios + np.log(size)) < ALIKE):
+            if unit != "Angstrom" and np.all(np.abs(ratios + np.log(size)) < STRAINED):
                 return unit
         return None
 
