@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from gossamer.baselines.screening import RATES, SHARES
+from gossamer.loops import displacement
 
 S0, S1, S2, S3 = SHARES
 B0, B1, B2, B3 = RATES
@@ -14,11 +15,10 @@ def add(positions, pairs, charges, inverse_length, inner, outer, forces):
     """Energies (Q,) of positions (Q, N, 3); adds to forces (Q, N, 3)."""
     energies = np.zeros(len(positions))
     for q in range(len(positions)):
+        structure = positions[q]
         for p in range(len(pairs)):
             i, j = pairs[p, 0], pairs[p, 1]
-            a = positions[q, i, 0] - positions[q, j, 0]
-            b = positions[q, i, 1] - positions[q, j, 1]
-            c = positions[q, i, 2] - positions[q, j, 2]
+            a, b, c = displacement(structure, i, j)
             r2 = a * a + b * b + c * c
             if r2 >= outer[p] * outer[p]:
                 continue

@@ -14,11 +14,11 @@ from gossamer.backends.numba.batch import BatchEvaluator
 from gossamer.backends.products import contract
 from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows, fold_images, permuted_rows, rows_per_block, squared_distances
+from gossamer.descriptors import Descriptor
 from gossamer.devices import block_bytes
 from gossamer.fitting.labels import LabelLayout, blocks_of
 from gossamer.kernels import Profile
 from gossamer.model.force_field import TermCoefficients
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Covariance:
     queries: per term the left descriptors (M_left*L, P) less the shift of the right rows."""
 
     terms: tuple[Term, ...]
-    pairs: PairSet
+    pairs: Descriptor
     left: Structures
     right: Structures
     queries: "tuple[Tensor, ...]"
@@ -43,7 +43,7 @@ class Covariance:
 
     @classmethod
     def of(
-        cls, terms: tuple[Term, ...], pairs: PairSet, left: Structures, right: Structures, energies: bool = False
+        cls, terms: tuple[Term, ...], pairs: Descriptor, left: Structures, right: Structures, energies: bool = False
     ) -> "Covariance":
         if left is right:
             queries = tuple(rows.centred for rows in left.rows)
@@ -159,12 +159,12 @@ class Covariance:
         transposed: (C, labels of the span)."""
         labels = ChosenLabels.grouped(*self.columns_layout.located(chosen))
         spans = [range(self.left.n)] if spans is None else spans
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         return backend.columns(self.terms, self.pairs, self.left, self.right, labels, spans, self.energies)
 
     def diagonal(self) -> "Tensor":
         """Variance (n_left,) of the left labels."""
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         out = backend.diagonal(self.terms, self.pairs, self.left)
         forces = out[:, :-1].reshape(-1)
         return torch.cat([forces, out[:, -1]]) if self.energies else forces
@@ -172,7 +172,7 @@ class Covariance:
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the covariance (n_left, n_left) of the left labels with themselves; what stands above
         it has no meaning."""
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         return backend.lower_triangle(self.terms, self.pairs, self.left, self.energies)
 
 

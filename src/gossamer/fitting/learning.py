@@ -17,12 +17,12 @@ from gossamer.backends.kernel_sum import radial_factors
 from gossamer.backends.protocol import Structures
 from gossamer.backends.rows import TrainingRows, permuted_rows, squared_distances
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.dense import BLOCK, factorise, solve
 from gossamer.fitting.resources import GIB, RESERVE
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Learned:
 def learn_terms(
     terms: tuple[Term, ...],
     groups: tuple[np.ndarray, ...],
-    pairs: PairSet,
+    pairs: Descriptor,
     data: Dataset,
     relative_noise: float,
     rule: LearningRule,
@@ -145,7 +145,7 @@ def learning_bytes(terms: tuple[Term, ...], n_atoms: int, n_structures: int) -> 
 def held_out(
     terms: tuple[Term, ...],
     groups: tuple[np.ndarray, ...],
-    pairs: PairSet,
+    pairs: Descriptor,
     fitted: Dataset,
     judged: Dataset,
     scale: float,
@@ -204,7 +204,7 @@ def bilinear_gradient(
     return 2 * term.amplitude * slots.numpy(), term.amplitude * float(value)
 
 
-def mean_variance(terms: tuple[Term, ...], pairs: PairSet, positions: np.ndarray) -> float:
+def mean_variance(terms: tuple[Term, ...], pairs: Descriptor, positions: np.ndarray) -> float:
     """Mean prior variance of a force component of the structures (Q, N, 3)."""
     structures = Structures.of(terms, pairs, torch.from_numpy(positions))
     return float(Covariance.of(terms, pairs, structures, structures).diagonal().mean())

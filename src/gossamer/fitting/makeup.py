@@ -9,10 +9,11 @@ import torch
 from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.errors import UsageError
 from gossamer.kernels import Kernel, with_length
 from gossamer.model.fragment_terms import term_of
-from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.pairs import PairSet, as_pairs, orbit_numbers
 from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
@@ -21,17 +22,17 @@ GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local 
 
 @dataclass(frozen=True, eq=False)
 class Makeup:
-    """The terms of a model before it is fitted: terms over `pairs`, and per term the weight number (P,) of every slot
-    (see fitting.learning)."""
+    """The terms of a model before it is fitted: terms over `pairs`, or another descriptor, and per term the weight number
+    (P,) of every slot (see fitting.learning)."""
 
     name: str
-    pairs: PairSet
+    pairs: Descriptor
     terms: tuple[Term, ...]
     groups: tuple[np.ndarray, ...] = ()
 
     @classmethod
-    def whole(cls, pairs: PairSet, perms: np.ndarray, kernel: Kernel) -> "Makeup":
-        """One term over all pairs, sgdml's model."""
+    def whole(cls, pairs: Descriptor, perms: np.ndarray, kernel: Kernel) -> "Makeup":
+        """One term over all of them, with pairs sgdml's model."""
         return cls("global", pairs, (Term.over_all(pairs, perms, kernel),))
 
     @property
@@ -47,10 +48,12 @@ class Makeup:
 
 
 def makeup_of(
-    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet, kernel: Kernel
+    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: Descriptor, kernel: Kernel
 ) -> Makeup:
     """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
     instead, without which molecules that no hydrogen bond joins would not feel each other."""
+    if isinstance(terms, str):
+        as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
         return makeup("given", _given(terms, whole), pairs, train, kernel)
@@ -75,12 +78,12 @@ def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
     return [whole if isinstance(f, str) else f for f in terms]
 
 
-def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Dataset, kernel: Kernel) -> Makeup:
+def makeup(name: str, fragments: Sequence[Fragment], pairs: Descriptor, train: Dataset, kernel: Kernel) -> Makeup:
     """Terms over `fragments` with kernels of the kind of `kernel`, whose lengths fit how much their descriptors vary,
     with equal prior variance."""
     terms = []
     for fragment in fragments:
-        term = term_of(fragment, pairs, kernel)
+        term = _term(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.is_global and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
@@ -88,7 +91,14 @@ def makeup(name: str, fragments: Sequence[Fragment], pairs: PairSet, train: Data
     return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used))
 
 
-def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...], PairSet]:
+def _term(fragment: Fragment, pairs: Descriptor, kernel: Kernel) -> Term:
+    """The term over a fragment, which with another descriptor than pairs has to be the whole molecule."""
+    if fragment.is_global and not isinstance(pairs, PairSet):
+        return Term.over_all(pairs, fragment.perms, kernel)
+    return term_of(fragment, as_pairs(pairs, f"terms: {fragment.name!r}"), kernel)
+
+
+def compressed(terms: tuple[Term, ...], pairs: Descriptor) -> tuple[tuple[Term, ...], Descriptor]:
     """The same terms over no more pairs than they use."""
     used = np.unique(np.concatenate([term.places.ravel() for term in terms]))
     position = np.full(len(pairs), -1)
@@ -96,7 +106,7 @@ def compressed(terms: tuple[Term, ...], pairs: PairSet) -> tuple[tuple[Term, ...
     return tuple(replace(term, places=position[term.places]) for term in terms), pairs.keep(used)
 
 
-def _spread(term: Term, pairs: PairSet, positions: np.ndarray) -> float:
+def _spread(term: Term, pairs: Descriptor, positions: np.ndarray) -> float:
     """Root mean square distance between the term's descriptors of two structures, 1/Angstrom."""
     x = term.gather(pairs.forward(torch.from_numpy(positions[:200]))[0])
     return float(x.var(0, correction=0).sum().mul(2).sqrt().clamp_min(1e-6))

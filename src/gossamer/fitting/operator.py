@@ -8,11 +8,11 @@ import numpy as np
 
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.protocol import Structures
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class KernelOperator:
     def build(
         cls,
         terms: tuple[Term, ...],
-        pairs: PairSet,
+        pairs: Descriptor,
         positions: "Tensor",
         noise: float,
         *,
@@ -60,7 +60,7 @@ class KernelOperator:
         return self.covariance.terms
 
     @property
-    def pairs(self) -> PairSet:
+    def pairs(self) -> Descriptor:
         return self.covariance.pairs
 
     @property

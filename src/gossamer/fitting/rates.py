@@ -10,8 +10,8 @@ import torch
 
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.kernel_sum import radial_factors
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.operator import KernelOperator
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Rates:
     loading: float  # seconds until the compiled code of a fit is there; none when this process has used it before
 
 
-def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> Rates:
+def measure_rates(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") -> Rates:
     """Measured on this machine, on a few of the structures."""
     began = time.perf_counter()
     few = train.take(np.arange(min(SAMPLE, len(train))))
@@ -65,7 +65,7 @@ def measure_rates(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> 
     )
 
 
-def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
+def _compiled_seconds(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") -> float:
     """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
     few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
     small = tuple(term for term in terms if summed_at_once(term, torch.device("cpu")))

@@ -26,7 +26,7 @@ def seen_in_training(model: "ForceField", positions: np.ndarray) -> np.ndarray:
             for block in np.array_split(positions, max(1, len(positions) // 1000))
         ]
     )
-    counted = (known > 0).all(axis=0)
+    counted = (known > 0).all(axis=0) & (asked > 0).all(axis=0)  # others than 1/r may be of any sign
     if not counted.any():
         return np.zeros(len(positions), dtype=bool)
     freedom = max(1, min(3 * model.n_atoms - 6, int(counted.sum())))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.data.dataset import hill_formula
+from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
-from gossamer.model.pairs import PairSet
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
@@ -58,13 +58,13 @@ class ForceField:
     """E(R) = baselines(R) + constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows), and
     F = -dE/dR.
 
-    numbers (N,); pairs: union of the terms' pairs; coefficients: one entry per term; constant eV; scale eV/Angstrom
-    (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
+    numbers (N,); pairs: union of the terms' pairs, or another descriptor (gossamer.model.features), whose features are
+    then called pairs here; coefficients: one entry per term; constant eV; scale eV/Angstrom (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
     predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines).
     """
 
     numbers: np.ndarray
-    pairs: PairSet
+    pairs: Descriptor
     terms: tuple[Term, ...]
     coefficients: tuple[TermCoefficients, ...]
     constant: float = 0.0
@@ -89,7 +89,8 @@ class ForceField:
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
 
     def __repr__(self) -> str:
-        counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {len(self.pairs)} pairs"
+        seen = f"{len(self.pairs)} {self.pairs.kind}"
+        counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {seen}"
         under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
         return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under})"
 

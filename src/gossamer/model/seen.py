@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.chemistry.bonds import STRETCH
+from gossamer.descriptors import Descriptor
 from gossamer.descriptors import _pairs as loops
 from gossamer.errors import ExtrapolationWarning
-from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.pairs import orbit_numbers
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import TermCoefficients
@@ -44,15 +45,16 @@ class SeenDistances:
     def build(
         cls,
         numbers: np.ndarray,
-        pairs: PairSet,
+        pairs: Descriptor,
         terms: "Sequence[Term]",
         coefficients: "Sequence[TermCoefficients]",
     ) -> "SeenDistances":
-        """From the training descriptors of the terms, and their permutations, which are training structures as well."""
+        """From the training descriptors of the terms, and their permutations, which are training structures as well;
+        only features that are inverse distances tell of any."""
         from ase.data import covalent_radii
 
         radii = np.append(covalent_radii, np.zeros(200))[numbers]
-        sums = radii[pairs.pairs].sum(1)
+        sums = radii[pairs.atoms[:, :2]].sum(1)
         shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
         for term, c in zip(terms, coefficients, strict=True):
@@ -69,7 +71,8 @@ class SeenDistances:
         lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
         least = np.minimum(SHORTER * shortest, NEAR * sums)
         most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)
-        return cls(numbers, pairs.pairs, shortest, longest, least, most)
+        told = pairs.inverse_distances
+        return cls(numbers, pairs.atoms[told, :2], *(found[told] for found in (shortest, longest, least, most)))
 
     @cached_property
     def _squares(self) -> tuple[np.ndarray, np.ndarray]:

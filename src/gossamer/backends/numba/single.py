@@ -12,7 +12,7 @@ import numpy as np
 
 from gossamer.backends.numba import _step
 from gossamer.backends.numba.layout import FlatTerms, aligned
-from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
+from gossamer.model.pairs import COINCIDENT, PairSet, as_pairs, refuse_infinite
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
@@ -45,10 +45,11 @@ class SingleEvaluator:
         flat = FlatTerms.build(model.terms, model.coefficients, stored_single)
         follows = threads is None
         threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
-        n = len(model.pairs)
+        pairs = as_pairs(model.pairs, "compiled code for one structure")
+        n = len(pairs)
         scratch = (np.empty((model.n_atoms, 3)), np.empty(n), np.empty((n, 3)), np.empty((threads, n)))
         work = aligned((threads, flat.work_size))
-        return cls(np.array(model.pairs.pairs), flat, model.constant, model.scale, *scratch, work, follows)
+        return cls(np.array(pairs.pairs), flat, model.constant, model.scale, *scratch, work, follows)
 
     @property
     def threads(self) -> int:
