@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class Structures(NamedTuple):
-    """M structures as terms see them: descriptors x (M, P_all), their gradients dx (M, P_all, ...) as the descriptor has
-    them, and for every term its rows (M*L, P)."""
+    """M structures as terms see them: descriptors x (M, P_all), their gradients dx (M, P_all, ...) as the descriptor
+    has them, and for every term its rows (M*L, P)."""
 
     x: "Tensor"
     dx: "Tensor"

@@ -78,7 +78,7 @@ class _PairsModule(nn.Module):
 
     def pull(self, dx: Tensor, g: Tensor) -> Tensor:
         """(dx/dR)^T g."""
-        return _on_atoms(self, g[..., None] * dx, dx.new_zeros((len(dx), self.n_atoms, 3)))
+        return _on_atoms(self, g[..., None] * dx, dx.new_zeros((dx.shape[0], self.n_atoms, 3)))
 
 
 class _FeaturesModule(nn.Module):

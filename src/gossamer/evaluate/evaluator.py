@@ -33,8 +33,8 @@ class Evaluator:
     on a card, structures per call that are captured as a CUDA graph, None: one.
     precision of the training rows of large terms (arithmetic is always float64): "float64"; "float32"; "auto", float32
     where that is estimated to change forces by less than SINGLE_LIMIT of the labels' spread.  One structure and many
-    use the same, so that they agree; on a card, and with a descriptor other than pairs, it is float64.  What is laid out
-    is made at the first call."""
+    use the same, so that they agree; on a card, and with a descriptor other than pairs, it is float64.  What is laid
+    out is made at the first call."""
 
     model: "ForceField"
     device: torch.device

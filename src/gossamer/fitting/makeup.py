@@ -22,8 +22,8 @@ GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local 
 
 @dataclass(frozen=True, eq=False)
 class Makeup:
-    """The terms of a model before it is fitted: terms over `pairs`, or another descriptor, and per term the weight number
-    (P,) of every slot (see fitting.learning)."""
+    """The terms of a model before it is fitted: terms over `pairs`, or another descriptor, and per term the weight
+    number (P,) of every slot (see fitting.learning)."""
 
     name: str
     pairs: Descriptor

@@ -59,8 +59,9 @@ class ForceField:
     F = -dE/dR.
 
     numbers (N,); pairs: union of the terms' pairs, or another descriptor (gossamer.model.features), whose features are
-    then called pairs here; coefficients: one entry per term; constant eV; scale eV/Angstrom (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
-    predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines).
+    then called pairs here; coefficients: one entry per term; constant eV; scale eV/Angstrom (the labels were divided by
+    it); provenance: plain JSON values (data, settings, seed, versions); device: where it predicts, which is not written
+    to its file; baselines: what was taken off the labels (gossamer.baselines).
     """
 
     numbers: np.ndarray
