@@ -70,9 +70,10 @@ def arrays(prediction):
     return prediction.energies, prediction.forces
 
 
-def random_model(case, *, n_train=5, energies=False, seed=0):
+def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1):
     """A force field of the case's terms with random coefficients, and the operator it came from."""
     pairs, terms = CASES[case]()
-    K = KernelOperator.build(terms, pairs, torch.from_numpy(structures(n_train, seed)), 1e-8, energies=energies)
+    R = torch.from_numpy(structures(n_train, seed, spread))
+    K = KernelOperator.build(terms, pairs, R, 1e-8, energies=energies)
     v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
     return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v

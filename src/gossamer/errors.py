@@ -56,5 +56,9 @@ class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
 
 
+class ExtrapolationError(GossamerError):
+    """A run was to stop where a structure leaves what its model was trained on, and one did."""
+
+
 class ExtrapolationWarning(UserWarning):
     """A model is asked about structures that its training structures say nothing about."""

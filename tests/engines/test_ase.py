@@ -5,7 +5,7 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from cases import NUMBERS, random_model, structures
 
-from gossamer.errors import UsageError
+from gossamer.errors import DataError, ExtrapolationError, UsageError
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def test_energy_and_forces_are_the_models(atoms):
 
 def test_nothing_is_computed_twice_and_every_change_is_seen(atoms, monkeypatch):
     calls = []
-    real = atoms.calc.evaluator.one
-    monkeypatch.setattr(type(atoms.calc.evaluator), "one", lambda self, R: calls.append(1) or real(R))
+    real = atoms.calc.door.evaluator.one
+    monkeypatch.setattr(type(atoms.calc.door.evaluator), "one", lambda self, R: calls.append(1) or real(R))
     atoms.get_potential_energy()
     atoms.get_forces()
     assert len(calls) == 1
@@ -74,8 +74,24 @@ def test_optimisers_find_a_lower_energy(atoms):
 def test_other_atoms_and_cells_are_refused(atoms):
     calculator = atoms.calc
     wrong = Atoms(NUMBERS[::-1], atoms.positions, calculator=calculator)
-    with pytest.raises(UsageError, match="differs from the model's atoms or their order"):
+    with pytest.raises(UsageError, match="differs from the model's atoms in their order, first at atom 0"):
         wrong.get_potential_energy()
     periodic = Atoms(NUMBERS, atoms.positions, cell=[9, 9, 9], pbc=True, calculator=calculator)
     with pytest.raises(UsageError, match=r"periodic.*pbc = False"):
         periodic.get_potential_energy()
+    longer = Atoms([*NUMBERS, 1], [*atoms.positions, [9, 9, 9]], calculator=calculator)
+    with pytest.raises(UsageError, match="C2H4O differs from the model's atoms, C2H3O"):
+        longer.get_potential_energy()
+
+
+def test_numbers_that_are_none_end_in_a_sentence(atoms):
+    atoms.positions[1, 1] = np.nan
+    with pytest.raises(DataError, match=r"^atoms: some positions are NaN or infinite"):
+        atoms.get_forces()
+
+
+def test_the_guard_is_as_asked(atoms):
+    atoms.calc = atoms.calc.model.ase(guard="stop")
+    atoms.positions[2] += 5.0
+    with pytest.raises(ExtrapolationError, match=r"^atoms: the structure has bonds"):
+        atoms.get_forces()

@@ -53,7 +53,7 @@ def test_structures_come_in_any_dress(model):
 
 def test_other_atoms_are_refused(model):
     R = structures(2, seed=2)
-    with pytest.raises(UsageError, match=r"^atoms: C2H3O differs from the model's atoms or their order"):
+    with pytest.raises(UsageError, match=r"^atoms: C2H3O differs from the model's atoms in their order, first at"):
         model.predict(Atoms(NUMBERS[::-1], R[0]))
     with pytest.raises(UsageError, match=r"^frame 1: .* differs"):
         model.predict([Atoms(NUMBERS, R[0]), Atoms(NUMBERS[::-1], R[1])])

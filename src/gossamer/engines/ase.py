@@ -6,6 +6,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from gossamer.engines.door import Door
+from gossamer.engines.guard import GuardChoice
 from gossamer.errors import UsageError
 from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
@@ -15,16 +17,17 @@ from gossamer.model.structures import require_molecule
 class GossamerCalculator(Calculator):
     """Energies in eV and forces in eV/Angstrom of a ForceField; the atoms must stand in the model's order.
 
-    The first structure whose bonds differ from those of all training structures gives an ExtrapolationWarning.
+    guard: what is done where atoms leave what the model was trained on, see `gossamer.engines.guard.Guard`.
     Changes are found by comparing positions and numbers alone, which costs a tenth of ASE's own comparison."""
 
     implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
 
-    def __init__(self, model: ForceField, evaluator: Evaluator | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, model: ForceField, evaluator: Evaluator | None = None, guard: GuardChoice = "warn", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.model = model
-        self._warned = False
-        self.evaluator = evaluator or model.evaluator()
+        self.door = Door.build(model, name="atoms", guard=guard, evaluator=evaluator)
         self._positions: np.ndarray | None = None
         self._numbers: np.ndarray | None = None
 
@@ -47,8 +50,6 @@ class GossamerCalculator(Calculator):
         if atoms is None:
             raise UsageError("atoms: none given to the calculator; attach it with `atoms.calc = model.ase()`.")
         require_molecule(atoms, self.model.numbers)
-        if not self._warned and self.model.seen.left_by(atoms.positions):  # told once, not at every step from then on
-            self._warned = self.model.seen.warn(atoms.positions[None], "atoms")
-        energy, forces = self.evaluator.one(atoms.positions)
+        energy, forces = self.door.one(atoms.positions)
         self._positions, self._numbers = atoms.positions.copy(), atoms.numbers.copy()
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}

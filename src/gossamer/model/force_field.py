@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gossamer.baselines import Baseline
     from gossamer.data.dataset import Dataset
+    from gossamer.engines.guard import GuardChoice
     from gossamer.engines.torch_module import ForceFieldModule
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.evaluate.precision import Precision
@@ -214,11 +215,15 @@ class ForceField:
 
         return export_sgdml(self, path)
 
-    def ase(self, *, precision: "Precision" = "auto", threads: int | None = None) -> "Calculator":
-        """An ASE calculator: energy in eV, forces in eV/Angstrom; precision, threads: as for `evaluator`."""
+    def ase(
+        self, *, precision: "Precision" = "auto", threads: int | None = None, guard: "GuardChoice" = "warn"
+    ) -> "Calculator":
+        """An ASE calculator: energy in eV, forces in eV/Angstrom; precision, threads: as for `evaluator`; guard: what
+        is done where atoms leave what the model was trained on: "warn" once, "stop", "save" such frames, or "off" (see
+        `gossamer.engines.guard.Guard`)."""
         from gossamer.engines.ase import GossamerCalculator
 
-        return GossamerCalculator(self, self.evaluator(precision=precision, threads=threads))
+        return GossamerCalculator(self, self.evaluator(precision=precision, threads=threads), guard)
 
     def torch(self) -> "ForceFieldModule":
         """A torch.nn.Module on the model's device: positions (Q, N, 3), float64, Angstrom, to energies (Q,), eV, and

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gossamer.data.dataset import Dataset
+from gossamer.data.dataset import Dataset, hill_formula
 from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,10 +54,18 @@ def require_atoms(data: Dataset, numbers: np.ndarray) -> None:
 
 def require_molecule(atoms: "Atoms", numbers: np.ndarray, name: str = "atoms") -> None:
     """Raise UsageError, with `name`, unless `atoms` are the model's `numbers` (N,), without a periodic cell."""
-    if not np.array_equal(atoms.numbers, numbers):
-        raise UsageError(
-            f"{name}: {atoms.get_chemical_formula()} differs from the model's atoms or their order; "
-            "reorder them as in the training data."
-        )
+    require_numbers(atoms.numbers, numbers, name)
     if np.any(atoms.pbc):
         raise UsageError(f"{name}: the cell is periodic, and the model knows single molecules; set atoms.pbc = False.")
+
+
+def require_numbers(given: np.ndarray, numbers: np.ndarray, name: str = "atoms") -> None:
+    """Raise UsageError, with `name`, unless the atomic numbers `given` are the model's `numbers` (N,)."""
+    if np.array_equal(given, numbers):
+        return
+    if np.array_equal(np.sort(given), np.sort(numbers)):
+        atom = int(np.flatnonzero(np.asarray(given) != numbers)[0])
+        told = f"differs from the model's atoms in their order, first at atom {atom}"
+    else:
+        told = f"differs from the model's atoms, {hill_formula(numbers)}"
+    raise UsageError(f"{name}: {hill_formula(np.asarray(given))} {told}; give them as in the training data.")

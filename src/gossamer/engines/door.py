@@ -1,0 +1,80 @@
+"""The door to every engine: a force field asked about another program's structures, in that program's units."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gossamer.engines.guard import Guard, GuardChoice
+from gossamer.errors import DataError
+from gossamer.model.structures import require_numbers
+
+if TYPE_CHECKING:
+    from gossamer.evaluate.evaluator import Evaluator
+    from gossamer.model.force_field import ForceField
+
+
+@dataclass(frozen=True)
+class Units:
+    """What one unit of energy of a program is in eV, and one of length in Angstrom."""
+
+    energy: float = 1.0
+    length: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Door:
+    """What all engines share: structures of the model's atoms in its order, converted, guarded and predicted.
+
+    name: of the structures in messages.  Whether the program's cell is none is for each engine to see, since it is said
+    in that program's words."""
+
+    evaluator: "Evaluator"
+    guard: Guard
+    units: Units = Units()
+    name: str = "positions"
+
+    @classmethod
+    def build(
+        cls,
+        model: "ForceField",
+        numbers: np.ndarray | None = None,
+        *,
+        units: Units = Units(),
+        name: str = "atoms",
+        guard: GuardChoice = "warn",
+        evaluator: "Evaluator | None" = None,
+    ) -> "Door":
+        """numbers (N,): the atoms as the program has them, None where it does not say.  Raises UsageError for others
+        than the model's, or another order."""
+        if numbers is not None:
+            require_numbers(numbers, model.numbers, name)
+        return cls(evaluator or model.evaluator(), Guard.of(model, guard), units, name)
+
+    def one(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
+        """Energy and forces (N, 3) of one structure positions (N, 3), all in the program's units.
+
+        Raises what `Evaluator.one` and `Guard.look` raise, DataError for positions that are not finite."""
+        structure = self._in_angstrom(positions)
+        energy, forces = self.evaluator.one(structure)
+        self.guard.look(structure, self.name)
+        return energy / self.units.energy, forces * (self.units.length / self.units.energy)
+
+    def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (Q,) and forces (Q, N, 3) of structures positions (Q, N, 3), all in the program's units: the next
+        ones of Q trajectories.
+
+        Raises what `Evaluator.many` and `Guard.look` raise, DataError for positions that are not finite."""
+        structures = self._in_angstrom(positions)
+        energies, forces = self.evaluator.many(structures)
+        self.guard.look(structures, self.name)
+        return energies / self.units.energy, forces * (self.units.length / self.units.energy)
+
+    def _in_angstrom(self, positions: np.ndarray) -> np.ndarray:
+        structures = np.asarray(positions, dtype=np.float64) * self.units.length
+        if not np.isfinite(structures.sum()):
+            raise DataError(
+                f"{self.name}: some positions are NaN or infinite; begin again from the last good frame, with a "
+                "shorter time step."
+            )
+        return structures

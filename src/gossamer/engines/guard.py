@@ -1,0 +1,101 @@
+"""The guard at every door: what is done where a structure leaves what its model was trained on."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from gossamer.errors import ExtrapolationError, ExtrapolationWarning, UsageError
+
+if TYPE_CHECKING:
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.force_field import ForceField
+
+Action = Literal["off", "warn", "stop", "save"]
+GuardChoice: TypeAlias = "Guard | Action"
+
+SAVED = 100  # frames in the file of a guard at most
+
+
+class Guard:
+    """Looks at structures before they are predicted.
+
+    A structure leaves what its model was trained on where bonds or contacts are unlike those of all training
+    structures, or a distance is far outside its range there (`model.seen`).  action: "warn" tells of the first one
+    (ExtrapolationWarning) and looks no more; "stop" raises ExtrapolationError; "save" warns once and writes the first
+    structure of every excursion to `file` (.extxyz, .npz, .traj or .db), after those it holds, up to 100 in all; "off"
+    does not look.
+
+    Raises UsageError for another action, and for a file that cannot be gone on with."""
+
+    def __init__(self, model: "ForceField", action: Action = "warn", file: str | Path = "outside.extxyz") -> None:
+        if action not in get_args(Action):
+            raise UsageError(f"guard: {action!r} is not known; use {', '.join(get_args(Action))} or a Guard.")
+        self.numbers, self.seen, self.action, self.file = model.numbers, model.seen, action, Path(file)
+        self._told = False
+        self._outside = np.zeros(0, dtype=bool)
+        if action == "save":
+            self._saved()
+
+    def __repr__(self) -> str:
+        return f"Guard({self.action!r}{f', {str(self.file)!r}' if self.action == 'save' else ''})"
+
+    @classmethod
+    def of(cls, model: "ForceField", choice: GuardChoice) -> "Guard":
+        """A guard as it is, or one of that action."""
+        return choice if isinstance(choice, Guard) else cls(model, choice)
+
+    def look(
+        self, positions: np.ndarray, name: str = "positions", frames: Sequence[int] | np.ndarray | None = None
+    ) -> None:
+        """Look at structures positions (N, 3) or (Q, N, 3), Angstrom: the next ones of as many trajectories.
+
+        name: of the structures in messages, such as "step 200"; frames (Q,): their numbers there.  Raises
+        ExtrapolationError where the run is to stop, UsageError for positions in another unit."""
+        if self.action == "off" or (self._told and self.action == "warn"):
+            return
+        structures = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, len(self.numbers), 3)
+        left = np.array([self.seen.range_left_by(structure) for structure in structures], dtype=bool)
+        going_on = self.action == "save" and len(left) == len(self._outside)
+        new = left & ~self._outside if going_on else left
+        self._outside = left
+        if new.any():
+            self._act(structures, new, name, frames)
+
+    def _act(
+        self, structures: np.ndarray, new: np.ndarray, name: str, frames: Sequence[int] | np.ndarray | None
+    ) -> None:
+        unit = self.seen.likely_unit(structures[np.argmax(new)])
+        if unit is not None:
+            raise UsageError(f"{name}: its bonds are like those of the training structures in {unit}; give Angstrom.")
+        told = self.seen.told(structures, new, name, frames)
+        if self.action == "stop":
+            raise ExtrapolationError(told)
+        if not self._told:
+            self._told = True
+            warnings.warn(told, ExtrapolationWarning, stacklevel=3)
+        if self.action == "save":
+            self._save(structures[new])
+
+    def _save(self, structures: np.ndarray) -> None:
+        from gossamer.data.dataset import Dataset
+        from gossamer.data.formats import write
+
+        earlier = self._saved()
+        before = structures[:0] if earlier is None else earlier.positions
+        if len(before) < SAVED:
+            write(Dataset(self.numbers, np.concatenate([before, structures])[:SAVED]), self.file)
+
+    def _saved(self) -> "Dataset | None":
+        """What the file holds, None where there is none.  Raises UsageError for another molecule's, or no such file."""
+        from gossamer.data.formats import check_writable, read
+        from gossamer.model.structures import require_atoms
+
+        check_writable(self.file)
+        if not self.file.exists():
+            return None
+        earlier = read(self.file, labels=False)
+        require_atoms(earlier, self.numbers)
+        return earlier

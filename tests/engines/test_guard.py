@@ -1,0 +1,114 @@
+"""What is done where a structure leaves what its model was trained on: in the guard, and behind every door."""
+
+import warnings
+
+import numpy as np
+import pytest
+from cases import NUMBERS, SHAPE, random_model, structures
+
+import gossamer as gs
+from gossamer.engines.guard import SAVED, Guard
+from gossamer.errors import ExtrapolationError, ExtrapolationWarning, UsageError
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model("methyl", n_train=20)[0]
+
+
+INSIDE = structures(1, seed=0)[0]  # a training structure
+
+
+def broken():
+    """The first oxygen far away."""
+    R = INSIDE.copy()
+    R[2] += 5.0
+    return R
+
+
+def straightened():
+    """No bond broken and no contact made, but the angle at atom 1 as no training structure of a stiff model has it."""
+    R = SHAPE.copy()
+    R[2] = R[1] + (1.35, 0.1, 0.0)
+    return R
+
+
+def look(guard, *frames):
+    for step, R in enumerate(frames, 1):
+        guard.look(R, f"step {step}")
+
+
+def test_what_is_inside_passes(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Guard(model, "stop").look(structures(20, seed=0))
+
+
+def test_warn_tells_once(model):
+    guard = Guard(model)
+    with pytest.warns(ExtrapolationWarning, match=r"^step 1: the structure has bonds or contacts unlike any") as found:
+        look(guard, broken(), broken(), broken())
+    assert len(found) == 1
+
+
+def test_stop_raises_every_time(model):
+    guard = Guard(model, "stop")
+    guard.look(INSIDE)
+    for _ in range(2):
+        with pytest.raises(ExtrapolationError, match=r"2 of 3 structures \(frames 5, 6\) have bonds"):
+            guard.look(np.array([INSIDE, broken(), broken()]), frames=[4, 5, 6])
+
+
+def test_off_does_not_look(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Guard(model, "off").look(broken())
+
+
+def test_save_keeps_the_beginning_of_every_excursion(model, tmp_path):
+    file = tmp_path / "out.extxyz"
+    guard = Guard(model, "save", file)
+    with pytest.warns(ExtrapolationWarning) as found:
+        look(guard, INSIDE, broken(), broken() + 1.0, INSIDE, broken() + 2.0)
+    assert len(found) == 1
+    kept = gs.read(file)
+    np.testing.assert_array_equal(kept.numbers, NUMBERS)
+    np.testing.assert_array_equal(kept.positions, [broken(), broken() + 2.0])
+    with pytest.warns(ExtrapolationWarning):  # another run goes on with the file; replicas are told apart
+        Guard(model, "save", file).look(np.array([INSIDE, broken() + 3.0]))
+    np.testing.assert_array_equal(gs.read(file).positions[2:], [broken() + 3.0])
+
+
+def test_a_file_does_not_grow_without_end(model, tmp_path):
+    file = tmp_path / "out.extxyz"
+    with pytest.warns(ExtrapolationWarning):
+        Guard(model, "save", file).look(np.tile(broken(), (SAVED + 5, 1, 1)))
+    assert len(gs.read(file)) == SAVED
+
+
+def test_a_file_that_cannot_be_gone_on_with_is_refused_before_the_run(model, tmp_path):
+    gs.write(gs.Dataset(NUMBERS[::-1].copy(), INSIDE[None]), tmp_path / "other.extxyz")
+    with pytest.raises(UsageError, match="holds other atoms, or another order"):
+        Guard(model, "save", tmp_path / "other.extxyz")
+    with pytest.raises(UsageError, match=r"'\.pdf' files cannot be written"):
+        Guard(model, "save", tmp_path / "x.pdf")
+
+
+def test_unknown_actions_are_refused(model):
+    with pytest.raises(UsageError, match="guard: 'explode' is not known; use off, warn, stop, save"):
+        model.ase(guard="explode")
+
+
+@pytest.mark.parametrize(("unit", "size"), [("Bohr", 0.529177), ("nm", 10.0), ("pm", 0.01)])
+def test_another_length_unit_is_an_error_whatever_the_guard_does(model, unit, size):
+    for action in ("warn", "stop"):
+        with pytest.raises(UsageError, match=f"^atoms: .* training structures in {unit}; give Angstrom"):
+            Guard(model, action).look(INSIDE / size, "atoms")
+
+
+def test_a_distance_far_outside_its_range_is_told_of_where_bonds_are_as_ever():
+    stiff = random_model("methyl", n_train=20, spread=0.02)[0]
+    Guard(stiff, "stop").look(structures(50, seed=9, spread=0.02))
+    assert not stiff.seen.left_by(straightened())
+    with pytest.warns(ExtrapolationWarning, match=r"distances far outside their range in training \(C0-O2 2\.8\d"):
+        Guard(stiff).look(straightened())
