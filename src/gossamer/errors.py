@@ -56,6 +56,10 @@ class RankLostError(GossamerError):
     """Another of the processes that train together has ended, or does not answer."""
 
 
+class SimulationError(GossamerError):
+    """A relaxation or a trajectory cannot go on, or did not get where it was to get."""
+
+
 class ExtrapolationError(GossamerError):
     """A run was to stop where a structure leaves what its model was trained on, and one did."""
 

@@ -43,6 +43,16 @@ VERBS = {
         "--length-unit eV", *INDICES, *DEVICES, "--out x.pdf", "--out x", "--out none/x.npz", "--out .",
     ),
     "test lost.gossamer lost.npz": (*READING, *DEVICES),
+    "relax lost.gossamer lost.npz --out x.npz": (
+        "--length-unit eV", *INDICES, *DEVICES, *(f"--fmax {value}" for value in (*FLOATS, "0")), "--steps 0",
+        "--steps 1.5", "--optimizer newton", "--out x.pdf", "--out x", "--out none/x.npz", "--out .",
+    ),
+    "vibrations lost.gossamer lost.npz": (
+        "--length-unit eV", *INDICES, *DEVICES, "--symmetry-number 0", "--spin -1", "--spin 0.3", "--spin nan",
+        "--modes x.pdf", "--modes none/x.xyz",
+        *(f"--{name} {value}" for name in ("fmax", "displacement", "temperature", "pressure")
+          for value in (*FLOATS, "0")),
+    ),
 }  # fmt: skip
 WHOLE = {
     "convert lost.npz x.pdf": "OUT", "convert lost.npz x": "OUT",

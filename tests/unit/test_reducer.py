@@ -184,6 +184,21 @@ def test_a_global_term_is_thinned_out_beside_local_ones(of_terms):
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_descriptors_near_the_full_one_share_its_preconditioner(ethanol_file):
+    told = []
+    data = gs.read(ethanol_file).split(30, 10, 20, seed=0)
+    options = {"terms": "both", "quantiles": (20, 40), "learning_steps": 1, "relative_noise": 1e-5, "solver": "cg"}
+    gs.reduce(*data, **options, progress=lambda event: told.append((event.stage, event.message)))
+    begun, chosen = [], set()
+    for stage, message in told:
+        if stage == "reduce":
+            begun.append(message.partition(":")[0])
+        elif stage == "precondition" and begun:
+            chosen.add(begun[-1])
+    assert {"Q20", "Q40", "local terms"} <= set(begun)
+    assert chosen == {"local terms"}
+
+
 def test_the_record_tells_of_the_terms(of_terms):
     record, model = of_terms.record, of_terms.model
     terms = record.terms

@@ -16,15 +16,17 @@ from gossamer.cli.predict import predict
 from gossamer.cli.problems import RanksEnded, explain
 from gossamer.cli.ranks import is_first
 from gossamer.cli.reduce import reduce
+from gossamer.cli.relax import relax
 from gossamer.cli.report import report
 from gossamer.cli.signals import ignore, listen
 from gossamer.cli.streams import output_failure, plain, prepare
 from gossamer.cli.test import test
 from gossamer.cli.train import train
+from gossamer.cli.vibrations import vibrations
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, estimate, train, reduce, test, predict, report):
+for _verb in (inspect, convert, estimate, train, reduce, test, predict, relax, vibrations, report):
     app.command()(_verb)
 
 

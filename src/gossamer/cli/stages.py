@@ -9,8 +9,14 @@ _NAMES = {
     "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
     "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
     "reduce": "reducing", "test": "testing", "report": "writing report",
+    "relax": "relaxing", "vibrations": "vibrations", "md": "dynamics",
 }  # fmt: skip
-_VALUES = {"residual": "residual", "valid": "validation", "held out": "held out"}  # eV/Angstrom
+_VALUES = {
+    "residual": "residual",
+    "valid": "validation",
+    "held out": "held out",
+    "largest": "largest force",
+}  # eV/Angstrom
 
 
 def describe(event: Event) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gossamer.model.results import Errors
     from gossamer.records.parts import Model
     from gossamer.records.record import ReduceRecord
+    from gossamer.simulate.relax import Relaxed
+    from gossamer.simulate.vibrations import Thermochemistry, Vibrations
 
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -188,6 +190,49 @@ def fragments_table(fragments: "Sequence[Fragment]", numbers: "np.ndarray") -> "
         sizes = (len(f.atoms[0]), len(f.inner), len(f.atoms), len(f.perms))
         table.add_row(f.name, hill_formula(numbers[f.atoms[0]]), *map(str, sizes))
     return table
+
+
+def relaxed_table(ended: "Relaxed", frames: "np.ndarray") -> "Table":
+    """A row per structure: how far it went down, in how many steps, and what force is left."""
+    table = _table(
+        "Relaxed structures", "frame", "steps", "energy, eV", "below the start, meV", "largest force, meV/Å", ""
+    )
+    for row, frame in enumerate(frames):
+        table.add_row(
+            str(frame), f"{ended.steps[row]:,}", f"{ended.energies[row]:.6f}",
+            digits(MEV * (ended.before[row] - ended.energies[row])), digits(MEV * ended.largest[row]),
+            "" if ended.converged[row] else "not at rest",
+        )  # fmt: skip
+    return table
+
+
+def frequencies_table(found: "Vibrations") -> "Table":
+    """A row per normal mode; imaginary frequencies have an i."""
+    from ase.units import invcm
+
+    table = _table("Normal modes", "mode", "1/cm", "meV")
+    for mode, frequency in enumerate(found.frequencies):
+        imaginary = "i" if frequency <= 0 else ""
+        table.add_row(str(mode), f"{abs(frequency):.1f}{imaginary}", f"{MEV * invcm * abs(frequency):.2f}{imaginary}")
+    return table
+
+
+def about_vibrations(found: "Vibrations", thermal: "Thermochemistry | None") -> list[str]:
+    """Zero-point energy, then the energies of the ideal gas or why there are none."""
+    rest = f"energy {found.energy:.6f} eV, largest force {digits(MEV * found.largest, 2)} meV/Å"
+    lines = [rest, f"zero-point energy {found.zero_point_energy:.5f} eV"]
+    if thermal is None:
+        imaginary = int((found.frequencies <= 0).sum())
+        return [*lines, f"no thermochemistry: {imaginary} imaginary, the structure is no minimum of the energy"]
+    gas = thermal.settings
+    at = f"{gas.temperature:g} K, {gas.pressure:g} Pa, symmetry number {gas.symmetry_number}, spin {gas.spin:g}"
+    return [
+        *lines,
+        f"ideal gas at {at}:",
+        f"  enthalpy     {thermal.enthalpy:.5f} eV",
+        f"  entropy      {MEV * thermal.entropy:.5f} meV/K",
+        f"  Gibbs energy {thermal.gibbs_energy:.5f} eV",
+    ]
 
 
 def _span(values: tuple[float, ...] | None, text: str) -> str:

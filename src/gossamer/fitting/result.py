@@ -1,7 +1,7 @@
 """`train`, and what it returns."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -105,4 +105,4 @@ def train(
         train, valid, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry, baseline=baseline,
         settings=settings, run=run, progress=progress,
     )  # fmt: skip
-    return TrainResult(found, train, valid, test)
+    return TrainResult(replace(found, choice=found.choice.light()), train, valid, test)

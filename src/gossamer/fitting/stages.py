@@ -48,6 +48,10 @@ class Choice:
     def name(self) -> str:
         return self.makeup.name
 
+    def light(self) -> "Choice":
+        """Without what only further fits can use."""
+        return replace(self, fitted=None if self.fitted is None else self.fitted.light())
+
 
 class Stage(Protocol):
     """The context has the settings that `fit` was given; those found stand in the Choice."""
@@ -245,7 +249,7 @@ class Solving:
         else:
             fitted = fit_terms(so_far.makeup, problem, here)
         settings = replace(so_far.settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
-        return replace(so_far, fitted=fitted.light(), settings=settings, trials=trials)
+        return replace(so_far, fitted=fitted.without_system(), settings=settings, trials=trials)
 
 
 def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:

@@ -56,14 +56,18 @@ class Fitted:
         """Without the preconditioner and the system, the largest parts: enough to start a fit of other terms."""
         return replace(self, preconditioner=None, system=None)
 
+    def without_system(self) -> "Fitted":
+        """With the preconditioner, which serves fits of terms that differ little."""
+        return replace(self, system=None)
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
     """What a fit may take over from another one to the same structures.
 
-    previous: the fit whose coefficients the iterations start from.  columns_of: a preconditioner of the same terms,
-    made for another noise, whose columns are used again, or that noise, for which the same columns are chosen.
-    system: of a fit of the same terms."""
+    previous: the fit whose coefficients the iterations start from.  columns_of: a preconditioner of the same terms, or
+    of nearly the same, made for another noise, whose columns are used again, or that noise, for which the same columns
+    are chosen.  system: of a fit of the same terms."""
 
     previous: Fitted | None = None
     columns_of: Nystrom | float | None = None
@@ -175,6 +179,19 @@ def _preconditioner(K: KernelOperator, n_columns: int, context: Context, start: 
         chosen_for = K if known is None else replace(K, noise=known)
         known = Nystrom.build(chosen_for, n_columns, seed=context.settings.seed, progress=context.progress)
     return known if known.noise == K.noise else known.with_noise(K.noise)
+
+
+def preconditioner_of(made: Makeup, problem: Problem, context: Context, fitted: Fitted) -> Nystrom | None:
+    """That of a fit of the terms `made` to the problem's training structures, made again where the fit came from a
+    journal; None where it was solved without."""
+    if fitted.preconditioner is not None or fitted.columns_for is None:
+        return fitted.preconditioner
+    settings, ranks = context.settings, context.run.ranks
+    positions = torch.from_numpy(problem.train.positions).to(resolve_device(settings.device))
+    K = KernelOperator.build(
+        made.terms, made.pairs, positions, fitted.noise, energies=settings.energies, cache_bytes=0, ranks=ranks
+    )
+    return _preconditioner(K, fitted.plan.columns, context, Start(columns_of=fitted.columns_for))
 
 
 def _iterated(

@@ -17,10 +17,11 @@ from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run, key_of
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.options import Options, make_settings
+from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context
 from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import Step
-from gossamer.fitting.training import Fitted, Start, fit_terms, make_provenance
+from gossamer.fitting.training import Fitted, Start, fit_terms, make_provenance, preconditioner_of
 from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable
 from gossamer.fitting.workflow import fit as fit_model
 from gossamer.model.force_field import ForceField
@@ -36,6 +37,7 @@ QUANTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 COMPARED = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
 REFINEMENTS = 4  # bisection steps between two quantiles
+SHARED = 0.1  # of the pairs: with fewer, iterations with the full model's preconditioner go astray
 FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PATIENCE times those of the full model
 
 
@@ -95,7 +97,8 @@ class _Parts:
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """Everything that stays the same while descriptors are tried.  context: its settings are those of every fit."""
+    """Everything that stays the same while descriptors are tried.  context: its settings are those of every fit;
+    preconditioner: of the full model, where its local terms make it one of every descriptor's system too."""
 
     parts: _Parts
     fit: Fit
@@ -106,10 +109,17 @@ class _Bench:
     n_scored: int
     fixed: np.ndarray  # (P,) the pairs that local terms see, and that are therefore never dropped
     context: Context
+    preconditioner: Nystrom | None
 
     @property
     def pairs(self) -> PairSet:
         return as_pairs(self.fit.model.pairs, "reduce")
+
+    def start(self, rows: np.ndarray, nearest: Fitted) -> Start:
+        """What a fit whose global term sees `rows` begins with; the full model's preconditioner, where they are SHARED
+        of the pairs at least, costs more iterations than one of its own, and less time."""
+        shared = len(rows) >= SHARED * len(self.pairs)
+        return Start(previous=nearest, columns_of=self.preconditioner if shared else None)
 
     def kept(self, rows: np.ndarray) -> np.ndarray:
         """Mask (P,) of the pairs of a model whose global term sees `rows`."""
@@ -264,7 +274,8 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     fixed = rec.seen_locally(fit.model)
     distances = rec.mean_distances(data.train.positions, pairs)
     rank = pairs.jacobian_rank(data.train.positions[:3])
-    return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context)
+    inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if fixed.any() else None
+    return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context, inverse)
 
 
 def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:
@@ -285,7 +296,7 @@ def _train_candidate(
         stop = context.settings.stop
         most = min(stop.max_iterations, max(FEW_ITERATIONS, PATIENCE * fit.solution.iterations))
         context = context.at(stop=replace(stop, max_iterations=most))
-    fitted = fit_terms(made, fit.problem, context, Start(previous=nearest))
+    fitted = fit_terms(made, fit.problem, context, bench.start(rows, nearest))
     model = replace(fitted.model, provenance=provenance | {"noise": fitted.noise}, baselines=fit.model.baselines)
     found = _candidate(bench, label, rows, model, fitted.solution, fitted.seconds, selection=selection, **extra)
     return found, fitted.light()
