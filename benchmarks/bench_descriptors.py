@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from bench_accuracy import read
 from common import KCAL, save, saved, table
 
 import gossamer as gs
 from gossamer import descriptors
 from gossamer.chemistry.pairs import all_pairs
+from gossamer.chemistry.symmetry import usual_limit
 from gossamer.data.dataset import Dataset
 from gossamer.descriptors.arrays import inverse_distance
 from gossamer.fitting.descriptor import angles
@@ -58,17 +60,17 @@ class Decay:
         return value[..., 0], -(value * x / self.reach)[..., None] * d
 
 
-def of_pairs(feature: Any) -> Callable[[Dataset], FeatureSet]:
+def of_pairs(feature: Any) -> Callable[[Dataset, np.ndarray], FeatureSet]:
     """A function of the distance, of all pairs."""
-    return lambda data: FeatureSet(data.n_atoms, (Part(feature, all_pairs(data.n_atoms)),))
+    return lambda data, perms: FeatureSet(data.n_atoms, (Part(feature, all_pairs(data.n_atoms)),))
 
 
-def cosines(scale: float) -> Callable[[Dataset], FeatureSet]:
-    return lambda data: angles(data.positions, data.numbers, scale)
+def cosines(scale: float) -> Callable[[Dataset, np.ndarray], FeatureSet]:
+    return lambda data, perms: angles(data.positions, data.numbers, perms, scale)
 
 
-WAYS: dict[str, tuple[Callable[[Dataset], Any], dict[str, Any]]] = {
-    "1/r": (lambda data: "pairs", GLOBAL),
+WAYS: dict[str, tuple[Callable[[Dataset, np.ndarray], Any], dict[str, Any]]] = {
+    "1/r": (lambda data, perms: "pairs", GLOBAL),
     "1/r and cosines, 0.1": (cosines(0.1), GLOBAL),
     "1/r and cosines, 0.3": (cosines(0.3), GLOBAL),
     "1/r and cosines, 1": (cosines(1.0), GLOBAL),
@@ -76,20 +78,21 @@ WAYS: dict[str, tuple[Callable[[Dataset], Any], dict[str, Any]]] = {
     "1/r^3": (of_pairs(Power(3.0)), GLOBAL),
     "exp(-r)": (of_pairs(Decay(1.0)), GLOBAL),
     "exp(-r/2)": (of_pairs(Decay(2.0)), GLOBAL),
-    "1/r, learned": (lambda data: "pairs", LEARNED),
+    "1/r, learned": (lambda data, perms: "pairs", LEARNED),
     "1/r and cosines, learned": (cosines(0.3), LEARNED),
     "1/r^2, learned": (of_pairs(Power(2.0)), LEARNED),
     "1/r^3, learned": (of_pairs(Power(3.0)), LEARNED),
+    "sum of terms": (lambda data, perms: "pairs", {"terms": "both"}),
 }
 
 
 def one(case: str, way: str) -> dict[str, object]:
     name, M = case.split(":")
     train, valid, test = read(name).split(int(M), min(100, int(M)), 300, seed=0)
-    descriptor, options = WAYS[way]
-    found = gs.train(
-        train, valid, descriptor=descriptor(train), baseline="none", kernel="matern52", force=True, **options
-    )
+    symmetry = gs.find_symmetry(train.positions, train.numbers, limit=usual_limit(train.n_atoms))
+    make, options = WAYS[way]
+    options = options | {"descriptor": make(train, symmetry.perms), "symmetry": symmetry}
+    found = gs.train(train, valid, baseline="none", kernel="matern52", force=True, **options)
     errors = found.model.errors(test)
     row: dict[str, object] = {"data": case, "way": way, "features": len(found.model.pairs)}
     row |= {"force": errors.force_mae / KCAL, "energy": (errors.energy_mae or 0.0) / KCAL}

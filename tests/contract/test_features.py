@@ -286,8 +286,8 @@ def test_symmetry_is_exact():
 def test_models_are_saved_and_loaded(tmp_path):
     model, _, _ = mixed_model()
     again = gs.load(model.save(tmp_path / "m.gossamer"))
-    assert repr(again.pairs) == "FeatureSet(15 inverse, 7 cosine, 4 volume of 6 atoms)"
-    assert "26 features" in repr(again)
+    assert repr(again.pairs) == "FeatureSet(26 features (15 inverse, 7 cosine, 4 volume) of 6 atoms)"
+    assert "26 features (15 inverse, 7 cosine, 4 volume), 5 training" in repr(again)
     R = structures(3, seed=9)
     for a, b in zip(arrays(again.predict(R)), arrays(model.predict(R)), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -360,7 +360,7 @@ def ethanol():
 
 def with_volumes(data):
     """The descriptor of angles, and the volume of the methyl group's hydrogens with its carbon."""
-    listed = angles(data.positions, data.numbers)
+    listed = angles(data.positions, data.numbers, np.arange(9)[None])
     near = [sorted({int(c) for row in listed.parts[1].atoms if row[0] == a for c in row[1:]}) for a in range(9)]
     carbons = [a for a in range(9) if len(near[a]) == 4]
     solids = [(a, *(b for b in near[a] if b != left)) for a in carbons for left in near[a]]
@@ -379,6 +379,7 @@ def test_models_are_trained_with_features_from_outside(ethanol, terms, tmp_path)
     again = gs.load(model.save(tmp_path / "m.gossamer"))
     np.testing.assert_array_equal(again.predict(test.positions).forces, model.predict(test.positions).forces)
     assert found.record.full.pairs == 57
+    assert found.record.settings.descriptor == "features (36 inverse, 13 cosine, 8 volume)"
 
 
 def test_angles_are_known_by_name(ethanol):
@@ -430,4 +431,14 @@ def test_what_needs_pairs_refuses_other_descriptors_in_a_sentence(ethanol, tmp_p
 
 def test_two_atoms_have_no_angle():
     with pytest.raises(UsageError, match="'angles' needs an atom with two bonds"):
-        angles(np.array([[[0.0, 0, 0], [0.75, 0, 0]]]), np.array([1, 1]))
+        angles(np.array([[[0.0, 0, 0], [0.75, 0, 0]]]), np.array([1, 1]), np.arange(2)[None])
+
+
+def test_angles_are_whole_orbits_where_a_proton_jumps():
+    chain = np.array([[[0.0, 0, 0], [1.0, 0.3, 0], [2.4, 0.3, 0]]])  # O-H...O
+    mirror = np.array([[0, 1, 2], [2, 1, 0]])
+    heavy = np.array([[[0.0, 0, 0], [1.0, 0.3, 0], [2.4, 0.3, 0], [-0.9, 0.3, 0], [3.3, 0, 0]]])
+    found = angles(heavy, np.array([8, 1, 8, 1, 1]), np.array([[0, 1, 2, 3, 4], [2, 1, 0, 4, 3]]))
+    assert found.parts[1].atoms.tolist() == [[0, 1, 3], [2, 1, 4]]
+    with pytest.raises(UsageError, match="'angles' needs an atom with two bonds"):
+        angles(chain, np.array([8, 1, 8]), mirror)

@@ -149,7 +149,9 @@ def _show(result: "TrainRecord", files: dict[str, Path]) -> None:
 
     row = result.full
     console().print(text.errors_table(row, tested_on(result)))
-    size = f"{count_of(row.pairs, 'pair')}, {count_of(result.symmetry.order, 'permutation')}"
+    seen = result.settings.descriptor
+    looks = count_of(row.pairs, "pair") if seen == "pairs" else f"{row.pairs} {seen}"
+    size = f"{looks}, {count_of(result.symmetry.order, 'permutation')}"
     found = f"{made_of(result)}, noise {result.settings.noise:.3g}"
     lines = [
         f"{size}, {found}, {result.seconds:.1f} s",

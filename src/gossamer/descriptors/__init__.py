@@ -37,6 +37,10 @@ class Descriptor(Protocol):
     def inverse_distances(self) -> "np.ndarray":
         """The features (K,) that are 1/r of their first two atoms: models know from them which distances they saw."""
 
+    @property
+    def noun(self) -> str:
+        """What the features are called, in the plural."""
+
     def __len__(self) -> int: ...
 
     def forward(self, positions: "Tensor") -> "tuple[Tensor, Tensor]":

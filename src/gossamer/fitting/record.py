@@ -221,6 +221,7 @@ def describe_settings(fit: Fit) -> parts.Settings:
         terms=cast(parts.Kind, fit.choice.name), length=s.length, noise=s.noise, relative_noise=s.relative_noise,
         energies_as_labels=s.energies, solver=plan.solver, preconditioner_columns=plan.columns, memory_gib=s.memory,
         device=s.device, seed=s.seed, baselines=tuple(b.kind for b in fit.model.baselines),
+        descriptor=fit.model.pairs.noun,
     )  # fmt: skip
 
 

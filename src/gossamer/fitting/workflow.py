@@ -129,7 +129,7 @@ def pose(
     check_terms(terms, settings)
     check_trainable(train, valid)
     group = resolve_symmetry(symmetry, train, settings)
-    return Problem(train, valid, descriptor_of(descriptor, pairs, train), group, terms)
+    return Problem(train, valid, descriptor_of(descriptor, pairs, train, group.perms), group, terms)
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:

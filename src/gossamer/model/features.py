@@ -55,9 +55,13 @@ class FeatureSet:
     def __len__(self) -> int:
         return sum(len(atoms) for _, atoms in self.parts)
 
+    @property
+    def noun(self) -> str:
+        """ "features (36 inverse, 13 cosine)"."""
+        return f"features ({', '.join(f'{len(atoms)} {feature.name}' for feature, atoms in self.parts)})"
+
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{len(atoms)} {feature.name}" for feature, atoms in self.parts)
-        return f"FeatureSet({kinds} of {self.n_atoms} atoms)"
+        return f"FeatureSet({len(self)} {self.noun} of {self.n_atoms} atoms)"
 
     @property
     def _starts(self) -> np.ndarray:

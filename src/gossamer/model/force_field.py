@@ -91,7 +91,7 @@ class ForceField:
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
 
     def __repr__(self) -> str:
-        seen = f"{len(self.pairs)} {self.pairs.kind}"
+        seen = f"{len(self.pairs)} {self.pairs.noun}"
         counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {seen}"
         under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
         return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under})"

@@ -49,6 +49,7 @@ class PairSet:
     n_atoms: int
     pairs: np.ndarray
     kind: ClassVar[str] = "pairs"
+    noun: ClassVar[str] = "pairs"
 
     def __post_init__(self) -> None:
         pairs = np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
