@@ -23,7 +23,7 @@ from gossamer.fitting.labels import Labels
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.fitting.parallel import divide
 from gossamer.fitting.preconditioners import Nystrom
-from gossamer.fitting.solvers import StopRule, cholesky, conjugate_gradients
+from gossamer.fitting.solvers import Observer, StopRule, cholesky, conjugate_gradients
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -141,7 +141,7 @@ def iterate(K: KernelOperator, y: torch.Tensor, build: Callable, scale: float, w
         return checks[-1]
 
     with contextlib.suppress(Final):
-        conjugate_gradients(K, y, build(), scale=scale, stop=stop, monitor=monitor)
+        conjugate_gradients(K, y, build(), scale=scale, stop=stop, observer=Observer(monitor))
     return EVERY * len(checks)
 
 

@@ -190,3 +190,23 @@ def masking_score(model, structures, mask):
                 np.add.at(gradient, rows, term.amplitude * (k1 * V - (k2 * (delta @ V) + k1 * w) * delta))
         total += np.sum((reference.ravel() + model.scale * jacobian.T @ gradient) ** 2)
     return np.sqrt(total / structures.size)
+
+
+# Molecular dynamics, one structure ----------------------------------------------------------------------------------
+
+
+def velocity_verlet(x, v, forces, h, mass):
+    """Positions and velocities a step h later; forces(x) (N, 3), mass (N, 1)."""
+    v_half = v + h / 2 * forces(x) / mass
+    x_new = x + h * v_half
+    return x_new, v_half + h / 2 * forces(x_new) / mass
+
+
+def baoab(x, v, forces, h, mass, kT, friction, noise):
+    """A step of Langevin dynamics; noise (N, 3): standard normal numbers."""
+    v = v + h / 2 * forces(x) / mass
+    x = x + h / 2 * v
+    c = np.exp(-friction * h)
+    v = c * v + np.sqrt(1 - c**2) * np.sqrt(kT / mass) * noise
+    x = x + h / 2 * v
+    return x, v + h / 2 * forces(x) / mass

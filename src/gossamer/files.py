@@ -55,6 +55,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, place)
 
 
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `path` when the block succeeds, and is removed when it fails.
+
+    Raises OutputError where `path` is there and no empty folder, and where it cannot be written."""
+    place = Path(os.path.realpath(path))
+    with written(path):
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise OutputError(f"{path}: it is there already; give the name of a new or an empty folder.")
+        with staging(place) as folder:
+            yield folder
+            os.replace(folder, place)
+
+
 def place_of(path: str | Path) -> Path:
     """Where a file named `path` comes to stand: `path` made absolute, symbolic links followed.
 

@@ -11,7 +11,7 @@ from cli.support import Command, contents
 
 from gossamer.version import __version__
 
-VERBS = ("inspect", "convert", "estimate", "train", "reduce", "test", "predict", "report")
+VERBS = ("inspect", "convert", "estimate", "train", "reduce", "test", "predict", "export", "report")
 COMMAND = (sys.executable, "-m", "gossamer.cli")
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"}
 

@@ -47,6 +47,12 @@ VERBS = {
         "--length-unit eV", *INDICES, *DEVICES, *(f"--fmax {value}" for value in (*FLOATS, "0")), "--steps 0",
         "--steps 1.5", "--optimizer newton", "--out x.pdf", "--out x", "--out none/x.npz", "--out .",
     ),
+    "md lost.gossamer lost.npz --steps 9 --out x.traj": (
+        "--length-unit eV", *INDICES, *DEVICES, "--ensemble npt", "--guard maybe", "--every 0", "--restart-every 0",
+        "--replicas 0", "--seed -1", "--out x.pdf", "--out none/x.traj", "--out .", "--steps 0",
+        *(f"--{name} {value}" for name in ("temperature", "timestep", "friction", "relaxation")
+          for value in (*FLOATS, "0")),
+    ),
     "vibrations lost.gossamer lost.npz": (
         "--length-unit eV", *INDICES, *DEVICES, "--symmetry-number 0", "--spin -1", "--spin 0.3", "--spin nan",
         "--modes x.pdf", "--modes none/x.xyz",

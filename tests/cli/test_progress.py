@@ -3,10 +3,12 @@
 import io
 import re
 
+import numba
 import pytest
 from rich.console import Console
 
 from gossamer.cli.bars import bars
+from gossamer.cli.compiling import telling
 from gossamer.cli.progress import Lines, describe, showing
 from gossamer.events import Event, silent
 
@@ -61,6 +63,47 @@ def test_stages_inside_a_reduction_are_no_news(clock: Clock) -> None:
         "[    3 s] reducing 3/3: Q30",
         "[   23 s] solving: iteration 20",
         "[   23 s] writing report",
+    ]
+
+
+def test_compilation_is_told_once_for_functions_that_need_each_other() -> None:
+    inner = numba.njit(lambda x: x + 1)
+    outer = numba.njit(lambda x: inner(x) + 1)
+    said: list[Event] = []
+    with telling(said.append) as show:
+        numba.njit(lambda x: x - 1)(1)  # before the first stage there is no line to say it in
+        show(Event("solve", 40, None, "conjugate gradients", {"residual": 0.0123}))
+        assert outer(1) == 3
+        assert outer(2) == 4
+    outer(1.0)
+    first, compiling, last = said
+    assert last is first
+    assert (compiling.stage, describe(compiling)) == ("solve", "compiling (first run only)")
+
+
+def test_compilation_is_told_though_it_fails() -> None:
+    said: list[Event] = []
+    with telling(said.append) as show:
+        show(Event("score"))
+        for _ in range(2):
+            with pytest.raises(numba.TypingError):
+                numba.njit(lambda x: x.no_such_thing)(1)
+    assert [describe(event) for event in said] == ["", *("compiling (first run only)", "") * 2]
+
+
+def test_the_first_compilation_is_a_line_at_once(clock: Clock) -> None:
+    said: list[str] = []
+    show = Lines(said.append, clock)
+    compiling = Event("learn", 0, 9, "compiling (first run only)")
+    for event in (Event("learn", 0, 9), compiling, Event("learn", 0, 9), compiling):
+        clock.now += 1
+        show(event)
+    clock.now += 20
+    show(compiling)
+    assert said == [
+        "[    1 s] learning weights 0/9",
+        "[    2 s] learning weights 0/9: compiling (first run only)",
+        "[   24 s] learning weights 0/9: compiling (first run only)",
     ]
 
 

@@ -1,6 +1,10 @@
-"""The verbs that use a model: relax and vibrations."""
+"""The verbs that use a model: relax, vibrations, md."""
 
 import json
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ from ase.io import read
 from cli.support import Command
 
 import gossamer as gs
+from gossamer.simulate.restart import Restart
 
 
 @pytest.fixture
@@ -67,3 +72,74 @@ def test_vibrations_where_there_is_no_minimum(gossamer: Command, work: Path) -> 
     assert found.code == 0
     assert "no thermochemistry" in found.out
     assert "i " in found.out
+
+
+# md ------------------------------------------------------------------------------------------------------------------
+
+
+def test_md_writes_a_trajectory_and_says_what_it_was(gossamer: Command, work: Path) -> None:
+    found = gossamer("md m.gossamer positions.npz --steps 100 --every 10 --out md.extxyz --quiet")
+    assert (found.code, found.err) == (0, "")
+    for words in ("100 steps of 0.5 fs, 0.05 ps", "ns/day", "md.extxyz: 11 frames", "restart: md.extxyz.restart"):
+        assert words in found.out
+    assert len(read("md.extxyz", ":")) == 11
+
+
+def test_md_as_json_from_the_models_own_data(gossamer: Command, work: Path) -> None:
+    line = "md m.gossamer --ensemble nve --picoseconds 0.05 --replicas 2 --out md.traj --quiet --json"
+    values = json.loads(gossamer(line).out)
+    assert values["trajectories"] == ["md.0.traj", "md.1.traj"]
+    assert (values["steps"], values["began_at_step"]) == (100, 0)
+    assert [one["frames"] for one in values["replicas"]] == [6, 6]
+    model = gs.load("m.gossamer")
+    first = gs.read("good.npz").positions[model.provenance["train_indices"][0]]
+    np.testing.assert_allclose(read("md.0.traj", 0).positions, first)
+    assert np.abs(read("md.0.traj", 0).get_momenta().sum(axis=0)).max() < 1e-9
+
+
+def test_md_shows_how_far_it_is(gossamer: Command, work: Path) -> None:
+    found = gossamer("md m.gossamer positions.npz --steps 20 --out md.extxyz")
+    assert re.search(r"dynamics 20/20: \d+ K, -?[\d.]+ eV, [\d.e+]+ ns/day", found.err)
+
+
+def test_md_goes_on_after_kill_9(gossamer: Command, work: Path) -> None:
+    """The trajectory of a process that was killed, gone on with, is that of one that was not, byte for byte."""
+    line = "md m.gossamer positions.npz --every 10 --restart-every 50 --quiet"
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "gossamer", *line.split(), "--steps", "10000000", "--out", "a.xyz"]
+    )
+    restart = work / "a.xyz.restart"
+    try:
+        for _ in range(1200):
+            if restart.exists() and Restart.load(restart).step >= 50:
+                break
+            time.sleep(0.05)
+    finally:
+        killed.kill()
+        killed.wait()
+    step = Restart.load(restart).step
+    assert step >= 50
+    assert gossamer(f"{line} --steps {step + 120} --out a.xyz --resume").code == 0
+    assert gossamer(f"{line} --steps {step + 120} --out b.xyz").code == 0
+    assert (work / "a.xyz").read_bytes() == (work / "b.xyz").read_bytes()
+
+
+def test_md_refuses_to_lose_a_trajectory(gossamer: Command, work: Path) -> None:
+    line = "md m.gossamer positions.npz --steps 20 --out md.extxyz --quiet"
+    assert gossamer(line).code == 0
+    before = (work / "md.extxyz").read_bytes()
+    again = gossamer(line)
+    assert again.code == 2
+    assert "would be lost; --resume goes on" in again.err
+    assert (work / "md.extxyz").read_bytes() == before
+    other = gossamer(f"{line} --temperature 310 --resume")
+    assert (other.code, other.err.count("\n")) == (2, 1)
+    assert "temperature was 300.0 and is 310.0 now" in other.err
+
+
+def test_md_that_blows_up_ends_with_one_sentence(gossamer: Command, work: Path) -> None:
+    line = "md m.gossamer positions.npz --steps 3000 --timestep 15 --ensemble nve --guard off --out md.extxyz --quiet"
+    found = gossamer(line)
+    assert found.code == 1
+    assert re.match(r"gossamer: md: .* ended at step \d+ of 3000: .*; md.extxyz.restart holds step \d+: try", found.err)
+    assert found.err.count("\n") == 1

@@ -247,6 +247,27 @@ def test_exchanged_atoms_are_warned_of_in_one_line(gossamer: Command, work: Path
     assert "warning" not in gossamer("predict m.gossamer good.npz --out p.npz").err
 
 
+def test_the_guard_of_predict_and_test(gossamer: Command, work: Path) -> None:
+    data = gs.read("good.npz")
+    order = np.arange(9)
+    order[[3, 8]] = order[[8, 3]]
+    R = data.positions.copy()
+    R[[4, 7]] = R[[4, 7]][:, order]
+    gs.write(replace(data, positions=R), "some.npz")
+    for line in ("predict m.gossamer some.npz --out p.npz", "test m.gossamer some.npz --force"):
+        found = gossamer(f"{line} --guard stop")
+        assert (found.code, found.out) == (1, "")
+        assert found.err.splitlines()[-1].startswith("gossamer: some.npz: 2 of 60 structures (frames 4, 7) have bonds")
+        assert not Path("p.npz").exists()
+        assert "bonds or contacts" not in gossamer(f"{line} --guard off").err
+        Path("p.npz").unlink(missing_ok=True)
+        found = gossamer(f"{line} --guard save --guard-file left.extxyz")
+        assert found.code == 0
+        np.testing.assert_array_equal(gs.read("left.extxyz", labels=False).positions, R[[4, 7]])
+        Path("left.extxyz").unlink()
+        Path("p.npz").unlink(missing_ok=True)
+
+
 # reduce, report ------------------------------------------------------------------------------------------------------
 
 

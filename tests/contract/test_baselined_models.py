@@ -10,6 +10,7 @@ from ase.calculators.lj import LennardJones
 from cases import METHYL, NUMBERS, arrays, random_model, structures
 
 import gossamer as gs
+from gossamer.backends.numba import single
 from gossamer.baselines.calculator import CalculatorBaseline
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.errors import UsageError
@@ -41,6 +42,24 @@ def test_one_structure_and_many_have_the_baseline():
     one = model.predict(R[2])
     np.testing.assert_allclose(one.energies, e[2:3] + more[2:3], rtol=1e-10)
     np.testing.assert_allclose(one.forces[0], f[2] + pushed[2], rtol=0, atol=1e-9 * np.abs(f + pushed).max())
+
+
+@pytest.mark.filterwarnings("ignore::gossamer.errors.ExtrapolationWarning")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_structure_has_every_baseline_once(monkeypatch, threads):
+    """Walls are compiled into the step, and joined there; the others are added afterwards."""
+    monkeypatch.setattr(single, "PARALLEL_WORK", 0)
+    model, R = walled(), 0.7 * structures(1, seed=3)
+    (wall,) = model.baselines
+    other = ModelBaseline(random_model("methyl")[0])
+    model = replace(model, baselines=(wall, other, wall))
+    e, f = reference.predict(model, R)
+    (more, pushed), (rest, forces) = wall(R), other(R)
+    assert more[0] > 0.1
+    energy, found = model.evaluator(threads=threads).one(R[0])
+    f = f + 2 * pushed + forces
+    assert energy == pytest.approx(e[0] + 2 * more[0] + rest[0], rel=1e-10)
+    np.testing.assert_allclose(found, f[0], rtol=0, atol=1e-9 * np.abs(f).max())
 
 
 def test_sums_have_a_wall_and_the_global_kernel_has_none(parts):

@@ -25,7 +25,7 @@ from gossamer.fitting.options import make_settings
 from gossamer.fitting.parallel import ALONE
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context, Problem
-from gossamer.fitting.solvers import StopRule, conjugate_gradients
+from gossamer.fitting.solvers import Observer, StopRule, conjugate_gradients
 from gossamer.fitting.training import Start, fit_terms
 from gossamer.fitting.workflow import fit
 from gossamer.reduction.reducer import reduce
@@ -56,7 +56,7 @@ def test_conjugate_gradients_resume_to_the_same_bits(tmp_path, stop_at):
     P = Nystrom.build(K, 20, seed=0)
     monitor = lambda a: abs(float(a[:20].sum()) - 3.0)  # noqa: E731  # falls and rises
     rule = StopRule(residual=1e-9, every=2, patience=50)
-    whole = conjugate_gradients(K, y, P, scale=1.0, stop=rule, monitor=monitor)
+    whole = conjugate_gradients(K, y, P, scale=1.0, stop=rule, observer=Observer(monitor))
     assert whole.iterations > 14
     keeper = opened(tmp_path / "c").keeper("k")
 
@@ -66,13 +66,13 @@ def test_conjugate_gradients_resume_to_the_same_bits(tmp_path, stop_at):
             raise Stop
 
     with pytest.raises(Stop):
-        conjugate_gradients(K, y, P, scale=1.0, stop=rule, monitor=monitor, keep=keep)
+        conjugate_gradients(K, y, P, scale=1.0, stop=rule, observer=Observer(monitor, keep))
     state = opened(tmp_path / "c").state("k")
     assert state.iteration == stop_at
     moved = state.on(torch.device("meta"))
     assert {v.device.type for v in (moved.x, moved.r, moved.p, moved.best_x)} == {"meta"}
     assert (moved.best_x is moved.x) == (state.best_x is state.x)
-    again = conjugate_gradients(K, y, P, scale=1.0, stop=rule, monitor=monitor, resume=state)
+    again = conjugate_gradients(K, y, P, scale=1.0, stop=rule, start=state, observer=Observer(monitor))
     assert torch.equal(again.coefficients, whole.coefficients)
     assert again.history == whole.history
     assert again.iterations == whole.iterations

@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+NAMED_ELSE = {"torch_sim": "torch_sim_atomistic"}  # modules that are not called as what pip installs
+
+
 def names(requirements):
     return {re.split(r"[^\w-]", r)[0].lower().replace("-", "_") for r in requirements}
 
@@ -31,7 +34,7 @@ def imported(source):
 @pytest.fixture(scope="module")
 def used():
     files = (ROOT / "src" / "gossamer").rglob("*.py")
-    found = {name for file in files for name in imported(file.read_text())}
+    found = {NAMED_ELSE.get(name, name) for file in files for name in imported(file.read_text())}
     return found - set(sys.stdlib_module_names) - {"gossamer"}
 
 

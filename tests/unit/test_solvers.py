@@ -10,7 +10,7 @@ from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.resources import GIB, TermSize, plan
-from gossamer.fitting.solvers import Status, Step, StopRule, _stalled, cholesky, conjugate_gradients
+from gossamer.fitting.solvers import Observer, Status, Step, StopRule, _stalled, cholesky, conjugate_gradients
 
 OPERATORS = {
     (case, energies): lambda case=case, energies=energies: KernelOperator.build(
@@ -95,7 +95,7 @@ def test_the_best_validated_coefficients_are_returned():
         return next(values)
 
     rule = StopRule(residual=0, every=1, patience=3)
-    solution = conjugate_gradients(K, labels(K), lambda r: r.clone(), scale=1.0, stop=rule, monitor=monitor)
+    solution = conjugate_gradients(K, labels(K), lambda r: r.clone(), scale=1.0, stop=rule, observer=Observer(monitor))
     assert solution.status is Status.VALIDATION
     assert solution.iterations >= 5
     assert torch.equal(solution.coefficients, seen[1])

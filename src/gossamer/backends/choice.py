@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField
 
 
@@ -46,16 +47,18 @@ def summed_at_once(term: Term, device: "torch.device") -> bool:
 
 def of_one_structure(
     model: "ForceField", device: "torch.device", stored_single: tuple[bool, ...], threads: int | None
-) -> "Callable[[np.ndarray], tuple[float, np.ndarray]] | None":
-    """A call for one structure (N, 3) at a time, without baselines; None where it has to go as a batch of one."""
+) -> "tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], tuple[Baseline, ...]] | None":
+    """A call for one structure (N, 3) at a time, and the model's baselines that it leaves out; None where it has to go
+    as a batch of one."""
     if not isinstance(model.pairs, PairSet):
         return None
     if device.type == "cuda":
         from gossamer.backends.torch.single_cuda import GraphedEvaluator
 
-        return GraphedEvaluator.build(model.on(str(device))).one
+        return GraphedEvaluator.build(model.on(str(device))).one, model.baselines
     if all(has_compiled(term.kernel, device) for term in model.terms):
-        return SingleEvaluator.build(model, stored_single, threads)
+        single = SingleEvaluator.build(model, stored_single, threads)
+        return single, single.left_out
     return None
 
 

@@ -7,7 +7,7 @@ delta = x - X_j, a = delta . V_j.   E = sum_j k1 a + k0 w_j,   g = dE/dx = sum_j
 from typing import TYPE_CHECKING
 
 from gossamer.backends.rows import TrainingRows
-from gossamer.kernels import Kernel, Profile
+from gossamer.kernels import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,6 @@ def turn_along(factors: Profile, a: "Tensor", w: "Tensor | None") -> None:
 
 def products_around(
     weigh: "Callable",
-    kernel: Kernel,
     x: "Tensor",
     rows: TrainingRows,
     V: "Tensor",
@@ -57,12 +56,13 @@ def products_around(
     XV: "Tensor",
     room: "tuple[Tensor, Tensor] | None",
 ) -> "tuple[Tensor, Tensor]":
-    """Energies (Q,) and gradients (Q, P) of centred queries x (Q, P): four matrix products and a backend's `weigh`."""
+    """Energies (Q,) and gradients (Q, P) of centred queries x (Q, P): four matrix products, and what a backend's
+    `weigh` of a kernel does between them."""
     import torch
 
     shape = len(x), len(rows)
     k1, along = (x.new_empty(shape), x.new_empty(shape)) if room is None else (room[0][: len(x)], room[1][: len(x)])
     torch.mm(x, rows.centred.T, out=k1)
     torch.mm(x, V.T, out=along)
-    e, sums = weigh(kernel, k1, along, (x * x).sum(1), rows, XV, w)
+    e, sums = weigh(k1, along, (x * x).sum(1), rows, XV, w)
     return e, (k1 @ V).addmm_(along, rows.centred).addcmul_(x, sums[:, None], value=-1)

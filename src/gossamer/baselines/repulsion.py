@@ -13,6 +13,7 @@ repulsion is zero on all of them and on others a little beyond, so that it chang
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -85,7 +86,12 @@ class Repulsion:
 
         positions = np.ascontiguousarray(positions, dtype=np.float64)
         forces = np.zeros(positions.shape)
-        return _repulsion.add(positions, self.pairs, *self.reach, forces), forces
+        return _repulsion.add(positions, self.laid_out, forces), forces
+
+    @cached_property
+    def laid_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """What compiled code reads: pairs (P, 2), and of each the numbers of its reach (P, 4)."""
+        return np.array(self.pairs), np.stack(self.reach, axis=1)
 
     def keeps(self, perms: np.ndarray) -> np.ndarray:
         """Which atom permutations perms (S, N) take its pairs to its pairs, a mask (S,)."""

@@ -48,27 +48,12 @@ def estimate(
     from gossamer.fitting.estimate import as_dict
     from gossamer.fitting.estimate import estimate as predict
 
-    job = Job(
-        data,
-        Reading(
-            energy_unit,
-            length_unit,
-            forces_unit,
-            energy_key,
-            forces_key,
-            index,
-            positions_key,
-            numbers_key,
-            gradients_key,
-        ),
-        Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor),
-        symmetry,
-        quiet,
-        context.obj,
-        terms,
-        fragments,
+    reading = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
+    sizes = Sizes(train_size, valid_size, test_size, seed)
+    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor)
+    job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
     found = as_dict(predict(parts.train, parts.valid, **options))
     if as_json:

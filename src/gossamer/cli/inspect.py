@@ -10,7 +10,10 @@ from gossamer.cli.inputs import Reading
 from gossamer.cli.outputs import console, print_json, say, writable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gossamer.chemistry.fragments import Fragment
+    from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
 
 _PANEL = "Fragments"
@@ -87,16 +90,20 @@ def inspect(
 
         print_json(found.as_dict() | ({"fragments": entries_of(local, read.numbers)} if asked else {}))
     else:
-        from gossamer.cli import text
-
-        say(text.inspection(found))
-        console().print("\nChecks\n" + "\n".join(text.findings(found)))
-        if asked:
-            console().print(text.fragments_table(local, read.numbers))
+        _show(found, local if asked else None, read.numbers)
         if fragments_to is not None:
             say([f"fragments: {fragments_to}"])
     if found.level == "error":
         raise typer.Exit(1)
+
+
+def _show(found: "Inspection", fragments: "tuple[Fragment, ...] | None", numbers: "np.ndarray") -> None:
+    from gossamer.cli import text
+
+    say(text.inspection(found))
+    console().print("\nChecks\n" + "\n".join(text.findings(found)))
+    if fragments is not None:
+        console().print(text.fragments_table(fragments, numbers))
 
 
 def _fragments(

@@ -10,7 +10,9 @@ import typer
 
 from gossamer.cli.convert import convert
 from gossamer.cli.estimate import estimate
+from gossamer.cli.export import export
 from gossamer.cli.inspect import inspect
+from gossamer.cli.md import md
 from gossamer.cli.outputs import told_in_a_line
 from gossamer.cli.predict import predict
 from gossamer.cli.problems import RanksEnded, explain
@@ -26,7 +28,7 @@ from gossamer.cli.vibrations import vibrations
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, estimate, train, reduce, test, predict, relax, vibrations, report):
+for _verb in (inspect, convert, estimate, train, reduce, test, predict, relax, vibrations, md, export, report):
     app.command()(_verb)
 
 

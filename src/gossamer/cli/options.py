@@ -166,6 +166,16 @@ Force = Annotated[
 
 _RUNNING = "Running"
 
+Guard = Annotated[
+    Literal["warn", "stop", "save", "off"],
+    typer.Option(
+        help="Where a structure leaves what MODEL was trained on: say so, stop, write it to --guard-file, or do not "
+        "look.",
+    ),
+]
+GuardFile = Annotated[Path, typer.Option(metavar="FILE", help="Where --guard save puts such structures, up to 100.")]
+OUTSIDE = Path("outside.extxyz")
+
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):

@@ -20,6 +20,8 @@ def predict(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     device: o.Device = "auto",
+    guard: o.Guard = "warn",
+    guard_file: o.GuardFile = o.OUTSIDE,
     as_json: o.Json = False,
 ) -> None:
     """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES.
@@ -28,6 +30,7 @@ def predict(
     """
     import gossamer as gs
     from gossamer.devices import resolve_device
+    from gossamer.engines.guard import Guard
 
     reading = Reading(
         length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
@@ -35,9 +38,10 @@ def predict(
     resolve_device(device)
     writable_data(out, model, structures)
     force_field = gs.load(model).on(device)
+    looking = Guard(force_field, guard, guard_file)
     found = reading.read(structures)
     require_same_atoms(force_field, found)
-    force_field.seen.warn(found.positions, str(structures), found.frames)
+    looking.look(found.positions, str(structures), found.frames)
     predicted = force_field.predict(found.positions, warn=False)
     energies, forces = predicted.energies, predicted.forces
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from gossamer.cli.outputs import console, say
-from gossamer.cli.stages import INNER, OUTER, describe, stage_name
+from gossamer.cli.stages import COMPILING, INNER, OUTER, describe, stage_name
 from gossamer.events import Event, Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY = 10.0  # seconds between lines within a stage
 
@@ -14,20 +18,27 @@ LINE_EVERY = 10.0  # seconds between lines within a stage
 @contextmanager
 def showing(quiet: bool) -> Iterator[Progress]:
     """A Progress that shows events on standard error while the block runs."""
-    target = console(stderr=True)
     if quiet:
         yield silent
-    elif target.is_terminal and not target.is_dumb_terminal:
+        return
+    from gossamer.cli.compiling import telling
+
+    with _shown(console(stderr=True)) as show, telling(show) as progress:
+        yield progress
+
+
+def _shown(target: "Console") -> AbstractContextManager[Progress]:
+    """Bars where there is a terminal, else lines."""
+    if target.is_terminal and not target.is_dumb_terminal:
         from gossamer.cli.bars import bars
 
-        with bars(target) as show:
-            yield show
-    else:
-        yield Lines(lambda text: say([text], stderr=True))
+        return bars(target)
+    return nullcontext(Lines(lambda text: say([text], stderr=True)))
 
 
 class Lines:
-    """One line per change of stage, and at least LINE_EVERY seconds between lines within a stage.
+    """One line per change of stage, one when something is compiled for the first time, and at least LINE_EVERY seconds
+    between lines within a stage.
 
     While whole fits are counted (OUTER), their inner stages are no changes."""
 
@@ -35,13 +46,15 @@ class Lines:
         self._write, self._clock = write, clock
         self._began = clock()
         self._stage, self._last = "", self._began
-        self._nested = False
+        self._nested = self._compiled = False
 
     def __call__(self, event: Event) -> None:
         now = self._clock()
         self._nested = event.stage == OUTER or (self._nested and event.stage in INNER)
         changed = event.stage == OUTER or (event.stage != self._stage and not self._nested)
-        if not changed and now - self._last < LINE_EVERY:
+        news = event.message == COMPILING and not self._compiled
+        self._compiled |= news
+        if not changed and not news and now - self._last < LINE_EVERY:
             return
         self._stage, self._last = event.stage, now
         count = f" {event.done:.0f}/{event.total:.0f}" if event.total and event.total > 1 else ""

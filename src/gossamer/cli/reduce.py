@@ -74,28 +74,13 @@ def reduce(
 
     Example: gossamer reduce peptide.npz --train 200 --valid 100 --test 500 --out peptide
     """
-    job = Job(
-        data,
-        Reading(
-            energy_unit,
-            length_unit,
-            forces_unit,
-            energy_key,
-            forces_key,
-            index,
-            positions_key,
-            numbers_key,
-            gradients_key,
-        ),
-        Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline),
-        symmetry,
-        quiet or not is_first(),
-        context.obj,
-        terms,
-        fragments,
-        force,
+    reading = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
+    sizes = Sizes(train_size, valid_size, test_size, seed)
+    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline)
+    shown = not quiet and is_first()
+    job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     from gossamer.reduction.reducer import check_choice
 
     check_choice(tolerance, terms)

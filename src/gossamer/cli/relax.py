@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,7 +22,7 @@ def relax(
     structures: Annotated[Path, typer.Argument(metavar="STRUCTURES", help="Where to begin; labels are not needed.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="File to write: .extxyz, .npz, .traj or .db.")],
     fmax: Annotated[float, typer.Option(metavar="FORCE", help="Largest force left on an atom, eV/Angstrom.")] = 0.01,
-    optimizer: Annotated[str, typer.Option(metavar="bfgs|fire", help="BFGS takes fewer steps, FIRE cheaper ones.")] = (
+    optimizer: Annotated[Literal["bfgs", "fire"], typer.Option(help="BFGS takes fewer steps, FIRE cheaper ones.")] = (
         "bfgs"
     ),
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of one structure at most.")] = 1000,
@@ -43,7 +43,7 @@ def relax(
     from gossamer.simulate.relax import RelaxSettings
     from gossamer.simulate.relax import relax as relaxed_by
 
-    settings = RelaxSettings(optimizer, fmax, steps)  # type: ignore[arg-type]
+    settings = RelaxSettings(optimizer, fmax, steps)
     reading = Reading(
         length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
     )

@@ -21,6 +21,8 @@ def test(
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
     device: o.Device = "auto",
+    guard: o.Guard = "warn",
+    guard_file: o.GuardFile = o.OUTSIDE,
     as_json: o.Json = False,
 ) -> None:
     """Measure the errors of MODEL on the labelled structures in DATA.
@@ -29,16 +31,19 @@ def test(
     """
     import gossamer as gs
     from gossamer.devices import resolve_device
+    from gossamer.engines.guard import Guard
 
     reading = Reading(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
     resolve_device(device)
     force_field = gs.load(model).on(device)
+    looking = Guard(force_field, guard, guard_file)
     found = reading.read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
-    errors = force_field.errors(found, warn=True)
+    looking.look(found.positions, str(data), found.frames)
+    errors = force_field.errors(found)
     seen = int(force_field.trained_on(found.positions).sum())
     if as_json:
         print_json(

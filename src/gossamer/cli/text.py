@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gossamer.model.results import Errors
     from gossamer.records.parts import Model
     from gossamer.records.record import ReduceRecord
+    from gossamer.simulate.dynamics import MdRun
     from gossamer.simulate.relax import Relaxed
     from gossamer.simulate.vibrations import Thermochemistry, Vibrations
 
@@ -233,6 +234,23 @@ def about_vibrations(found: "Vibrations", thermal: "Thermochemistry | None") -> 
         f"  entropy      {MEV * thermal.entropy:.5f} meV/K",
         f"  Gibbs energy {thermal.gibbs_energy:.5f} eV",
     ]
+
+
+def about_md(run: "MdRun") -> list[str]:
+    """How long and how fast, then a line per trajectory."""
+    from gossamer.simulate.averages import averages
+
+    s = run.settings
+    length = f"{s.steps:,} steps of {s.timestep:g} fs, {s.steps * s.timestep / 1000:,g} ps"
+    went_on = f", from step {run.began:,} on" if run.began else ""
+    lines = [f"{length}{went_on}; {digits(run.ns_per_day)} ns/day"]
+    for path in run.files.trajectories:
+        found = averages(path, run)
+        sure = "" if found.temperature_error is None else f" ± {found.temperature_error:.1f}"
+        drift = f", drift {found.drift:.2g} eV per atom per ns" if s.ensemble == "nve" else ""
+        mean = f"temperature {found.temperature:.1f}{sure} K, potential energy {found.energy:.4f} eV{drift}"
+        lines.append(f"{path}: {count_of(found.frames, 'frame')}, {mean}")
+    return lines
 
 
 def _span(values: tuple[float, ...] | None, text: str) -> str:

@@ -71,28 +71,13 @@ def train(
 
     Several processes: torchrun --nproc-per-node 2 -m gossamer train ... (docs/scale-out.md)
     """
-    job = Job(
-        data,
-        Reading(
-            energy_unit,
-            length_unit,
-            forces_unit,
-            energy_key,
-            forces_key,
-            index,
-            positions_key,
-            numbers_key,
-            gradients_key,
-        ),
-        Sizes(train_size, valid_size, test_size, seed),
-        Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor),
-        symmetry,
-        quiet or not is_first(),
-        context.obj,
-        terms,
-        fragments,
-        force,
+    reading = Reading(
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
+    sizes = Sizes(train_size, valid_size, test_size, seed)
+    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor)
+    shown = not quiet and is_first()
+    job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     files = _files(job, out, record, report)
     with joined(threads) as ranks:
         result = _train(job, files, ranks, resume, every)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField, TermCoefficients
 
 
@@ -62,14 +63,14 @@ class Evaluator:
         """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), Angstrom.
 
         Raises UsageError for another shape, DataError for positions that are not finite or coincide."""
-        if np.shape(positions) != (self.model.n_atoms, 3):
-            raise UsageError(
-                f"positions: shape {np.shape(positions)}, but one structure of the model has ({self.model.n_atoms}, 3)."
-            )
-        structure = np.ascontiguousarray(positions, dtype=np.float64)
-        energy, forces = self._one(structure)
-        if self.model.baselines:
-            more, pushed = added(self.model.baselines, structure[None])
+        shape = positions.shape if type(positions) is np.ndarray else np.shape(positions)  # np.shape costs as much
+        if shape != self._shape:
+            raise UsageError(f"positions: shape {shape}, but one structure of the model has {self._shape}.")
+        structure = np.asarray(positions, dtype=np.float64)
+        compute, left_out = self._one
+        energy, forces = compute(structure)
+        if left_out:
+            more, pushed = added(left_out, structure[None])
             return energy + float(more[0]), forces + pushed[0]
         return energy, forces
 
@@ -129,12 +130,20 @@ class Evaluator:
         return tuple(is_stored_single(term, c, self.precision) for term, c in sides)
 
     @cached_property
-    def _one(self) -> "Callable[[np.ndarray], tuple[float, np.ndarray]]":
+    def _shape(self) -> tuple[int, int]:
+        """Of one structure."""
+        return self.model.n_atoms, 3
+
+    @cached_property
+    def _one(self) -> "tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], tuple[Baseline, ...]]":
+        """A call for one structure, and the baselines that it leaves out."""
+
         def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:
-            energies, forces = self._learned(structure[None])
+            energies, forces = self._learned(np.ascontiguousarray(structure)[None])
             return float(energies[0]), forces[0]
 
-        return of_one_structure(self.model, self.device, self.stored_single, self.threads) or through_batch
+        found = of_one_structure(self.model, self.device, self.stored_single, self.threads)
+        return found or (through_batch, self.model.baselines)
 
     @cached_property
     def _graph(self) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None":

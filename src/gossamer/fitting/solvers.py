@@ -72,6 +72,20 @@ def forget(state: CGState) -> None:
     """A keeper of states that keeps none."""
 
 
+class Observer(NamedTuple):
+    """Who looks on while conjugate gradients run.
+
+    monitor(a): validation error of coefficients a, smaller is better; None: it is not watched.  keep: is given the
+    state after every iteration, from which a later call ends at the same bits.  progress: who is told."""
+
+    monitor: "Callable[[Tensor], float] | None" = None
+    keep: "Callable[[CGState], None]" = forget
+    progress: Progress = silent
+
+
+NOBODY = Observer()
+
+
 @dataclass(frozen=True)
 class StopRule:
     """When conjugate gradients may stop.
@@ -125,30 +139,20 @@ def conjugate_gradients(
     *,
     scale: float,
     stop: StopRule,
-    start: "Tensor | None" = None,
-    monitor: "Callable[[Tensor], float] | None" = None,
-    resume: CGState | None = None,
-    keep: "Callable[[CGState], None]" = forget,
-    progress: Progress = silent,
+    start: "Tensor | CGState | None" = None,
+    observer: Observer = NOBODY,
 ) -> Solution:
     """Preconditioned conjugate gradients (Golub & Van Loan, alg. 11.5.1).
 
-    scale: eV/Angstrom per unit of y; start: first guess (n,); monitor(a): validation error of coefficients a, smaller
-    is better; keep: called after every iteration with all that a later call, given it as `resume`, needs to end at
-    the same bits.  With a monitor the coefficients of the best check are returned, unless the residual is reached.
+    scale: eV/Angstrom per unit of y; start: first guess (n,), or the state to go on from.  With a monitor the
+    coefficients of the best check are returned, unless the residual is reached.
     Raises FitError when K turns out not to be positive definite.
     """
-    agree = K.ranks.agree
+    agree, (monitor, keep, progress) = K.ranks.agree, observer
     status = Status.MAX_ITERATIONS
-    if resume is None:
-        x = torch.zeros_like(y) if start is None else start.clone()
-        r = y.clone() if start is None else y - K @ x
-        p = preconditioner(r).clone()
-        (rz,) = agree(float(torch.dot(r, p)))
-        iteration, history, best, best_x = 0, [], float("inf"), x
-    else:
-        iteration, x, r, p, rz, best, best_x, kept = resume
-        history = list(kept)
+    state = start if isinstance(start, CGState) else _first_state(K, y, preconditioner, start)
+    iteration, x, r, p, rz, best, best_x, kept = state
+    history = list(kept)
     while iteration < stop.max_iterations:
         iteration += 1
         if rz == 0:
@@ -188,6 +192,17 @@ def conjugate_gradients(
         best_x = x
     (residual,) = agree(scale * _rms(y - K @ best_x))  # the recurrence drifts from the true one
     return Solution(best_x, status, iteration, residual, tuple(history))
+
+
+def _first_state(
+    K: "KernelOperator", y: "Tensor", preconditioner: "Callable[[Tensor], Tensor]", guess: "Tensor | None"
+) -> CGState:
+    """Before the first iteration."""
+    x = torch.zeros_like(y) if guess is None else guess.clone()
+    r = y.clone() if guess is None else y - K @ x
+    p = preconditioner(r).clone()
+    (rz,) = K.ranks.agree(float(torch.dot(r, p)))
+    return CGState(0, x, r, p, rz, float("inf"), x, ())
 
 
 def _stalled(history: list[Step], stop: StopRule) -> bool:

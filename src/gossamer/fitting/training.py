@@ -20,7 +20,7 @@ from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import Plan, keeps_matrix, memory_budget, plan_of
 from gossamer.fitting.settings import START_NOISE, Settings
-from gossamer.fitting.solvers import Solution, Status, cholesky, conjugate_gradients
+from gossamer.fitting.solvers import Observer, Solution, Status, cholesky, conjugate_gradients
 from gossamer.model.force_field import ForceField
 
 if TYPE_CHECKING:
@@ -198,15 +198,13 @@ def _iterated(
     K: KernelOperator, labels: Labels, inverse: Nystrom, problem: Problem, context: Context, start: Start, key: str
 ) -> Solution:
     """Conjugate gradients, from where the journal left them, watched on the validation structures."""
-    device, journal, guess = K.device, context.run.journal, start.coefficients
-    left = journal.state(key)
-    return conjugate_gradients(
-        K, labels.y.to(device), inverse, scale=labels.scale, stop=context.settings.stop,
-        start=None if guess is None else guess.to(device),
-        monitor=None if problem.valid is None else _monitor(K, labels, problem.valid, context.settings.seed),
-        resume=None if left is None else left.on(device),
-        keep=journal.keeper(key), progress=context.progress,
-    )  # fmt: skip
+    device, journal = K.device, context.run.journal
+    left, guess = journal.state(key), start.coefficients
+    begin = left.on(device) if left is not None else None if guess is None else guess.to(device)
+    monitor = None if problem.valid is None else _monitor(K, labels, problem.valid, context.settings.seed)
+    observer = Observer(monitor, journal.keeper(key), context.progress)
+    y, stop = labels.y.to(device), context.settings.stop
+    return conjugate_gradients(K, y, inverse, scale=labels.scale, stop=stop, start=begin, observer=observer)
 
 
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:

@@ -182,7 +182,7 @@ class ForceField:
     def trained_on(self, positions: np.ndarray) -> np.ndarray:
         """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones
         included."""
-        from gossamer.model.familiar import seen_in_training
+        from gossamer.model.seen import seen_in_training
 
         return seen_in_training(self, np.asarray(positions, dtype=np.float64))
 

@@ -1,5 +1,6 @@
 """The model file: safetensors with JSON metadata.  No pickle, versioned, written whole or not at all."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,15 @@ def save(model: ForceField, path: str | Path) -> Path:
     with atomic_path(path) as temporary:  # one key, since safetensors writes several in any order
         save_file(arrays, temporary, metadata={KEY: json.dumps(header)})
     return Path(path)
+
+
+def fingerprint(model: ForceField) -> str:
+    """16 hex digits that tell a model from others: sha256 of all that a file of it holds."""
+    header, arrays = _packed(model)
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -1,4 +1,5 @@
-"""Which distances a model was trained on, and structures that leave them: broken and new bonds, colliding atoms.
+"""What a model saw in training, of which its coefficients hold the descriptors: which structures, which distances, and
+structures that leave these: broken and new bonds, colliding atoms.
 
 A conformer change or a proton that jumps in the training structures, too, is no such thing; a conformer far outside the
 range of the training structures is told of by `leaves_range` alone.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.chemistry.bonds import STRETCH
+from gossamer.data.twins import among
 from gossamer.descriptors import Descriptor
 from gossamer.descriptors import _pairs as loops
 from gossamer.errors import ExtrapolationWarning
@@ -20,7 +22,7 @@ from gossamer.model.pairs import orbit_numbers
 from gossamer.units import LENGTH
 
 if TYPE_CHECKING:
-    from gossamer.model.force_field import TermCoefficients
+    from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.terms import Term
 
 LASTING = 1.6  # a bond is shorter than this many sums of covalent radii in every training structure, or may break
@@ -34,6 +36,34 @@ WIDER = 2.0
 SURE = 0.05
 ALIKE = 0.3  # by a factor of e^ALIKE bonds may differ from usual ones once their unit is put right
 NAMED = 3  # pairs, and frames, named in a message
+ALIKE = 1e-4  # relative, RMS over the distances that the largest term sees, up to which two structures are one
+
+
+def training_rows(term: "Term", c: "TermCoefficients") -> np.ndarray:
+    """The descriptors of the training structures at every place (M, L, P): weights / distances."""
+    return c.X.reshape(-1, *term.places.shape)
+
+
+def seen_in_training(model: "ForceField", positions: np.ndarray) -> np.ndarray:
+    """Which of positions (Q, N, 3), Angstrom, are training structures (Q,), rounded or turned ones included, as far as
+    the term of most pairs tells them apart."""
+    import torch
+
+    index = max(range(len(model.terms)), key=lambda k: model.terms[k].places.size)
+    term = model.terms[index]
+    known = training_rows(term, model.coefficients[index])
+    known = known.reshape(len(known), -1)
+    asked = np.concatenate(
+        [
+            term.gather(model.pairs.forward(torch.from_numpy(block))[0]).numpy().reshape(len(block), -1)
+            for block in np.array_split(positions, max(1, len(positions) // 1000))
+        ]
+    )
+    counted = (known > 0).all(axis=0) & (asked > 0).all(axis=0)  # features other than 1/r have any sign
+    if not counted.any():
+        return np.zeros(len(positions), dtype=bool)
+    freedom = max(1, min(3 * model.n_atoms - 6, int(counted.sum())))
+    return among(np.log(asked[:, counted]), np.log(known[:, counted]), ALIKE, freedom)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +96,7 @@ class SeenDistances:
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
         for term, c in zip(terms, coefficients, strict=True):
             orbits = orbit_numbers(term.perms)
-            X = c.X.reshape(-1, *term.places.shape)  # (M, L, P) weights / distances
+            X = training_rows(term, c)
             for k, slots in enumerate(term.places):
                 x, w = X[:, k], term.weights
                 near = x.max(0) / w, x.min(0) / w, (x > w / (STRETCH * sums[slots])).mean(0)

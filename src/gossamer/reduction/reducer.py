@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -67,12 +67,6 @@ class Candidate:
 
     def renamed(self, label: str, **extra: Any) -> "Candidate":
         return replace(self, entry=replace(self.entry, label=label, **extra))
-
-
-class Attempt(Protocol):
-    """Train on the pairs `rows` of the full PairSet; extra: further fields of the entry."""
-
-    def __call__(self, label: str, rows: np.ndarray, **extra: Any) -> Candidate: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,15 +174,8 @@ def reduce(
     settings = make_settings(options, settings)
     check_choice(tolerance, terms)
     _check_quantiles(quantiles, compared)
-    if valid is None or len(valid) == 0:
-        raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
-    check_trainable(train, valid)
-    if test is not None and len(test):
-        check_usable("test", test, train.numbers)
-    if pool is not None and len(pool):
-        check_usable("pool", pool, train.numbers, labels=False)
-    if score_structures is not None and score_structures < 1:
-        raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
+    data = _Parts(train, valid, test, pool)
+    _check_parts(data, score_structures)
     if not force:
         check_labels({"training": train, "validation": valid, "test": test})
     fit = fit_model(
@@ -196,23 +183,71 @@ def reduce(
         run=run, progress=progress,
     )  # fmt: skip
     context = Context(replace(fit.settings, noise=settings.noise), run, progress)
-    bench = _bench(_Parts(train, valid, test, pool), fit, score_structures, context)
-    total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
+    bench = _bench(data, fit, score_structures, context)
     full, done = _full_candidate(bench)
-    tried = {full.rows.tobytes(): (full, done)}
-    attempts = 0
+    total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
+    found = _search(bench, full, _Attempts(bench, full, done, total), tolerance, quantiles, compared)
+    chosen = found.chosen
+    described = _described(bench, full, chosen, command) | found.entries
+    record = ReduceRecord(**described, limit=found.limit, seconds=time.perf_counter() - began)
+    settled = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
+    return Reduction(chosen.model, full.model, replace(record, settings=settled), chosen.history)
 
-    def attempt(label: str, rows: np.ndarray, **extra: Any) -> Candidate:
-        """Train on the pairs `rows`, starting from the fit nearest in size; a descriptor met before is not refitted."""
-        nonlocal attempts
-        progress(Event("reduce", attempts, total, f"{label}: {len(rows)} of {len(bench.pairs)} pairs"))
-        attempts += 1
+
+class _Attempts:
+    """Trains on pairs of the full PairSet, each time from the fit nearest in size; descriptors met before are not
+    fitted again."""
+
+    def __init__(self, bench: _Bench, full: Candidate, fitted: Fitted, total: int) -> None:
+        """full, fitted: with all pairs; total: of the attempts that will be made, for those who are told."""
+        self._bench, self._total, self._made = bench, total, 0
+        self._tried = {full.rows.tobytes(): (full, fitted)}
+
+    def __call__(self, label: str, rows: np.ndarray, **extra: Any) -> Candidate:
+        """Train on the pairs `rows`; extra: further fields of the entry."""
+        bench, tried = self._bench, self._tried
+        message = f"{label}: {len(rows)} of {len(bench.pairs)} pairs"
+        bench.context.progress(Event("reduce", self._made, self._total, message))
+        self._made += 1
         if (key := rows.tobytes()) in tried:
             return tried[key][0].renamed(label, **extra)
         nearest = min(tried.values(), key=lambda t: abs(len(t[0].rows) - len(rows)))[1]
         tried[key] = _train_candidate(bench, label, rows, nearest, **extra)
         return tried[key][0]
 
+
+class _Found(NamedTuple):
+    """What was tried beside the full model, and which descriptor is the smallest within the limit."""
+
+    chosen: Candidate
+    limit: parts.Limit
+    cuts: list[Candidate]
+    local: Candidate | None
+    refined: list[Candidate]
+    random: list[Candidate]
+    shortest: list[Candidate]
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The fields of the record that list them."""
+        return {
+            "quantiles": _entries(self.cuts),
+            "local": None if self.local is None else self.local.entry,
+            "refined": _entries(self.refined),
+            "random": _entries(self.random),
+            "shortest": _entries(self.shortest),
+        }
+
+
+def _search(
+    bench: _Bench,
+    full: Candidate,
+    attempt: _Attempts,
+    tolerance: float,
+    quantiles: tuple[int, ...],
+    compared: tuple[int, ...],
+) -> _Found:
+    """Cut at the quantiles, refine around the smallest descriptor that holds, and compare with other selections."""
     cuts = [attempt(f"Q{q}", rows, quantile=q, selection="relevance", added_orbits=added)
             for q in sorted(quantiles) for rows, added in [_cut(bench, q)]]  # fmt: skip
     local = _local_alone(bench, attempt)
@@ -221,13 +256,7 @@ def reduce(
     refined = _refine(bench, tried_first, limit, attempt)
     chosen = smallest_within([*tried_first, *refined], limit)
     random, shortest = _compared(bench, compared, cuts, chosen, attempt)
-    record = ReduceRecord(
-        **_described(bench, full, chosen, command),
-        quantiles=_entries(cuts), local=None if local is None else local.entry, refined=_entries(refined),
-        random=_entries(random), shortest=_entries(shortest), limit=limit, seconds=time.perf_counter() - began,
-    )  # fmt: skip
-    described = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
-    return Reduction(chosen.model, full.model, replace(record, settings=described), chosen.history)
+    return _Found(chosen, limit, cuts, local, refined, random, shortest)
 
 
 def check_choice(tolerance: float, terms: Any) -> None:
@@ -235,6 +264,19 @@ def check_choice(tolerance: float, terms: Any) -> None:
     if not 0 <= tolerance < 10:
         raise UsageError(f"tolerance: {tolerance} given; it is a fraction such as 0.02 and cannot be negative.")
     _check_global(terms)
+
+
+def _check_parts(data: _Parts, score_structures: int | None) -> None:
+    """Raise UsageError or DataError for structures that no reduction can be made with."""
+    if data.valid is None or len(data.valid) == 0:
+        raise UsageError("validation: reduce needs validation structures, none were given; ask for some with --valid.")
+    check_trainable(data.train, data.valid)
+    if data.test is not None and len(data.test):
+        check_usable("test", data.test, data.train.numbers)
+    if data.pool is not None and len(data.pool):
+        check_usable("pool", data.pool, data.train.numbers, labels=False)
+    if score_structures is not None and score_structures < 1:
+        raise UsageError(f"score_structures: {score_structures} given; at least 1 structure is needed.")
 
 
 def _check_quantiles(quantiles: tuple[int, ...], compared: tuple[int, ...]) -> None:
@@ -348,7 +390,7 @@ def _repair_rank(bench: _Bench, rows: np.ndarray) -> tuple[np.ndarray, int]:
     return np.unique(np.concatenate([rows, *added])).astype(int), len(added)
 
 
-def _local_alone(bench: _Bench, attempt: Attempt) -> Candidate | None:
+def _local_alone(bench: _Bench, attempt: _Attempts) -> Candidate | None:
     """The model without a global term, where there are others; with as much of it as the molecule's shape needs."""
     if not bench.fixed.any():
         return None
@@ -356,7 +398,7 @@ def _local_alone(bench: _Bench, attempt: Attempt) -> Candidate | None:
     return attempt("local terms", rows, quantile=None, selection="relevance", added_orbits=added)
 
 
-def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: Attempt) -> list[Candidate]:
+def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: _Attempts) -> list[Candidate]:
     """Bisection between the smallest descriptor within the limit and the next smaller one, which fails."""
     good = smallest_within(tried, limit)
     floor = max((len(c.rows) for c in tried if len(c.rows) < len(good.rows)), default=0)
@@ -376,7 +418,7 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: 
     return refined
 
 
-def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: Attempt):
+def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: _Attempts):
     """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep, as many of them
     non-local."""
     random: list[Candidate] = []

@@ -56,9 +56,9 @@ def _inner(four, other, sum_):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _dot_products(dots, D, ints, doubles, block, work, query, at_dots):
+def _dot_products(basis, ints, doubles, block, work, query, at_dots):
     """-2 x . X_j and x . V_j of the D dot products, which stand in `ints` from `dots` on."""
-    X, V = block
+    (dots, D, _, _), (X, V) = basis, block
     nothing = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
     for t in range(D):
         x, y, n = query + ints[dots + 3 * t], ints[dots + 3 * t + 1] * BLOCK, ints[dots + 3 * t + 2]
@@ -72,8 +72,9 @@ def _dot_products(dots, D, ints, doubles, block, work, query, at_dots):
 
 
 @njit(fastmath=True)
-def _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images):
+def _all_images(basis, doubles, scalars, work, xx, at_dots, at_images):
     """|h x - X_j|^2 and (h x - X_j) . V_j of every image h from the dot products."""
+    _, D, table, H = basis
     for h in range(H):
         squares, constants = _four(doubles, scalars), _four(doubles, scalars + BLOCK)
         s = xx + squares[0], xx + squares[1], xx + squares[2], xx + squares[3]
@@ -87,10 +88,10 @@ def _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images):
 
 
 @njit(fastmath=True)
-def _weigh(H, form, doubles, weights, work, at_images, energy, sums):
-    """Of every image the weights k1 of V_j and k2 a + k1 w_j of X_j, in place; adds to energy and to the latter's
-    sum."""
-    order, rate, norm = form
+def _weigh(H, form, doubles, weights, work, at_images, found):
+    """Of every image the weights k1 of V_j and k2 a + k1 w_j of X_j, in place; adds to `found`, the energy and the
+    latter's sum."""
+    (order, rate, norm), (energy, sums) = form, found
     for h in range(H):
         at = at_images + 2 * BLOCK * h
         for k in range(0, BLOCK, WIDTH):
@@ -124,23 +125,24 @@ def _gradient(basis, ints, doubles, block, work, out, at_images):
 
 
 @njit(fastmath=True, cache=CACHED)
-def over_blocks(first, last, row, ints, doubles, work, at_query, at_out, at_squares, at_sums, at_dots, at_images):
+def over_blocks(first, last, row, ints, doubles, work, at):
     """Energy of the blocks first ... last of a term's rows; gradients and sums are added to those in `work`."""
+    at_query, at_out, at_squares, at_sums, at_dots, at_images = at
     P, L, H, D = row[SLOTS], row[PLACES], row[PERMS], row[DOTS]
     form = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     n_basis = ints[row[INTS] + P]
-    dots, table = row[INTS] + P + 1 + L * n_basis, row[DOUBLES] + HEAD + n_basis + P
+    basis = row[INTS] + P + 1 + L * n_basis, D, row[DOUBLES] + HEAD + n_basis + P, H
     wide, energy = padded(P), splat(0.0)
     for tile in range(first, last):
         X = row[DATA] + tile * BLOCK * (2 * P + 3)
         block, scalars = (X, X + BLOCK * P), X + 2 * BLOCK * P
         for place in range(L):
             query, out, at_sum = at_query + place * wide, at_out + place * wide * WIDTH, at_sums + place * WIDTH
-            _dot_products(dots, D, ints, doubles, block, work, query, at_dots)
+            _dot_products(basis, ints, doubles, block, work, query, at_dots)
             xx = splat(work[at_squares + place])
-            _all_images(table, D, H, doubles, scalars, work, xx, at_dots, at_images)
+            _all_images(basis, doubles, scalars, work, xx, at_dots, at_images)
             weights, sums = scalars + 2 * BLOCK, load(work, at_sum)
-            energy, sums = _weigh(H, form, doubles, weights, work, at_images, energy, sums)
+            energy, sums = _weigh(H, form, doubles, weights, work, at_images, (energy, sums))
             store(work, at_sum, sums)
-            _gradient((dots, D, table, H), ints, doubles, block, work, out, at_images)
+            _gradient(basis, ints, doubles, block, work, out, at_images)
     return total(energy)

@@ -4,10 +4,16 @@ Block of structures i and j, with delta_p = x_i[h p] - x_j[p] at slot p of j's p
 permutations h (docs/theory.md, Covariance of the labels):
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0.
 
-`term` is the tuple made by `flat_term`.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
+`term` and `touched` are the tuples of `FlatTerm`.  A pair touches two atoms, so J_i^T J_j is four 3 x 3 blocks per
 pair and J^T delta one short dot product per atom; nothing of size P x 3N is made.  A place of a local term touches few
 atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against
-tests/reference.py by tests/contract/test_kernel_sum.py."""
+tests/reference.py by tests/contract/test_kernel_sum.py.
+
+What a thread does is a function of its own, and tables are made in NumPy: numba takes several times as long over code
+within a parallel loop, and over the sentences of its own errors, which come with every assignment of one array to a
+part of another."""
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, prange
@@ -20,45 +26,62 @@ from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 
-@njit(cache=True)
-def _compact(incident, signs):
-    """The atoms that places touch: atoms (L, n), their numbers (L,), where an atom stands among them (L, N), and for
-    each the slots (L, n, D), signs (L, n, D) and number of slots (L, n)."""
-    L, N, D = signs.shape
-    sizes, local = np.zeros(L, np.int64), np.full((L, N), -1)
-    for place in range(L):
-        for atom in range(N):
-            if D > 0 and signs[place, atom, 0] != 0.0:
-                local[place, atom] = sizes[place]
-                sizes[place] += 1
-    n = sizes.max()
-    atoms, counts = np.zeros((L, n), np.int64), np.zeros((L, n), np.int64)
-    slots, plus = np.zeros((L, n, D), np.int64), np.zeros((L, n, D))
-    for place in range(L):
-        for atom in range(N):
-            k = local[place, atom]
-            if k >= 0:
-                atoms[place, k] = atom
-                slots[place, k], plus[place, k] = incident[place, atom], signs[place, atom]
-                for d in range(D):
-                    counts[place, k] += signs[place, atom, d] != 0.0
-    return atoms, sizes, local, slots, plus, counts
+class FlatTerm(NamedTuple):
+    """A term in plain arrays.
+
+    term: places (L, P), perms (H, P), their inverses, weights (P,), the molecule's pairs (P_all, 2), the kernel's
+    order, rate and norm, and the amplitude.  touched, the atoms that places touch: atoms (L, n), how many they are
+    (L,), where an atom stands among them (L, N) or -1, and for each the slots (L, n, D) that hold it, their signs
+    (L, n, D) and their number (L, n)."""
+
+    term: tuple
+    touched: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, term: Term, pairs: PairSet) -> "FlatTerm":
+        arrays = term.places, term.perms, term.inverse_perms, term.weights, pairs.pairs
+        copies = (np.array(array, order="C") for array in arrays)  # numba compiles anew for arrays of another order
+        flat = *copies, *compiled_form(term.kernel), float(term.amplitude)
+        slots, signs = incident_slots(term, pairs)
+        counts = np.count_nonzero(signs, axis=2)
+        meets = counts > 0
+        sizes = meets.sum(1)
+        atoms = np.array(np.argsort(~meets, axis=1, kind="stable")[:, : sizes.max()], order="C")
+        local = np.where(meets, np.cumsum(meets, axis=1) - 1, -1)
+        tables = (np.take_along_axis(table, atoms[:, :, None], axis=1) for table in (slots, signs))
+        return cls(flat, (atoms, sizes, local, *tables, np.take_along_axis(counts, atoms, axis=1)))
+
+    @property
+    def meetings(self) -> tuple[np.ndarray, np.ndarray]:
+        """For every image (here, there, h) and slot p of j's place: the pairs of i and j that meet, and where in a flat
+        (n, n, 9) their four 3 x 3 blocks begin (the two with a plus sign first), (L, L, H, P, 6); and the squared
+        weight of every slot (P,)."""
+        places, perms, _, weights, pairs, *_ = self.term
+        atoms, _, local, *_ = self.touched
+        (L, P), H = places.shape, len(perms)
+        mine, place = places[:, perms], np.arange(L)[:, None, None]  # (L, H, P)
+        rows = 9 * atoms.shape[1] * local[place[..., None], pairs[mine]]  # (L, H, P, 2)
+        columns = 9 * local[place, pairs[places]]  # (L, P, 2)
+        out = np.empty((L, L, H, P, 6), np.int64)
+        out[..., 0], out[..., 1] = mine[:, None], places[None, :, None]
+        for k, (a, b) in enumerate(((0, 0), (1, 1), (0, 1), (1, 0))):
+            out[..., 2 + k] = rows[:, None, ..., a] + columns[None, :, None, :, b]
+        return out, weights * weights
 
 
 @njit(fastmath=True, cache=True)
-def _spread(places, sizes, slots, signs, weights, dx):
-    """(L, n, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom of every place, zero where the list
-    has ended."""
-    L, n, D = slots.shape
-    out = np.empty((L, n, 3, D))
-    for place in range(L):
+def _spread(term, touched, dx, out):
+    """Fill (L, n, 3, D): the weighted gradients (P_all, 3) of the pairs at every atom of every place, zero where the
+    list has ended."""
+    places, _, _, weights, _, _, _, _, _ = term
+    _, sizes, _, slots, signs, _ = touched
+    for place in range(slots.shape[0]):
         for k in range(sizes[place]):
-            for d in range(D):
+            for d in range(slots.shape[2]):
                 slot = slots[place, k, d]
                 f = signs[place, k, d] * weights[slot]
                 for c in range(3):
                     out[place, k, c, d] = f * dx[places[place, slot], c]
-    return out
 
 
 @njit(fastmath=True, cache=True)
@@ -76,15 +99,6 @@ def _pull(spread, size, slots, counts, delta, near, out):
         out[3 * k], out[3 * k + 1], out[3 * k + 2] = a, b, c
 
 
-@njit(cache=True)
-def _inverses(perms):
-    out = np.empty_like(perms)
-    for h in range(perms.shape[0]):
-        for p in range(perms.shape[1]):
-            out[h, perms[h, p]] = p
-    return out
-
-
 @njit(fastmath=True, cache=True)
 def _difference(x, other, inverse, out):
     """out (P,) = x - other[inverse]; returns its squared norm."""
@@ -96,12 +110,14 @@ def _difference(x, other, inverse, out):
 
 
 @njit(fastmath=True, cache=True)
-def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X, dx, work, delta, near, out):
+def _add_columns(labels, term, touched, mine, right, room, out):
     """out (C, 3N+1) += covariance of structure i's labels (3N forces, then the energy) with C labels of structure j.
 
-    tables: of _compact.  Xi (L, P), dxi (P_all, 3), spread (L, n, 3, D): of structure i."""
-    places, perms, weights, _, _, order, rate, norm, amplitude = term
-    atoms, sizes, local, slots, signs, counts = tables
+    labels: j and components (C,); mine: Xi (L, P), dxi (P_all, 3) and spread (L, n, 3, D) of structure i; right:
+    X (M, L, P) and dx (M, P_all, 3), j's among them; room: (3n,), (P,) and (D,) numbers of work space."""
+    places, perms, inverse, weights, pairs, order, rate, norm, amplitude = term
+    atoms, sizes, local, slots, signs, counts = touched
+    (j, components), (Xi, dxi, spread), (X, dx), (work, delta, near) = labels, mine, right, room
     n3 = out.shape[1] - 1
     part = np.empty((components.shape[0], 3 * atoms.shape[1]))
     for here in range(places.shape[0]):
@@ -143,68 +159,54 @@ def _add_columns(j, components, term, tables, inverse, pairs, Xi, dxi, spread, X
                     out[column, 3 * atoms[here, k] + e] += part[column, 3 * k + e]
 
 
-@parallel_loop(fastmath=True)
-def _columns(groups, term, left, right, pairs, begin, results):
-    (structures, starts, components), (forces, energies) = groups, results
-    (mine, own_dx), (X, dx) = left, right
-    places, perms, weights, incident, signs, _, _, _, _ = term
-    n3, D = forces.shape[1], incident.shape[2]
-    tables, inverse = _compact(incident, signs), _inverses(perms)
-    _, sizes, _, slots, plus, _ = tables
-    n = slots.shape[1]
-    for k in prange(forces.shape[0]):
-        i = begin + k
-        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = _spread(places, sizes, slots, plus, weights, own_dx[i])
-        for g in range(structures.shape[0]):
-            lo, hi = starts[g], starts[g + 1]
-            part = np.zeros((hi - lo, n3 + 1))
-            _add_columns(
-                structures[g], components[lo:hi], term, tables, inverse, pairs, mine[i], own_dx[i], spread, X, dx,
-                work, delta, near, part,
-            )  # fmt: skip
-            for row in range(n3):
-                for column in range(hi - lo):
-                    forces[k, row, lo + column] += part[column, row]
-            if energies.shape[0] > 0:
-                for column in range(hi - lo):
-                    energies[k, lo + column] += part[column, n3]
+@njit(fastmath=True, cache=True)
+def _own(i, term, touched, side):
+    """Of structure i: its descriptors, gradients and spread gradients; and work space for `_add_columns`."""
+    slots, (X, dx) = touched[3], side
+    L, n, D = slots.shape
+    spread = np.empty((L, n, 3, D))
+    _spread(term, touched, dx[i], spread)
+    return (X[i], dx[i], spread), (np.empty(3 * n), np.empty(X.shape[2]), np.empty(D))
+
+
+@njit(fastmath=True, cache=True)
+def _add_strip(at, groups, term, touched, left, right, results):
+    """The covariance of all chosen labels with those of structure at[0] of `left`, into row at[1] of the results."""
+    (i, k), (structures, starts, components), (forces, energies) = at, groups, results
+    n3 = forces.shape[1]
+    mine, room = _own(i, term, touched, left)
+    for g in range(structures.shape[0]):
+        lo, hi = starts[g], starts[g + 1]
+        part = np.zeros((hi - lo, n3 + 1))
+        _add_columns((structures[g], components[lo:hi]), term, touched, mine, right, room, part)
+        for row in range(n3):
+            for column in range(hi - lo):
+                forces[k, row, lo + column] += part[column, row]
+        if energies.shape[0] > 0:
+            for column in range(hi - lo):
+                energies[k, lo + column] += part[column, n3]
 
 
 @parallel_loop(fastmath=True)
-def _diagonal(term, X, dx, pairs, out):
-    places, perms, weights, incident, signs, _, _, _, _ = term
-    n3, D = out.shape[1] - 1, incident.shape[2]
-    tables, inverse = _compact(incident, signs), _inverses(perms)
-    _, sizes, _, slots, plus, _ = tables
-    n = slots.shape[1]
+def _columns(groups, term, touched, left, right, begin, results):
+    for k in prange(results[0].shape[0]):
+        _add_strip((np.int64(begin + k), np.int64(k)), groups, term, touched, left, right, results)
+
+
+@njit(fastmath=True, cache=True)
+def _add_variances(i, term, touched, side, components, out):
+    """The variance of every force component of structure i and of its energy; components: 0 to 3N."""
+    mine, room = _own(i, term, touched, side)
+    part = np.zeros((components.shape[0], components.shape[0]))
+    _add_columns((i, components), term, touched, mine, side, room, part)
+    for row in range(components.shape[0]):
+        out[i, row] += part[row, row]
+
+
+@parallel_loop(fastmath=True)
+def _diagonal(term, touched, side, components, out):
     for i in prange(out.shape[0]):
-        work, delta, near = np.empty(3 * n), np.empty(places.shape[1]), np.empty(D)
-        spread = _spread(places, sizes, slots, plus, weights, dx[i])
-        part = np.zeros((n3 + 1, n3 + 1))
-        _add_columns(
-            i, np.arange(n3 + 1), term, tables, inverse, pairs, X[i], dx[i], spread, X, dx, work, delta, near, part
-        )
-        for row in range(n3 + 1):
-            out[i, row] += part[row, row]
-
-
-@njit(cache=True)
-def _meetings(places, perms, weights, pairs, local, n):
-    """For every image (here, there, h) and slot p of j's place: the pairs of i and j that meet, and where in a flat
-    (n, n, 9) their four 3 x 3 blocks begin (the two with a plus sign first); and the squared weight of every slot."""
-    L, H, P = places.shape[0], perms.shape[0], perms.shape[1]
-    out = np.empty((L, L, H, P, 6), np.int64)
-    for here in range(L):
-        for there in range(L):
-            for h in range(H):
-                for p in range(P):
-                    qi, qj = places[here, perms[h, p]], places[there, p]
-                    a, b = 9 * n * local[here, pairs[qi, 0]], 9 * n * local[here, pairs[qi, 1]]
-                    r, s = 9 * local[there, pairs[qj, 0]], 9 * local[there, pairs[qj, 1]]
-                    row = out[here, there, h, p]
-                    row[0], row[1], row[2], row[3], row[4], row[5] = qi, qj, a + r, b + s, a + s, b + r
-    return out, weights * weights
+        _add_variances(np.int64(i), term, touched, side, components, out)
 
 
 @njit(fastmath=True, cache=True)
@@ -233,88 +235,92 @@ def _add_pairs(meetings, squares, dxi, dxj, k1, out):
             out[br + at + 2] -= w
 
 
+@njit(fastmath=True, cache=True)
+def _spreads(term, touched, dx):
+    """Spread gradients of all structures (M, L, n, 3, D)."""
+    L, n, D = touched[3].shape
+    out = np.empty((dx.shape[0], L, n, 3, D))
+    for i in range(dx.shape[0]):
+        _spread(term, touched, dx[i], out[i])
+    return out
+
+
+@njit(fastmath=True, cache=True)
+def _add_rows(i, term, touched, meetings, side, energies, out):
+    """The rows of structure i in the lower triangle of out."""
+    (tables, squares), (X, dx, spread) = meetings, side
+    places, perms, inverse, _, _, order, rate, norm, amplitude = term
+    atoms, sizes, local, slots, _, counts = touched
+    L, n, D = slots.shape
+    n3 = 3 * local.shape[1]
+    all_forces = n3 * X.shape[0]
+    delta, near = np.empty(places.shape[1]), np.empty(D)
+    mine, theirs = np.empty(3 * n), np.empty(3 * n)
+    blocks, part = np.empty(9 * n * n), np.empty((3 * n, 3 * n))
+    for j in range(i + 1):
+        for here in range(L):
+            for there in range(L):
+                rows, columns = 3 * sizes[here], 3 * sizes[there]
+                blocks[:], part[:] = 0.0, 0.0
+                both = 0.0
+                for h in range(perms.shape[0]):
+                    s2 = _difference(X[j, there], X[i, here], perms[h], delta)
+                    _pull(spread[j, there], sizes[there], slots[there], counts[there], delta, near, theirs)
+                    s2 = _difference(X[i, here], X[j, there], inverse[h], delta)
+                    _pull(spread[i, here], sizes[here], slots[here], counts[here], delta, near, mine)
+                    k0, k1, k2 = factors(s2, order, rate, amplitude * norm)
+                    _add_pairs(tables[here, there, h], squares, dx[i], dx[j], k1, blocks)
+                    for row in range(rows):
+                        f = k2 * mine[row]
+                        for column in range(columns):
+                            part[row, column] += f * theirs[column]
+                    if energies:
+                        both += k0
+                        for b in range(sizes[there]):
+                            for c in range(3):
+                                out[all_forces + i, j * n3 + 3 * atoms[there, b] + c] += k1 * theirs[3 * b + c]
+                        if j < i:
+                            for a in range(sizes[here]):
+                                for e in range(3):
+                                    out[all_forces + j, i * n3 + 3 * atoms[here, a] + e] += k1 * mine[3 * a + e]
+                if energies:
+                    out[all_forces + i, all_forces + j] += both
+                for a in range(sizes[here]):
+                    for e in range(3):
+                        row = i * n3 + 3 * atoms[here, a] + e
+                        for b in range(sizes[there]):
+                            at, column = 9 * (n * a + b) + 3 * e, j * n3 + 3 * atoms[there, b]
+                            for c in range(3):
+                                out[row, column + c] += part[3 * a + e, 3 * b + c] + blocks[at + c]
+
+
 @parallel_loop(fastmath=True)
-def _matrix(term, X, dx, pairs, forces, cross, energies):
-    places, perms, weights, incident, signs, order, rate, norm, amplitude = term
-    M, L, N, D = X.shape[0], places.shape[0], incident.shape[1], incident.shape[2]
-    n3 = 3 * N
-    with_energies = energies.shape[0] > 0
-    atoms, sizes, local, slots, plus, counts = _compact(incident, signs)
-    n, inverse = atoms.shape[1], _inverses(perms)
-    meetings, squares = _meetings(places, perms, weights, pairs, local, n)
-    spread = np.empty((M, L, n, 3, D))
-    for i in prange(M):
-        spread[i] = _spread(places, sizes, slots, plus, weights, dx[i])
+def _matrix(term, touched, meetings, side, energies, out):
+    M = side[0].shape[0]
     for k in prange(M):
         i = k // 2 if k % 2 == 0 else M - 1 - k // 2  # short rows beside long ones, so that threads end together
-        delta, near = np.empty(places.shape[1]), np.empty(D)
-        mine, theirs = np.empty(3 * n), np.empty(3 * n)
-        blocks, part = np.empty(9 * n * n), np.empty((3 * n, 3 * n))
-        for j in range(i + 1):
-            for here in range(L):
-                for there in range(L):
-                    rows, columns = 3 * sizes[here], 3 * sizes[there]
-                    blocks[:], part[:] = 0.0, 0.0
-                    both = 0.0
-                    for h in range(perms.shape[0]):
-                        s2 = _difference(X[j, there], X[i, here], perms[h], delta)
-                        _pull(spread[j, there], sizes[there], slots[there], counts[there], delta, near, theirs)
-                        s2 = _difference(X[i, here], X[j, there], inverse[h], delta)
-                        _pull(spread[i, here], sizes[here], slots[here], counts[here], delta, near, mine)
-                        k0, k1, k2 = factors(s2, order, rate, amplitude * norm)
-                        _add_pairs(meetings[here, there, h], squares, dx[i], dx[j], k1, blocks)
-                        for row in range(rows):
-                            f = k2 * mine[row]
-                            for column in range(columns):
-                                part[row, column] += f * theirs[column]
-                        if with_energies:
-                            both += k0
-                            for b in range(sizes[there]):
-                                for c in range(3):
-                                    cross[i, j * n3 + 3 * atoms[there, b] + c] += k1 * theirs[3 * b + c]
-                            if j < i:
-                                for a in range(sizes[here]):
-                                    for e in range(3):
-                                        cross[j, i * n3 + 3 * atoms[here, a] + e] += k1 * mine[3 * a + e]
-                    if with_energies:
-                        energies[i, j] += both
-                    for a in range(sizes[here]):
-                        for e in range(3):
-                            row = i * n3 + 3 * atoms[here, a] + e
-                            for b in range(sizes[there]):
-                                at, column = 9 * (n * a + b) + 3 * e, j * n3 + 3 * atoms[there, b]
-                                for c in range(3):
-                                    forces[row, column + c] += part[3 * a + e, 3 * b + c] + blocks[at + c]
+        _add_rows(np.int64(i), term, touched, meetings, side, energies, out)
 
 
-def covariance_columns(groups, term, left, right, pairs, first: int, results, threads: int) -> None:
+def covariance_columns(groups, flat: FlatTerm, left, right, first: int, results, threads: int) -> None:
     """Add to results, forces (m, 3N, C) and energies (m, C) (or (0, C): not wanted), the covariance of one term between
     C labels of the structures `right` and those of the m structures of `left` from `first` on.
 
     groups: structures, starts and components of protocol.ChosenLabels; left, right: descriptors (M, L, P) and gradients
     (M, P_all, 3) each."""
     use_threads(threads)
-    _columns(groups, term, left, right, pairs, first, results)
+    _columns(groups, *flat, left, right, first, results)
 
 
-def covariance_diagonal(term, X, dx, pairs, out, threads: int) -> None:
+def covariance_diagonal(flat: FlatTerm, X, dx, out, threads: int) -> None:
     """Add to out (M, 3N+1) one term's variance of every force component and of the energy (last)."""
     use_threads(threads)
-    _diagonal(term, X, dx, pairs, out)
+    _diagonal(*flat, (X, dx), np.arange(out.shape[1]), out)
 
 
-def covariance_matrix(term, X, dx, pairs, out, energies: bool, threads: int) -> None:
+def covariance_matrix(flat: FlatTerm, X, dx, out, energies: bool, threads: int) -> None:
     """Add to the lower triangle of out (n, n) one term's covariance of all labels (3NM forces, then M energies).
 
     Of the blocks on the diagonal both triangles are filled; what is above them is left alone."""
     use_threads(threads)
-    n = len(out) - len(X) if energies else len(out)
-    cross, both = (out[n:, :n], out[n:, n:]) if energies else (out[:0], out[:0])
-    _matrix(term, X, dx, pairs, out[:n, :n], cross, both)
-
-
-def flat_term(term: Term, pairs: PairSet) -> tuple:
-    """A term as plain arrays for compiled code: places, perms, weights, incident slots and their signs, kernel form,
-    amplitude."""
-    slots, signs = incident_slots(term, pairs)
-    return term.places, term.perms, term.weights, slots, signs, *compiled_form(term.kernel), term.amplitude
+    _matrix(*flat, flat.meetings, (X, dx, _spreads(*flat, dx)), energies, out)

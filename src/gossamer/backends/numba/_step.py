@@ -29,6 +29,7 @@ from gossamer.backends.numba._places import (
 )
 from gossamer.backends.numba._tiles import over_tiles
 from gossamer.backends.numba._vectors import CACHED, WIDTH, load, total
+from gossamer.baselines._repulsion import add_one
 from gossamer.descriptors._pairs import inverse_distance
 from gossamer.loops import displacement, parallel_loop, use_threads
 
@@ -37,8 +38,9 @@ HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincid
 
 
 @njit(fastmath=True, cache=CACHED)
-def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
-    """The share `part` of `parts` of every term's training rows: adds to g (P_all,), returns the energy."""
+def _terms(share, terms, x, g, work):
+    """Part share[0] of share[1] of every term's training rows: adds to g (P_all,), returns the energy."""
+    (part, parts), (layout, ints, doubles, floats) = share, terms
     energy = 0.0
     for t in range(layout.shape[0]):
         row = layout[t]
@@ -55,7 +57,7 @@ def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
         at_squares = at_out + L * wide * WIDTH
         at_sums = at_squares + padded(L)
         at_dots = at_sums + L * WIDTH
-        at_images = at_dots + 2 * BLOCK * D
+        at = at_query, at_out, at_squares, at_sums, at_dots, at_dots + 2 * BLOCK * D
         work[:at_dots] = 0.0
         for place in range(L):
             squares = 0.0
@@ -67,14 +69,11 @@ def _terms(part, parts, layout, ints, doubles, floats, x, g, work):
                 squares += value * value
             work[at_squares + place] = squares
         if kind == COLUMNS:
-            part_energy = over_blocks(
-                first, last, row, ints, doubles, work,
-                at_query, at_out, at_squares, at_sums, at_dots, at_images,
-            )  # fmt: skip
+            part_energy = over_blocks(first, last, row, ints, doubles, work, at)
         elif kind == ROWS:
-            part_energy = over_tiles(first, last, row, doubles, doubles, work, at_query, at_out, at_squares, at_sums)
+            part_energy = over_tiles(first, last, row, doubles, doubles, work, at)
         else:
-            part_energy = over_tiles(first, last, row, floats, doubles, work, at_query, at_out, at_squares, at_sums)
+            part_energy = over_tiles(first, last, row, floats, doubles, work, at)
         amplitude = doubles[row[DOUBLES] + AMPLITUDE]
         energy += amplitude * part_energy
         for place in range(L):
@@ -133,18 +132,20 @@ def _finite(positions):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
+def _one_thread(positions, pairs, terms, wall, scratch, scale, forces):
+    x, dx, g, work = scratch
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
-    energy = _terms(0, 1, layout, ints, doubles, floats, x, g[0], work[0])
+    energy = scale * _terms((0, 1), terms, x, g[0], work[0])
     _forces(pairs, dx, g, scale, forces)
-    return scale * energy, nearest
+    return energy + add_one(positions, wall, forces), nearest
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces):
+def _in_parallel(positions, pairs, terms, wall, scratch, scale, forces):
+    x, dx, g, work = scratch
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
@@ -152,9 +153,9 @@ def _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work
     parts = len(g)
     energies = np.empty(parts)
     for part in prange(parts):
-        energies[part] = _terms(part, parts, layout, ints, doubles, floats, x, g[part], work[part])
+        energies[part] = _terms((np.int64(part), parts), terms, x, g[part], work[part])
     _forces(pairs, dx, g, scale, forces)
-    return scale * energies.sum(), nearest
+    return scale * energies.sum() + add_one(positions, wall, forces), nearest
 
 
 def most_threads() -> int:
@@ -162,28 +163,37 @@ def most_threads() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def evaluate(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces) -> tuple[float, float]:
+def evaluate(positions, pairs, terms, wall, scratch, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
     Where positions are not finite nothing is computed and 1/r is HUGE.
 
-    x (P_all,), dx (P_all, 3), g (threads, P_all) and work (threads, .) are scratch."""
-    if len(g) == 1:
-        return _one_thread(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
-    use_threads(len(g))
-    return _in_parallel(positions, pairs, layout, ints, doubles, floats, x, dx, g, work, scale, forces)
+    terms: the arrays of FlatTerms; wall: of baselines._repulsion; scratch: x (P_all,), dx (P_all, 3), g (threads,
+    P_all) and work (threads, .).  Plain tuples: numba knows their types in no time."""
+    threads = len(scratch[2])
+    if threads == 1:
+        return _one_thread(positions, pairs, terms, wall, scratch, scale, forces)
+    use_threads(threads)
+    return _in_parallel(positions, pairs, terms, wall, scratch, scale, forces)
+
+
+@njit(fastmath=True, cache=CACHED)
+def _share(part, x, terms, work, energies, g):
+    """The queries of thread `part`."""
+    parts = len(work)
+    for q in range(part * len(x) // parts, (part + 1) * len(x) // parts):
+        energies[q] += _terms((0, 1), terms, x[q], g[q], work[part])
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _many(x, layout, ints, doubles, floats, work, energies, g):
-    parts = len(work)
-    for part in prange(parts):
-        for q in range(part * len(x) // parts, (part + 1) * len(x) // parts):
-            energies[q] += _terms(0, 1, layout, ints, doubles, floats, x[q], g[q], work[part])
+def _many(x, terms, work, energies, g):
+    for part in prange(len(work)):
+        _share(np.int64(part), x, terms, work, energies, g)
 
 
-def add_queries(x, layout, ints, doubles, floats, work, energies, g) -> None:
-    """Add the terms' energies to (Q,) and gradients to g (Q, P_all) at descriptors x (Q, P_all).
+def add_queries(x, terms, work, energies, g) -> None:
+    """Add the energies of terms, the arrays of FlatTerms, to (Q,) and gradients to g (Q, P_all) at descriptors x
+    (Q, P_all).
 
     work (threads, .) is scratch; a query is one thread's."""
     use_threads(len(work))
-    _many(x, layout, ints, doubles, floats, work, energies, g)
+    _many(x, terms, work, energies, g)

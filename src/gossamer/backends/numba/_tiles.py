@@ -12,7 +12,8 @@ if CACHED:
 
 
 @njit(fastmath=True, cache=CACHED)
-def _four_rows(first, last, row, data, doubles, work, at_query, at_out, at_squares, at_sums):
+def _four_rows(first, last, row, data, doubles, work, at):
+    at_query, at_out, at_squares, at_sums, _, _ = at
     P = padded(row[SLOTS])
     order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     xx, sums = splat(work[at_squares]), load(work, at_sums)
@@ -33,10 +34,10 @@ def _four_rows(first, last, row, data, doubles, work, at_query, at_out, at_squar
             a1 = fma(q, load(data, V1 + p), a1)
             a2 = fma(q, load(data, V2 + p), a2)
             a3 = fma(q, load(data, V3 + p), a3)
-        at = row[SCALARS] + tile * 3 * WIDTH
-        squared = fma(minus_two, totals(s0, s1, s2, s3), xx + load(doubles, at))
-        a = totals(a0, a1, a2, a3) - load(doubles, at + WIDTH)
-        e, k1, along = weighted_factors(squared, a, load(doubles, at + 2 * WIDTH), order, rate, norm)
+        scalars = row[SCALARS] + tile * 3 * WIDTH
+        squared = fma(minus_two, totals(s0, s1, s2, s3), xx + load(doubles, scalars))
+        a = totals(a0, a1, a2, a3) - load(doubles, scalars + WIDTH)
+        e, k1, along = weighted_factors(squared, a, load(doubles, scalars + 2 * WIDTH), order, rate, norm)
         energy += e
         sums += along
         s0, s1, s2, s3 = splat(lane(k1, 0)), splat(lane(k1, 1)), splat(lane(k1, 2)), splat(lane(k1, 3))
@@ -57,19 +58,20 @@ def _four_rows(first, last, row, data, doubles, work, at_query, at_out, at_squar
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_row(first, last, row, data, doubles, work, at_query, at_out, at_squares, at_sums):
+def _one_row(first, last, row, data, doubles, work, at):
     """`_four_rows` where vectors are single numbers, and tiles single rows."""
+    at_query, at_out, at_squares, at_sums, _, _ = at
     P = row[SLOTS]
     order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     energy = 0.0
     for tile in range(first, last):
-        X, V, at = row[DATA] + tile * 2 * P, row[DATA] + tile * 2 * P + P, row[SCALARS] + tile * 3
+        X, V, scalars = row[DATA] + tile * 2 * P, row[DATA] + tile * 2 * P + P, row[SCALARS] + tile * 3
         product, a = 0.0, 0.0
         for p in range(P):
             product += work[at_query + p] * data[X + p]
             a += work[at_query + p] * data[V + p]
-        squared = work[at_squares] + doubles[at] - 2.0 * product
-        e, k1, along = weighted_factors(squared, a - doubles[at + 1], doubles[at + 2], order, rate, norm)
+        squared = work[at_squares] + doubles[scalars] - 2.0 * product
+        e, k1, along = weighted_factors(squared, a - doubles[scalars + 1], doubles[scalars + 2], order, rate, norm)
         energy += e
         work[at_sums] += along
         for p in range(P):

@@ -20,7 +20,8 @@ def weighted_factors(s2, a, w, order, rate, norm):
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums):
+def _weights(matrices, query_squares, rows, form, energies, sums):
+    (products, a), (squares, constants, w), (order, rate, norm) = matrices, rows, form
     n_rows = products.shape[1]
     whole = n_rows // WIDTH * WIDTH
     for q in prange(products.shape[0]):
@@ -66,11 +67,10 @@ def profile(s2, form, k0, k1, k2, threads: int) -> None:
     _profile(s2, order, rate, norm, k0, k1, k2)
 
 
-def weights(products, a, query_squares, squares, constants, w, form, energies, sums, threads: int) -> None:
-    """In place products x . X_j (Q, M) -> k1 and a = x . V_j (Q, M) -> k2 a + k1 w; their sums by query.
+def weights(matrices, query_squares, rows, form, energies, sums, threads: int) -> None:
+    """In place matrices x . X_j (Q, M) -> k1 and a = x . V_j (Q, M) -> k2 a + k1 w; their sums by query.
 
-    query_squares (Q,) |x|^2, squares (M,) |X_j|^2, constants (M,) X_j . V_j, w (M,) or (0,);
+    query_squares (Q,) |x|^2; rows: |X_j|^2 (M,), X_j . V_j (M,), and w (M,) or (0,);
     energies (Q,) = sum_j k1 a + k0 w and sums (Q,) = sum_j k2 a + k1 w are written."""
     use_threads(threads)
-    order, rate, norm = form
-    _weights(products, a, query_squares, squares, constants, w, order, rate, norm, energies, sums)
+    _weights(matrices, query_squares, rows, tuple(form), energies, sums)

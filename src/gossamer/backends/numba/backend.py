@@ -1,6 +1,7 @@
 """Compiled loops, for the CPU and the kernels that they have; matrix products, too, with a compiled pass in between."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ class CompiledBackend:
         energies, sums = torch.empty_like(squares), torch.empty_like(squares)
         weight = np.zeros(0) if w is None else w.numpy()
         _weighing.weights(
-            products.numpy(), a.numpy(), squares.numpy(), rows.squares.numpy(), XV.numpy(), weight,
+            (products.numpy(), a.numpy()), squares.numpy(), (rows.squares.numpy(), XV.numpy(), weight),
             compiled_form(kernel), energies.numpy(), sums.numpy(), torch.get_num_threads(),
         )  # fmt: skip
         return energies, sums
@@ -63,7 +64,7 @@ class CompiledBackend:
         XV: "Tensor",
         room: "tuple[Tensor, Tensor] | None" = None,
     ) -> "tuple[Tensor, Tensor]":
-        return products_around(self.weigh, kernel, x, rows, V, w, XV, room)
+        return products_around(partial(self.weigh, kernel), x, rows, V, w, XV, room)
 
     def columns(
         self,
@@ -76,14 +77,14 @@ class CompiledBackend:
         energies: bool,
     ) -> "Iterator[Tensor]":
         n3, count, groups = 3 * pairs.n_atoms, len(labels.order), labels[:3]
-        sides = list(zip(terms, left.places(terms), right.places(terms), strict=True))
+        flat = [_covariance.FlatTerm.of(term, pairs) for term in terms]
+        sides = list(zip(flat, left.places(terms), right.places(terms), strict=True))
         for span in spans:
             forces, kept = np.zeros((len(span), n3, count)), np.zeros((len(span) if energies else 0, count))
             for term, X, other in sides:
                 mine, theirs = (X.numpy(), left.dx.numpy()), (other.numpy(), right.dx.numpy())
-                flat = _covariance.flat_term(term, pairs)
                 _covariance.covariance_columns(
-                    groups, flat, mine, theirs, pairs.pairs, span.start, (forces, kept), torch.get_num_threads()
+                    groups, term, mine, theirs, span.start, (forces, kept), torch.get_num_threads()
                 )
             n_forces = len(span) * n3
             part = left.dx.new_empty((count, n_forces + len(kept)))
@@ -94,7 +95,7 @@ class CompiledBackend:
     def diagonal(self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures) -> "Tensor":
         out = np.zeros((structures.n, 3 * pairs.n_atoms + 1))
         for term, X in zip(terms, structures.places(terms), strict=True):
-            flat, arrays = _covariance.flat_term(term, pairs), (X.numpy(), structures.dx.numpy(), pairs.pairs)
+            flat, arrays = _covariance.FlatTerm.of(term, pairs), (X.numpy(), structures.dx.numpy())
             _covariance.covariance_diagonal(flat, *arrays, out, torch.get_num_threads())
         return torch.from_numpy(out)
 
@@ -104,7 +105,7 @@ class CompiledBackend:
         n = structures.n * (3 * pairs.n_atoms + energies)
         out = structures.dx.new_zeros((n, n))
         for term, X in zip(terms, structures.places(terms), strict=True):
-            flat, arrays = _covariance.flat_term(term, pairs), (X.numpy(), structures.dx.numpy(), pairs.pairs)
+            flat, arrays = _covariance.FlatTerm.of(term, pairs), (X.numpy(), structures.dx.numpy())
             _covariance.covariance_matrix(flat, *arrays, out.numpy(), energies, torch.get_num_threads())
         return out
 

@@ -56,4 +56,4 @@ class BatchEvaluator:
         """Add energies to (Q,) and their gradients to g (Q, P_all) at descriptors x (Q, P_all)."""
         if self.flat is not None:
             threads = max(1, min(threads, len(x)))
-            _step.add_queries(x, *self.flat, aligned((threads, self.flat.work_size)), energies, g)
+            _step.add_queries(x, tuple(self.flat), aligned((threads, self.flat.work_size)), energies, g)

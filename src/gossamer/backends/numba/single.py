@@ -12,27 +12,30 @@ import numpy as np
 
 from gossamer.backends.numba import _step
 from gossamer.backends.numba.layout import FlatTerms, aligned
+from gossamer.baselines.repulsion import Repulsion
 from gossamer.model.pairs import COINCIDENT, PairSet, as_pairs, refuse_infinite
 
 if TYPE_CHECKING:
+    from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField
 
+NO_WALL = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
 
 
 @dataclass(frozen=True, eq=False)
 class SingleEvaluator:
-    """A force field laid out for one structure at a time; positions, x, dx, g and work are its scratch."""
+    """A force field laid out for one structure at a time, with those of its baselines that are compiled: walls."""
 
     pairs: np.ndarray  # (P_all, 2)
-    flat: FlatTerms
+    terms: tuple[np.ndarray, ...]  # of FlatTerms
+    wall: tuple[np.ndarray, ...]  # of baselines._repulsion
     constant: float
     scale: float
-    positions: np.ndarray  # (N, 3)
-    x: np.ndarray
-    dx: np.ndarray
-    g: np.ndarray  # (threads, P_all)
-    work: np.ndarray  # (threads, work_size)
+    positions: np.ndarray  # (N, 3), scratch
+    scratch: tuple[np.ndarray, ...]  # x (P_all,), dx (P_all, 3), g (threads, P_all), work (threads, work_size)
+    threads: int
+    left_out: "tuple[Baseline, ...]" = ()  # the other baselines
     follows: bool = False  # whether it uses no more threads than torch does at the time of a call
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # the scratch serves one call at a time
 
@@ -46,33 +49,26 @@ class SingleEvaluator:
         follows = threads is None
         threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
         pairs = as_pairs(model.pairs, "compiled code for one structure")
-        n = len(pairs)
-        scratch = (np.empty((model.n_atoms, 3)), np.empty(n), np.empty((n, 3)), np.empty((threads, n)))
-        work = aligned((threads, flat.work_size))
-        return cls(np.array(pairs.pairs), flat, model.constant, model.scale, *scratch, work, follows)
-
-    @property
-    def threads(self) -> int:
-        return len(self.g)
+        n, positions = len(pairs), np.empty((model.n_atoms, 3))
+        scratch = np.empty(n), np.empty((n, 3)), np.empty((threads, n)), aligned((threads, flat.work_size))
+        walls = [baseline.laid_out for baseline in model.baselines if isinstance(baseline, Repulsion)]
+        wall = tuple(np.concatenate(part) for part in zip(NO_WALL, *walls, strict=True))
+        left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
+        parts = np.array(pairs.pairs), tuple(flat), wall, model.constant, model.scale
+        return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3) Angstrom.
 
         Raises DataError for positions that are not finite or coincide."""
-        forces = np.empty(self.positions.shape)
-        threads = min(self.threads, _torch_threads()) if self.follows and self.threads > 1 else self.threads
+        forces, scratch = np.empty(self.positions.shape), self.scratch
+        if self.follows and (threads := _torch_threads()) < self.threads:
+            x, dx, g, work = scratch
+            scratch = x, dx, g[:threads], work[:threads]
         with self.lock:
             self.positions[:] = positions
             energy, nearest = _step.evaluate(
-                self.positions,
-                self.pairs,
-                *self.flat,
-                self.x,
-                self.dx,
-                self.g[:threads],
-                self.work[:threads],
-                self.scale,
-                forces,
+                self.positions, self.pairs, self.terms, self.wall, scratch, self.scale, forces
             )
         if not nearest < 1 / COINCIDENT:
             refuse_infinite(positions)

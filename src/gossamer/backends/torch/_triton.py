@@ -24,12 +24,14 @@ PARTIAL_BYTES = 2**28  # gradients of parts of the training rows, summed at the 
 
 
 class Tile(NamedTuple):
-    """Queries, training rows and pairs that a program works on at once, and the warps that do it."""
+    """Queries, training rows and pairs that a program works on at once, and the warps that do it.  parts: programs that
+    the training rows are dealt to, several when queries are few; None: as suits the sizes."""
 
     queries: int
     rows: int
     pairs: int
     warps: int
+    parts: int | None = None
 
 
 MANY, FEW = (
@@ -117,16 +119,15 @@ def fused_sum(
     *,
     XV: "Tensor | None" = None,
     tile: Tile | None = None,
-    parts: int | None = None,
 ) -> "tuple[Tensor, Tensor]":
     """Energies (Q,) and gradients (Q, P) of centred queries x (Q, P): profile, distances and `contract` in one.
 
-    XV as in `centred_sum`.  tile, parts: as suit the sizes unless given; when queries are few, the training rows
-    are dealt to `parts` programs."""
+    XV as in `centred_sum`.  tile: as suits the sizes unless given."""
     n, P = x.shape
     order, rate, norm = compiled_form(kernel)
     tile = tile or (MANY if n >= 4 * MANY.queries else FEW)
     n_tiles, n_blocks = triton.cdiv(n, tile.queries), triton.cdiv(len(rows), tile.rows)
+    parts = tile.parts
     if parts is None:
         parts = min(2 * _processors(x) // n_tiles, PARTIAL_BYTES // (8 * n * P))
     per_part = triton.cdiv(n_blocks, max(1, min(parts, n_blocks))) * tile.rows

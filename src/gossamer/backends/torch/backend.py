@@ -1,7 +1,7 @@
 """Array operations: any device, any kernel; on a card a fused kernel where that should be quicker."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ class ArrayBackend:
             from gossamer.backends.torch._triton import fused_sum
 
             return fused_sum(kernel, x, rows, V, w, XV=XV)
-        return products_around(self.weigh, kernel, x, rows, V, w, XV, room)
+        return products_around(partial(self.weigh, kernel), x, rows, V, w, XV, room)
 
     def columns(
         self,

@@ -101,13 +101,13 @@ def add_columns(
                 for here in range(t.term.n_places):
                     for h in range(len(t.perms)):
                         other = other_X[group.structure, there], all_other_dx[group.structure, t.places[there]]
-                        _add_group(t, (here, there, h), X[part, here], own[here], across, *other, group, *out)
+                        _add_group(t, (here, there, h), (X[part, here], own[here], across), other, group, *out)
 
 
-def _add_group(t: ArrayTerm, image, x, dx, across, other_x, other_dx, group: LabelGroup, forces, energies) -> None:
-    """One image of the kernel between structures x (m, P), dx (m, P, 3) and one other, (P,) and (P, 3); across
-    (P_all, m, 3): the gradients of all pairs of the m structures."""
-    here, there, h = image
+def _add_group(t: ArrayTerm, image, mine, other, group: LabelGroup, forces, energies) -> None:
+    """One image of the kernel between structures `mine`, x (m, P), dx (m, P, 3) and the gradients of all their pairs
+    across (P_all, m, 3), and one other, (P,) and (P, 3)."""
+    (here, there, h), (x, dx, across), (other_x, other_dx) = image, mine, other
     C, n_atoms = len(group.atoms), forces.shape[2]
     delta = x - other_x[t.inverse[h]]
     factors = t.term.kernel.profile((delta * delta).sum(1))

@@ -152,7 +152,7 @@ class GraphedEvaluator:
 
     def one(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy and forces (N, 3) of one structure (N, 3); the call of SingleEvaluator."""
-        energies, forces = self(positions[None])
+        energies, forces = self(np.ascontiguousarray(positions)[None])
         return float(energies[0]), forces[0]
 
 

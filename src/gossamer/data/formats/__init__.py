@@ -41,17 +41,9 @@ def read(
     the file), UsageError (a key that is not there).
     """
     options = Options(
-        energy_unit,
-        length_unit,
-        forces_unit,
-        energy_key,
-        forces_key,
-        index,
-        positions_key,
-        numbers_key,
-        gradients_key,
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
         labels,
-    )
+    )  # fmt: skip
     file = existing(path)
     with np.errstate(all="ignore"):  # what overflows is refused as not finite
         return to_dataset(_reader(file)(file, options), options)

@@ -10,21 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer.data.formats import steps
 from gossamer.data.formats.blocks import NUMBER, TRIPLE, Lines, floats, numbers_of, table
 from gossamer.data.formats.raw import Options, Raw
-from gossamer.data.formats.steps import (
-    Boundary,
-    Energy,
-    Event,
-    Forces,
-    Geometry,
-    Restart,
-    Trouble,
-    paired,
-    raw_of_steps,
-    text_lines,
-    whole_lines,
-)
 
 _SPECIES = re.compile(rf"\s*\|\s*\d+\s*:\s*Species\s+([A-Z][a-z]?)\S*\s+{TRIPLE}\s*$")
 _ATOM = re.compile(rf"\s*atom\s+{TRIPLE}\s+([A-Z][a-z]?)\S*\s*$")
@@ -40,13 +28,13 @@ _WRAPPED = "was used in the preceding time step of the wrapper"
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of an FHI-aims output with its energy and forces; incomplete ones are named.
     Raises DataError when none is complete."""
-    steps = paired(_events(Lines(whole_lines(path))))
-    boxed = any("lattice_vector" in line for line in text_lines(path))
+    found = steps.paired(_events(Lines(steps.whole_lines(path))))
+    boxed = any("lattice_vector" in line for line in steps.text_lines(path))
     notes = {"periodic box": "ignored: gossamer treats molecules, not crystals"} if boxed else {}
-    return raw_of_steps(path, "FHI-aims", steps, options, notes)
+    return steps.raw_of_steps(path, "FHI-aims", found, options, notes)
 
 
-def _events(lines: Lines) -> Iterator[Event]:
+def _events(lines: Lines) -> Iterator[steps.Event]:
     begun = False  # a step of which nothing has been printed yet
     for line in lines:
         text = line.strip()
@@ -57,19 +45,19 @@ def _events(lines: Lines) -> Iterator[Event]:
             yield from _structure(lines, of_last=not text.startswith("Updated"))
         elif match := _ENERGY.match(text):
             begun = False
-            yield Energy(float(match[1]), final=False)  # one in every SCF iteration, the converged one last
+            yield steps.Energy(float(match[1]), final=False)  # one in every SCF iteration, the converged one last
         elif text.startswith("Total atomic forces"):
-            yield Forces(floats(table(lines, _FORCE, _BEFORE, limit=2)))
+            yield steps.Forces(floats(table(lines, _FORCE, _BEFORE, limit=2)))
         elif text.startswith(_RESTARTS):
-            yield Restart()
+            yield steps.Restart()
         elif text.startswith(("Begin self-consistency loop: Re-initialization", "Invoking FHI-aims")):
             begun = text.startswith("Begin")
-            yield Boundary()
+            yield steps.Boundary()
     if begun:
-        yield Trouble("the run ended in it")
+        yield steps.Trouble("the run ended in it")
 
 
-def _structure(lines: Lines, of_last: bool) -> Iterator[Event]:
+def _structure(lines: Lines, of_last: bool) -> Iterator[steps.Event]:
     rows = table(lines, _ATOM, _BEFORE)
     while (line := lines.peek()) is not None and _VELOCITY.match(line):  # molecular dynamics: after each atom
         next(lines)
@@ -77,8 +65,8 @@ def _structure(lines: Lines, of_last: bool) -> Iterator[Event]:
     yield from _geometry([row[3] for row in rows], floats([row[:3] for row in rows]), of_last)
 
 
-def _geometry(symbols: list[str], positions: np.ndarray, of_last: bool) -> Iterator[Event]:
+def _geometry(symbols: list[str], positions: np.ndarray, of_last: bool) -> Iterator[steps.Event]:
     numbers = numbers_of(symbols)
-    yield Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, positions, of_last)
+    yield steps.Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, positions, of_last)
     if numbers is None:
-        yield Trouble("its list of atoms holds something that is no atom")
+        yield steps.Trouble("its list of atoms holds something that is no atom")

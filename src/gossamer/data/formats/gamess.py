@@ -10,21 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer.data.formats import steps
 from gossamer.data.formats.blocks import NUMBER, TRIPLE, Lines, floats, numbers_of, table
 from gossamer.data.formats.raw import Options, Raw
-from gossamer.data.formats.steps import (
-    Boundary,
-    Energy,
-    Event,
-    Forces,
-    Geometry,
-    Trouble,
-    bohr,
-    hartree,
-    paired,
-    raw_of_steps,
-    whole_lines,
-)
 
 _ATOM = re.compile(rf"\s*[A-Za-z]\S*\s+(\d+\.\d*)\s+{TRIPLE}\s*$")
 _GRADIENT = re.compile(rf"\s*\d+\s+[A-Za-z]\S*\s+(?:\d+\.\d*\s+)?{TRIPLE}\s*$")
@@ -40,31 +28,31 @@ _UNIQUE = "the file lists only the atoms unique by symmetry; read the log of GAM
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of a log with the energy and gradient computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "GAMESS", paired(_log_events(Lines(whole_lines(path)))), options, {})
+    return steps.raw_of_steps(path, "GAMESS", steps.paired(_log_events(Lines(steps.whole_lines(path)))), options, {})
 
 
 def read_punch(path: Path, options: Options) -> Raw:
     """Every $GRAD of a punch file with the $DATA or step above it.  Raises DataError when none is complete."""
-    steps = paired(_punch_events(Lines(whole_lines(path))))
-    return raw_of_steps(path, "GAMESS", steps, options, {"atoms": "GAMESS punch file"})
+    found = steps.paired(_punch_events(Lines(steps.whole_lines(path))))
+    return steps.raw_of_steps(path, "GAMESS", found, options, {"atoms": "GAMESS punch file"})
 
 
-def _log_events(lines: Lines) -> Iterator[Event]:
+def _log_events(lines: Lines) -> Iterator[steps.Event]:
     for line in lines:
         text = line.strip()
         if _BOHR.match(text):
-            yield from _geometry(lines, bohr())
+            yield from _geometry(lines, steps.bohr())
         elif text.startswith("COORDINATES OF ALL ATOMS ARE (ANGS)"):
             yield from _geometry(lines, 1.0)
         elif match := _ENERGY.match(text) or _CORRELATED.match(text):
-            yield Energy(float(match[1]) * hartree(), final=False)
+            yield steps.Energy(float(match[1]) * steps.hartree(), final=False)
         elif text.startswith(("GRADIENT OF THE ENERGY", "GRADIENT (HARTREE/BOHR)")):
-            yield Forces(-floats(table(lines, _GRADIENT, _ABOVE)) * (hartree() / bohr()))
+            yield steps.Forces(-floats(table(lines, _GRADIENT, _ABOVE)) * (steps.hartree() / steps.bohr()))
         elif "GAMESS VERSION" in text:
-            yield Boundary()
+            yield steps.Boundary()
 
 
-def _punch_events(lines: Lines) -> Iterator[Event]:
+def _punch_events(lines: Lines) -> Iterator[steps.Event]:
     symmetric, n = False, 0
     for line in lines:
         text = line.strip()
@@ -83,15 +71,15 @@ def _punch_events(lines: Lines) -> Iterator[Event]:
         yield from _geometry_of(rows, 1.0)
 
 
-def _gradient(lines: Lines, n: int, symmetric: bool) -> Iterator[Event]:
+def _gradient(lines: Lines, n: int, symmetric: bool) -> Iterator[steps.Event]:
     """A $GRAD group below a list of n atoms."""
     if match := _PUNCHED.match(next(lines, "").strip()):
-        yield Energy(float(match[1]) * hartree())
+        yield steps.Energy(float(match[1]) * steps.hartree())
     rows = table(lines, _ATOM, _ABOVE, limit=0)
     gradient = floats(rows)
-    yield Forces(-gradient * (hartree() / bohr()), numbers_of([row[0] for row in rows]))
+    yield steps.Forces(-gradient * (steps.hartree() / steps.bohr()), numbers_of([row[0] for row in rows]))
     if symmetric and (len(rows) > n or np.abs(gradient.sum(axis=0)).max(initial=0) > _BALANCED):
-        yield Trouble(_UNIQUE)
+        yield steps.Trouble(_UNIQUE)
 
 
 def _atoms_of_data(lines: Lines) -> Iterator[tuple[str, ...]]:
@@ -103,12 +91,12 @@ def _atoms_of_data(lines: Lines) -> Iterator[tuple[str, ...]]:
             yield match.groups()
 
 
-def _geometry(lines: Lines, unit: float) -> Iterator[Event]:
+def _geometry(lines: Lines, unit: float) -> Iterator[steps.Event]:
     yield from _geometry_of(table(lines, _ATOM, _ABOVE), unit)
 
 
-def _geometry_of(rows: list[tuple[str, ...]], unit: float) -> Iterator[Event]:
+def _geometry_of(rows: list[tuple[str, ...]], unit: float) -> Iterator[steps.Event]:
     numbers = numbers_of([row[0] for row in rows])
-    yield Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows) * unit)
+    yield steps.Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows) * unit)
     if numbers is None:
-        yield Trouble("its list of atoms holds something that is no atom")
+        yield steps.Trouble("its list of atoms holds something that is no atom")

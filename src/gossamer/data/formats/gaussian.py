@@ -10,21 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer.data.formats import steps
 from gossamer.data.formats.blocks import NUMBER, TRIPLE, Lines, floats, numbers_of, table
 from gossamer.data.formats.raw import Options, Raw
-from gossamer.data.formats.steps import (
-    Boundary,
-    Energy,
-    Event,
-    Forces,
-    Geometry,
-    Trouble,
-    bohr,
-    hartree,
-    paired,
-    raw_of_steps,
-    whole_lines,
-)
 
 _ATOM = re.compile(rf"\s*\d+\s+(-?\d+)\s+\d+\s+{TRIPLE}\s*$")
 _FORCE = re.compile(rf"\s*\d+\s+(\d+)\s+{TRIPLE}\s*$")
@@ -41,10 +29,10 @@ _IN_INPUT = ("Input orientation:", "Z-Matrix orientation:")
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of a Gaussian output with the energy and forces computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "Gaussian", paired(_events(Lines(whole_lines(path)))), options, {})
+    return steps.raw_of_steps(path, "Gaussian", steps.paired(_events(Lines(steps.whole_lines(path)))), options, {})
 
 
-def _events(lines: Lines) -> Iterator[Event]:
+def _events(lines: Lines) -> Iterator[steps.Event]:
     of_input, standard_only = False, False
     for line in lines:
         text = line.strip()
@@ -57,20 +45,21 @@ def _events(lines: Lines) -> Iterator[Event]:
                 yield from _geometry(lines)
             of_input = False
         elif match := _SCF.match(text) or _CORRELATED.match(text):
-            yield Energy(float(match[1].replace("D", "e")) * hartree(), final=False)
+            yield steps.Energy(float(match[1].replace("D", "e")) * steps.hartree(), final=False)
         elif _FORCES.match(text):
             rows = table(lines, _FORCE, _ABOVE)
-            yield Forces(floats(rows) * (hartree() / bohr()), numbers_of([row[0] for row in rows]))
+            yield steps.Forces(floats(rows) * (steps.hartree() / steps.bohr()), numbers_of([row[0] for row in rows]))
             if standard_only:
-                yield Trouble("forces in the input's orientation, positions only in the standard one; use NoSymmetry")
+                why = "forces in the input's orientation, positions only in the standard one; use NoSymmetry"
+                yield steps.Trouble(why)
         elif text.startswith(("Normal termination of Gaussian", "Entering Gaussian System", "Initial command")):
             of_input, standard_only = False, False
-            yield Boundary()
+            yield steps.Boundary()
 
 
-def _geometry(lines: Lines) -> Iterator[Event]:
+def _geometry(lines: Lines) -> Iterator[steps.Event]:
     rows = table(lines, _ATOM, _ABOVE)
     numbers = numbers_of([row[0] for row in rows])
-    yield Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows))
+    yield steps.Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows))
     if numbers is None:
-        yield Trouble("its list of atoms holds ghost atoms or a periodic box")
+        yield steps.Trouble("its list of atoms holds ghost atoms or a periodic box")

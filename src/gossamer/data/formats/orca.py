@@ -10,22 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gossamer.data.formats import steps
 from gossamer.data.formats.blocks import NUMBER, TRIPLE, Lines, floats, numbers_of, table
 from gossamer.data.formats.raw import Options, Raw
-from gossamer.data.formats.steps import (
-    Boundary,
-    Energy,
-    Event,
-    Forces,
-    Geometry,
-    Trouble,
-    bohr,
-    hartree,
-    paired,
-    raw_of_steps,
-    text_lines,
-    whole_lines,
-)
 from gossamer.errors import DataError
 
 _ATOM = re.compile(rf"\s*([A-Z][A-Za-z]?)\s+{TRIPLE}\s*$")
@@ -39,10 +26,10 @@ _BOUNDARIES = ("JOB NUMBER", "ORCA TERMINATED NORMALLY", "GEOMETRY OPTIMIZATION 
 def read(path: Path, options: Options) -> Raw:
     """Every geometry of an ORCA output with the energy and gradient computed for it; incomplete ones are named.
     Raises DataError when none is complete."""
-    return raw_of_steps(path, "ORCA", paired(_events(Lines(whole_lines(path)))), options, {})
+    return steps.raw_of_steps(path, "ORCA", steps.paired(_events(Lines(steps.whole_lines(path)))), options, {})
 
 
-def _events(lines: Lines) -> Iterator[Event]:
+def _events(lines: Lines) -> Iterator[steps.Event]:
     for line in lines:
         text = line.strip()
         if text == "CARTESIAN COORDINATES (ANGSTROEM)":
@@ -50,36 +37,36 @@ def _events(lines: Lines) -> Iterator[Event]:
         elif text.startswith("FINAL SINGLE POINT ENERGY"):
             match = _ENERGY.match(text)
             if match is None or "not fully converged" in text:
-                yield Trouble("its SCF has not converged")
+                yield steps.Trouble("its SCF has not converged")
             else:
-                yield Energy(float(match[1]) * hartree())
+                yield steps.Energy(float(match[1]) * steps.hartree())
         elif text.startswith(_HEADINGS):
             rows = table(lines, _GRADIENT, _RULE)
             symbols = [row[0] for row in rows if row[0]]
-            forces = -floats(rows) * (hartree() / bohr())
-            yield Forces(forces, numbers_of(symbols) if len(symbols) == len(rows) else None)
+            forces = -floats(rows) * (steps.hartree() / steps.bohr())
+            yield steps.Forces(forces, numbers_of(symbols) if len(symbols) == len(rows) else None)
         elif any(words in text for words in _BOUNDARIES):
-            yield Boundary()
+            yield steps.Boundary()
 
 
-def _geometry(lines: Lines) -> Iterator[Event]:
+def _geometry(lines: Lines) -> Iterator[steps.Event]:
     rows = table(lines, _ATOM, _RULE)
     numbers = numbers_of([row[0] for row in rows])
     rest = (lines.peek() or "").strip()
-    yield Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows))
+    yield steps.Geometry(np.zeros(0, dtype=int) if numbers is None else numbers, floats(rows))
     if numbers is None or rest:
-        yield Trouble("its list of atoms ends early or holds something that is no atom")
+        yield steps.Trouble("its list of atoms ends early or holds something that is no atom")
 
 
 def read_engrad(path: Path, options: Options) -> Raw:
     """An .engrad file of ORCA or xtb, or several written one after another: Hartree, Bohr, Hartree/Bohr.
     Raises DataError when a part is missing or damaged."""
-    steps = paired(_engrad_events(path))
-    return raw_of_steps(path, "engrad", steps, options, {"atoms": "engrad format"})
+    found = steps.paired(_engrad_events(path))
+    return steps.raw_of_steps(path, "engrad", found, options, {"atoms": "engrad format"})
 
 
-def _engrad_events(path: Path) -> Iterator[Event]:
-    lines = list(text_lines(path))
+def _engrad_events(path: Path) -> Iterator[steps.Event]:
+    lines = list(steps.text_lines(path))
     values = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if len(values) > 1 and not lines[-1].endswith("\n") and _decimals(values[-1]) != _decimals(values[-2]):
         values.pop()  # cut within a number
@@ -97,10 +84,10 @@ def _engrad_events(path: Path) -> Iterator[Event]:
                 raise ValueError
         except (ValueError, IndexError) as error:
             raise DataError(f"{path}: it is no complete engrad file; copy or write it again.") from error
-        yield Boundary()
-        yield Geometry(numbers, positions * bohr())
-        yield Energy(energy * hartree())
-        yield Forces(-gradient.reshape(n, 3) * (hartree() / bohr()))
+        yield steps.Boundary()
+        yield steps.Geometry(numbers, positions * steps.bohr())
+        yield steps.Energy(energy * steps.hartree())
+        yield steps.Forces(-gradient.reshape(n, 3) * (steps.hartree() / steps.bohr()))
 
 
 def _decimals(row: list[str]) -> int:

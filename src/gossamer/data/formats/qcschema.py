@@ -11,22 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from gossamer.data.formats import steps
 from gossamer.data.formats.blocks import numbers_of
 from gossamer.data.formats.files import bounded
 from gossamer.data.formats.raw import Options, Raw
-from gossamer.data.formats.steps import (
-    Boundary,
-    Energy,
-    Event,
-    Forces,
-    Geometry,
-    Trouble,
-    bohr,
-    hartree,
-    paired,
-    raw_of_steps,
-    text_lines,
-)
 from gossamer.errors import DataError
 
 _DEEP = 4  # results within results
@@ -46,16 +34,16 @@ def read(path: Path, options: Options) -> Raw:
     results = [result for document in _documents(path) for result in _results(document, 0)]
     if not results:
         raise DataError(f"{path}: it holds no QCSchema result (molecule, driver, return_result); give one that does.")
-    steps = paired(event for result in results for event in _events(result))
+    found = steps.paired(event for result in results for event in _events(result))
     theory = {_theory(result) for result in results} - {""}
     notes = {"atoms": "QCSchema", "theory": ", ".join(sorted(theory)[:3])} if theory else {"atoms": "QCSchema"}
-    return raw_of_steps(path, "QCSchema", steps, options, notes)
+    return steps.raw_of_steps(path, "QCSchema", found, options, notes)
 
 
 def _documents(path: Path) -> list[Any]:
     """The JSON values in the file: one, or one a line."""
     bounded(f"{path}: it", 20 * path.stat().st_size, path.stat().st_size)  # what Python makes of numbers in text
-    text = "".join(text_lines(path)).lstrip("\ufeff")
+    text = "".join(steps.text_lines(path)).lstrip("\ufeff")
     try:
         try:
             return [json.loads(text)]
@@ -83,8 +71,8 @@ def _results(value: Any, depth: int) -> Iterator[dict[str, Any]]:
             yield from _results([item for item in value.values() if isinstance(item, dict | list)], depth + 1)
 
 
-def _events(result: dict[str, Any]) -> Iterator[Event]:
-    yield Boundary()
+def _events(result: dict[str, Any]) -> Iterator[steps.Event]:
+    yield steps.Boundary()
     molecule = _part(result, "molecule")
     try:
         numbers = numbers_of([str(symbol).strip() for symbol in molecule["symbols"]])
@@ -93,21 +81,22 @@ def _events(result: dict[str, Any]) -> Iterator[Event]:
         if numbers is None or len(geometry) != len(numbers):
             raise ValueError
     except (KeyError, TypeError, ValueError, OverflowError):
-        yield Trouble("no molecule, or one that is damaged")
+        yield steps.Trouble("no molecule, or one that is damaged")
         return
-    yield Geometry(numbers, geometry * bohr())
+    yield steps.Geometry(numbers, geometry * steps.bohr())
     try:
         energy, gradient = _labels(result)
         if energy is not None:
-            yield Energy(energy * hartree())
+            yield steps.Energy(energy * steps.hartree())
         if gradient is not None:
-            yield Forces(-gradient.reshape(-1, 3) * (hartree() / bohr()))
+            yield steps.Forces(-gradient.reshape(-1, 3) * (steps.hartree() / steps.bohr()))
     except (TypeError, ValueError, OverflowError):
-        yield Trouble("energy or gradient that is no number")
+        yield steps.Trouble("energy or gradient that is no number")
     if ghosts:
-        yield Trouble("ghost atoms")
+        yield steps.Trouble("ghost atoms")
     if result.get("success") is False:
-        yield Trouble(f"failed: {str(_part(result, 'error').get('error_message', 'no reason given')).strip()[:60]!r}")
+        why = str(_part(result, "error").get("error_message", "no reason given")).strip()
+        yield steps.Trouble(f"failed: {why[:60]!r}")
 
 
 def _labels(result: dict[str, Any]) -> tuple[float | None, np.ndarray | None]:

@@ -1,0 +1,201 @@
+"""`gossamer md`: molecular dynamics."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gossamer.cli import options as o
+from gossamer.cli.inputs import Reading, require_same_atoms
+from gossamer.cli.outputs import print_json, say, writable
+from gossamer.cli.progress import showing
+from gossamer.errors import UsageError
+
+if TYPE_CHECKING:
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.force_field import ForceField
+    from gossamer.simulate.dynamics import MdRun
+    from gossamer.simulate.settings import MdSettings
+
+_MOTION = "Motion"
+_FILES = "Trajectory"
+
+
+def md(
+    model: o.ModelFile,
+    start: Annotated[
+        Path | None,
+        typer.Argument(metavar="[START]", help="Where to begin; by default the data that the model was trained on."),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Trajectory to write: .extxyz, .xyz or .traj.")],
+    index: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRAME",
+            help="Which frame of START; by default the first, or of the model's own "
+            "data the first it was trained on. With --replicas, as many, or one for all.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="How long, in steps.", rich_help_panel=_MOTION)] = None,
+    picoseconds: Annotated[
+        float | None, typer.Option(metavar="PS", help="How long, in place of --steps.", rich_help_panel=_MOTION)
+    ] = None,
+    ensemble: Annotated[
+        Literal["langevin", "bussi", "nve"],
+        typer.Option(
+            rich_help_panel=_MOTION,
+            help="At a temperature by friction and noise on every atom, at a temperature by scaling velocities, or at "
+            "constant energy.",
+        ),
+    ] = "langevin",
+    temperature: Annotated[
+        float, typer.Option(metavar="KELVIN", help="In NVE, of the first velocities.", rich_help_panel=_MOTION)
+    ] = 300.0,
+    timestep: Annotated[float, typer.Option(metavar="FS", help="Time step.", rich_help_panel=_MOTION)] = 0.5,
+    friction: Annotated[float, typer.Option(metavar="1/PS", help="Of Langevin.", rich_help_panel=_MOTION)] = 10.0,
+    relaxation: Annotated[
+        float, typer.Option(metavar="PS", help="Of the kinetic energy, with Bussi.", rich_help_panel=_MOTION)
+    ] = 0.1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of every random number.", rich_help_panel=_MOTION)
+    ] = 0,
+    replicas: Annotated[
+        int,
+        typer.Option(
+            metavar="K", help="Copies that run in one batch, each to a file of its own.", rich_help_panel=_MOTION
+        ),
+    ] = 1,
+    every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Between frames of the trajectory.", rich_help_panel=_FILES)
+    ] = 20,
+    restart_every: Annotated[
+        int, typer.Option(metavar="STEPS", help="Between restarts (OUT.restart).", rich_help_panel=_FILES)
+    ] = 5000,
+    guard: Annotated[
+        Literal["warn", "stop", "save", "off"],
+        typer.Option(
+            rich_help_panel=_FILES,
+            help="Where the molecule leaves what MODEL was trained on: say so once, stop, write such structures to "
+            "OUT.outside.extxyz, or do not look.",
+        ),
+    ] = "warn",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=_FILES,
+            help="Go on from OUT.restart, to the same trajectory as without an interruption; without that file, begin.",
+        ),
+    ] = False,
+    length_unit: o.LengthUnit = None,
+    positions_key: o.PositionsKey = None,
+    numbers_key: o.NumbersKey = None,
+    device: o.Device = "cpu",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Run molecular dynamics of MODEL's molecule, from START.
+
+    Example: gossamer md ethanol.gossamer ethanol.xyz --picoseconds 50 --temperature 300 --out md.extxyz
+
+    Longer, or after it was killed: the same command with --resume
+    """  # fmt: skip
+    import gossamer as gs
+    from gossamer.devices import resolve_device
+    from gossamer.simulate.dynamics import run_md
+    from gossamer.simulate.settings import MdSettings
+
+    settings = MdSettings(
+        ensemble,
+        _steps(steps, picoseconds, timestep),
+        temperature,
+        timestep,
+        friction,
+        relaxation,
+        seed,
+        replicas,
+        every,
+        restart_every,
+    )
+    frame = "0" if index is None else index
+    reading = Reading(
+        length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
+    )
+    resolve_device(device)
+    _writable(out, settings, model, *([] if start is None else [start]))
+    force_field = gs.load(model).on(device)
+    began = _start(force_field, model, start, reading, index)
+    with showing(quiet) as progress:
+        run = run_md(force_field, began, out, settings, resume=resume, guard=guard, progress=progress)
+    if as_json:
+        print_json(_values(run))
+    else:
+        _show(run)
+
+
+def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int:
+    from gossamer.simulate.settings import steps_in
+
+    if steps is not None and picoseconds is None:
+        return steps
+    if picoseconds is None or steps is not None:
+        given = "neither is" if picoseconds is None else "both are"
+        raise UsageError(f"--steps, --picoseconds: {given} given; give one of them.")
+    return steps_in(picoseconds, timestep)
+
+
+def _writable(out: Path, settings: "MdSettings", *taken: Path) -> None:
+    """Raise UsageError or OutputError where a trajectory or its restart cannot be written."""
+    from gossamer.simulate.dynamics import MdFiles
+    from gossamer.simulate.trajectory import kind_of
+
+    writable(out, *taken)
+    files = MdFiles.of(out, settings.replicas)
+    for path in (*files.trajectories, files.restart):
+        writable(path, *taken)
+    try:
+        kind_of(out)
+    except UsageError as error:
+        raise UsageError(f"--out: {error}") from error
+
+
+def _start(model: "ForceField", file: Path, start: Path | None, reading: Reading, index: str | None) -> "Dataset":
+    """The structures to begin from: those of START, or of the data that the model names as its own."""
+    if start is None:
+        source = Path(str(model.provenance.get("source") or ""))
+        if not source.is_file():
+            raise UsageError(
+                f"START: none given, and the data that {file} was trained on ({source}) are not there; give a file "
+                "with a structure."
+            )
+        trained = model.provenance.get("train_indices") or [0]
+        start, reading = source, reading if index is not None else replace(reading, index=str(trained[0]))
+    found = reading.read(start)
+    require_same_atoms(model, found)
+    return found
+
+
+def _values(run: "MdRun") -> dict[str, Any]:
+    from gossamer.simulate.averages import averages
+
+    found = [averages(path, run) for path in run.files.trajectories]
+    return {
+        "trajectories": [str(path) for path in run.files.trajectories],
+        "restart": str(run.files.restart),
+        "steps": run.settings.steps,
+        "began_at_step": run.began,
+        "picoseconds": run.settings.steps * run.settings.timestep / 1000,
+        "replicas": [asdict(one) for one in found],
+        "temperature_unit": "K",
+        "energy_unit": "eV",
+        "drift_unit": "eV per atom per ns",
+        "ns_per_day": run.ns_per_day,
+    }
+
+
+def _show(run: "MdRun") -> None:
+    from gossamer.cli import text
+
+    say([*text.about_md(run), f"restart: {run.files.restart}"])

@@ -1,0 +1,65 @@
+"""The door to i-PI 3: a PES class, for beads in one batch inside i-PI (ffdirect) and for its Python driver (ffsocket).
+
+i-PI loads a potential from a file that names a class; `gossamer export ipi` writes one, with an input."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from ipi.pes.dummy import Dummy_driver
+from ipi.utils.softexit import softexit
+from ipi.utils.units import unit_to_user
+
+from gossamer.engines.door import Door, Units
+from gossamer.engines.guard import Guard
+from gossamer.errors import GossamerError
+
+Result = tuple[float, np.ndarray, np.ndarray, str]
+
+
+class GossamerDriver(Dummy_driver):
+    """Energies, forces and no virial of a model, in atomic units.
+
+    model: a model file; template: an xyz file with the atoms that i-PI moves, compared with the model's where it is
+    given; guard: "warn", "stop", "save" or "off", the frames of "save" go to `outside`.  The cell is not looked at,
+    since i-PI always has one: it must not wrap the atoms (pbc False), and a barostat has nothing to work with.
+
+    What is wrong ends the process with one sentence; i-PI writes its RESTART before."""
+
+    def __init__(
+        self, model: str, template: str | None = None, guard: Any = "warn", outside: str = "outside.extxyz", **more: Any
+    ) -> None:
+        import gossamer as gs
+
+        units = Units(unit_to_user("energy", "electronvolt", 1.0), unit_to_user("length", "angstrom", 1.0))
+        with _ended_in_a_sentence():
+            force_field = gs.load(model)
+            numbers = None if template is None else gs.read(template, labels=False, length_unit="Angstrom").numbers
+            guarded = Guard(force_field, guard, outside)
+            self.door = Door.build(force_field, numbers, units=units, name=template or "i-PI", guard=guarded)
+        super().__init__(**more)
+
+    def compute_structure(self, cell: np.ndarray, pos: np.ndarray) -> Result:
+        """One structure pos (N, 3), Bohr: energy, Hartree, forces (N, 3), Hartree/Bohr, virial, extras."""
+        with _ended_in_a_sentence():
+            energy, forces = self.door.one(pos)
+        return energy, forces, np.zeros((3, 3)), ""
+
+    def compute(self, cell: Any, pos: Any) -> Result | list[Result]:
+        """As `compute_structure`, or of a list of structures, which is one batch."""
+        if not isinstance(pos, list):
+            return self.compute_structure(cell, pos)
+        with _ended_in_a_sentence():
+            energies, forces = self.door.many(np.array(pos))
+        return [(float(e), f, np.zeros((3, 3)), "") for e, f in zip(energies, forces, strict=True)]
+
+
+@contextmanager
+def _ended_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except GossamerError as error:
+        if softexit.flist:  # in i-PI itself, in the midst of a run
+            softexit.cleanup("bad", str(error))
+        raise SystemExit(f"gossamer: {error}") from error

@@ -1,0 +1,91 @@
+"""The door to OpenMM: the potential "gossamer" of openmm-ml, alone or as a part of a system in other force fields.
+
+    from openmmml import MLPotential
+    system = MLPotential("gossamer", model="m.gossamer").createSystem(topology)
+
+openmm-ml finds it through the entry point openmmml.potentials."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from openmm import PythonForce, unit
+from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
+
+from gossamer.engines.door import Door, Units
+from gossamer.engines.guard import GuardChoice
+from gossamer.errors import UsageError
+from gossamer.units import energy_in_ev, length_in_angstrom
+
+if TYPE_CHECKING:
+    from openmm import State, System
+    from openmm.app import Topology
+
+    from gossamer.model.force_field import ForceField
+
+
+class GossamerFactory(MLPotentialImplFactory):
+    """Makes the potential from `MLPotential("gossamer", model=..., guard=...)`."""
+
+    def createImpl(
+        self, name: str, model: "ForceField | str | Path | None" = None, guard: GuardChoice = "warn", **more: Any
+    ) -> "GossamerPotential":
+        """model: a ForceField or its file; guard: see `gossamer.engines.guard.Guard`.  Raises UsageError without a
+        model and for other options."""
+        import gossamer as gs
+
+        if model is None or more:
+            wrong = ", ".join(more) or "no model"
+            raise UsageError(f'{name}: {wrong} given; MLPotential("gossamer", model="m.gossamer", guard="warn").')
+        return GossamerPotential(gs.load(model) if isinstance(model, str | Path) else model, guard)
+
+
+class GossamerPotential(MLPotentialImpl):
+    """Forces of a model on the atoms of a topology, or on some of them, in the model's order."""
+
+    def __init__(self, model: "ForceField", guard: GuardChoice = "warn") -> None:
+        self.model, self.guard = model, guard
+
+    def addForces(
+        self, topology: "Topology", system: "System", atoms: Iterable[int] | None, forceGroup: int, **more: Any
+    ) -> None:
+        """Called by openmm-ml.  atoms: those of the model, in its order; None: all.
+
+        Raises UsageError for other atoms than the model's, for options, and for a periodic box around a molecule that
+        is the whole system."""
+        if more:
+            raise UsageError(f"gossamer: {', '.join(more)} given, but createSystem has no such options for this model.")
+        everything = list(topology.atoms())
+        chosen = list(range(len(everything))) if atoms is None else list(atoms)
+        if atoms is None and topology.getPeriodicBoxVectors() is not None:
+            raise UsageError(
+                "topology: it has a periodic box, and the model knows single molecules; "
+                "topology.setPeriodicBoxVectors(None), or createMixedSystem for a molecule in solvent."
+            )
+        elements = [everything[k].element for k in chosen]
+        numbers = np.array([0 if element is None else element.atomic_number for element in elements])
+        units = Units(energy=energy_in_ev("kJ/mol"), length=length_in_angstrom("nm"))
+        door = Door.build(self.model, numbers, units=units, name="topology", guard=self.guard)
+        force = PythonForce(_Compute(door))
+        force.setName("gossamer")
+        force.setForceGroup(forceGroup)
+        if atoms is not None:
+            force.setParticles(chosen)
+        system.addForce(force)
+
+    def getMLLongRange(self) -> bool:
+        """What embeddings ask: the model ends at its own atoms."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class _Compute:
+    """What OpenMM calls at every step."""
+
+    door: Door
+
+    def __call__(self, state: "State") -> tuple[float, np.ndarray]:
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        return self.door.one(positions)
