@@ -7,8 +7,10 @@ import numpy as np
 import torch
 
 from gossamer import kernels
+from gossamer.descriptors.basis import Basis
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
+from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -44,6 +46,15 @@ def several_terms():
     return pairs, (local, far)
 
 
+def pair_functions():
+    """Over some pairs of `several_terms`, two of them images of each other, the first beyond the cutoff in part of
+    the structures."""
+    index = {(i, j): k for k, (i, j) in enumerate(PairSet.full(len(NUMBERS)).pairs.tolist())}
+    slots = [index[pair] for pair in ((4, 2), (5, 2), (3, 2), (4, 1), (5, 1), (5, 3))]
+    basis = Basis(middle=0.6, spacing=0.11, width=0.35, cutoff=3.2, size=20)
+    return PairFunctions(basis, slots, [0, 0, 1, 2, 2, 1], ("far", "mixed", "near"), [0.4, 1.3, 0.7], np.full(6, 1.0))
+
+
 def of_kernel(name):
     """`several_terms` with kernels of that name."""
     pairs, terms = several_terms()
@@ -70,10 +81,11 @@ def arrays(prediction):
     return prediction.energies, prediction.forces
 
 
-def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1):
-    """A force field of the case's terms with random coefficients, and the operator it came from."""
+def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1, functions=None):
+    """A force field of the case's terms, with random coefficients, and the operator it came from; functions: of pairs,
+    beside the terms."""
     pairs, terms = CASES[case]()
     R = torch.from_numpy(structures(n_train, seed, spread))
-    K = KernelOperator.build(terms, pairs, R, 1e-8, energies=energies)
+    K = KernelOperator.build(terms, pairs, R, 1e-8, functions=functions, energies=energies)
     v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
     return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v

@@ -94,6 +94,32 @@ def repulsion(numbers, pairs, ends, structure):
     return energy
 
 
+def pair_basis(basis, r):
+    """Gaussians in log r, switched off at the cutoff: values (B,), and slopes (B,) by x = 1/r."""
+    t = np.log(r) - basis.middle - basis.spacing * (np.arange(basis.size) - (basis.size - 1) / 2)
+    s = np.clip((r / basis.cutoff - 0.8) / 0.2, 0, 1)
+    fall, by_r = 1 - 10 * s**3 + 15 * s**4 - 6 * s**5, -30 * (s * (1 - s)) ** 2 / (0.2 * basis.cutoff)
+    gaussian = np.exp(-(t**2) / (2 * basis.width**2))
+    return fall * gaussian, -(r**2) * (by_r * gaussian - fall * t / (r * basis.width**2) * gaussian)
+
+
+def function_features(functions, pairs, structure):
+    """By class and centre (K * B), what the labels of one structure (forces 3N, then energy) are sums of."""
+    x, jacobian = descriptor(pairs, structure)
+    features = np.zeros((structure.size + 1, *functions.shape))
+    for slot, k in zip(functions.slots, functions.classes, strict=True):
+        values, slopes = pair_basis(functions.basis, 1 / x[slot])
+        features[:-1, k] -= np.outer(jacobian[slot], slopes)
+        features[-1, k] += values
+    return features.reshape(len(features), -1)
+
+
+def function_covariance(functions, pairs, A, B):
+    """What pair functions add to `covariance`."""
+    variances = np.repeat(functions.variances, functions.basis.size)
+    return function_features(functions, pairs, A) * variances @ function_features(functions, pairs, B).T
+
+
 def images_of(term):
     """Every (place, permutation) of a term as (indices into the molecule's pairs, weights)."""
     for place in term.places:
@@ -106,12 +132,12 @@ def places_of(term):
         yield place, term.weights
 
 
-def covariance(terms, pairs, A, B):
+def covariance(terms, pairs, A, B, functions=None):
     """Covariance of the labels (forces 3N, then energy) of structure A with those of B: (3N+1, 3N+1)."""
     xa, Ja = descriptor(pairs, A)
     xb, Jb = descriptor(pairs, B)
     n = A.size
-    out = np.zeros((n + 1, n + 1))
+    out = np.zeros((n + 1, n + 1)) if functions is None else function_covariance(functions, pairs, A, B)
     for term in terms:
         for rows, weights in images_of(term):
             for columns, _ in places_of(term):
@@ -126,10 +152,12 @@ def covariance(terms, pairs, A, B):
     return out
 
 
-def covariance_matrix(terms, pairs, structures, energies):
+def covariance_matrix(terms, pairs, structures, energies, functions=None):
     """Covariance of all labels, ordered as KernelOperator orders them, without noise."""
     M, n = len(structures), structures[0].size
-    blocks = np.array([[covariance(terms, pairs, a, b) for b in structures] for a in structures])  # (M, M, n+1, n+1)
+    blocks = np.array(
+        [[covariance(terms, pairs, a, b, functions) for b in structures] for a in structures]
+    )  # (M, M, n+1, n+1)
     forces = blocks[:, :, :n, :n].transpose(0, 2, 1, 3).reshape(M * n, M * n)
     if not energies:
         return forces
@@ -153,8 +181,13 @@ def predict(model, structures):
                     e += term.amplitude * (k1 * a + k0 * w)
                     g = k1 * c.V[j] - (k2 * a + k1 * w) * delta
                     np.add.at(gradient, rows, term.amplitude * weights * g)
+        force = -jacobian.T @ gradient
+        if model.functions is not None:
+            features = function_features(model.functions, model.pairs.pairs, structure)
+            added = features @ model.functions.coefficients.ravel()
+            e, force = e + added[-1], force + added[:-1]
         energies.append(model.constant + model.scale * e)
-        forces.append((-model.scale * jacobian.T @ gradient).reshape(-1, 3))
+        forces.append(model.scale * force.reshape(-1, 3))
     return np.array(energies), np.array(forces)
 
 

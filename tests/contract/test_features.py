@@ -325,7 +325,7 @@ def test_models_of_pairs_are_written_as_before(tmp_path):
     from gossamer.model import model_file
 
     header, found = model_file._packed(random_model("several")[0])
-    assert header["version"] == 2
+    assert header["version"] == 3
     assert "descriptor" not in header
     assert "pairs" in found
 
@@ -412,11 +412,13 @@ def test_what_needs_pairs_refuses_other_descriptors_in_a_sentence(ethanol, tmp_p
         SingleEvaluator.build(model)
     with pytest.raises(UsageError, match=r"^a CUDA graph of the model needs a descriptor of pairs"):
         DeviceForceField.build(model, torch.device("cpu"))
-    for terms in ("both", "local"):
+    for terms in ("both", "local", "pairs"):
         with pytest.raises(UsageError, match=rf"^terms: '{terms}' needs a descriptor of pairs"):
             gs.train(train, valid, terms=terms, descriptor="angles")
     with pytest.raises(UsageError, match=r"^terms: 'ring' needs a descriptor of pairs"):
         gs.train(train, valid, terms=[gs.Fragment(np.arange(3), np.arange(3), "ring")], descriptor="angles")
+    with pytest.raises(UsageError, match=r"^a function of pair distances needs a descriptor of pairs"):
+        gs.train(train, valid, terms=["global", "pairs"], descriptor="angles")
     with pytest.raises(UsageError, match="descriptor: reduce thins out pairs"):
         gs.reduce(train, valid, descriptor="angles")
     with pytest.raises(UsageError, match=r"^pairs: given beside the descriptor 'angles'"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import METHYL, random_model, structures
+from cases import METHYL, pair_functions, random_model, structures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -29,8 +29,8 @@ SYMMETRY = {"symmetry": {"order": len(METHYL), "perms": METHYL.tolist()}, "name"
 
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
-    """The header and the arrays of a valid model of two terms, energies as labels."""
-    model, _, _ = random_model("several", energies=True)
+    """The header and the arrays of a valid model of two terms and pair functions, energies as labels."""
+    model, _, _ = random_model("several", energies=True, functions=pair_functions())
     path = replace(model, provenance=SYMMETRY).save(tmp_path_factory.mktemp("valid") / "m.gossamer")
     with safe_open(str(path), framework="numpy") as stream:
         arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
@@ -121,6 +121,14 @@ HEADERS = {
                              "another element"),
     "symmetry not closed": (("provenance", "symmetry", "perms"), METHYL[:2].tolist(), "closed group"),
     "symmetry twice": (("provenance", "symmetry", "perms"), METHYL[[0, 0, 1, 2]].tolist(), "twice"),
+    "functions": (("functions",), [1], "functions are .*must be an object"),
+    "names of functions": (("functions", "names"), [1, 2, 3], "a name of the pair functions is no text"),
+    "fewer names": (("functions", "names"), ["a"], "functions.classes must lie in 0 ... 0"),
+    "size of functions": (("functions", "size"), 10**9, "size of the pair functions is 1000000000"),
+    "another size": (("functions", "size"), 19, "functions.coefficients has the shape"),
+    "middle of functions": (("functions", "middle"), None, "middle of the pair functions is None"),
+    "width of functions": (("functions", "width"), 1e-9, "too narrow"),
+    "no functions": (("functions",), None, "belongs to none of its 2 terms"),
     "version": (("version",), "1", "format version '1'"),
     "version true": (("version",), True, "format version True"),
     "version 0": (("version",), 0, "format version 0"),
@@ -190,6 +198,12 @@ ARRAYS = {
     "V of another shape": ("terms.1.V", lambda a: a.T, "shape"),
     "V missing": ("terms.1.V", lambda a: None, "terms.1.V is missing"),
     "w of NaN": ("terms.1.w", lambda a: a * np.nan, "NaN"),
+    "a function's pair twice": ("functions.slots", lambda a: a * 0, "a pair stands in the list twice"),
+    "functions of other pairs": ("functions.slots", lambda a: a + 99, "functions.slots must lie in 0 ... 14"),
+    "an empty class": ("functions.classes", lambda a: a * 0, "classes must be numbered 0 to 2"),
+    "coefficients missing": ("functions.coefficients", lambda a: None, "functions.coefficients is missing"),
+    "coefficients of NaN": ("functions.coefficients", lambda a: a * np.nan, "NaN"),
+    "variances negative": ("functions.variances", lambda a: -a, "variances must be finite and cannot be negative"),
     "w too long": ("terms.1.w", lambda a: np.concatenate([a, a]), "shape"),
 }
 

@@ -110,7 +110,7 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 
 
 def of_features():
-    """A model of the one kind of descriptor that version 3 is for."""
+    """A model of the one kind of descriptor that version 4 is for."""
     corners = np.array([(0, 1, 3), (0, 1, 4), (0, 1, 5), (0, 3, 4), (0, 3, 5), (0, 4, 5)])
     features = FeatureSet(6, (Part(InverseDistance(), all_pairs(6)), Part(Cosine(0.3), corners)))
     terms = (Term.over_all(features, METHYL, Matern52(2.0)),)
@@ -119,7 +119,7 @@ def of_features():
 
 
 if __name__ == "__main__":
-    sample = of_features() if VERSION == 3 else random_model("several", n_train=3, energies=True)[0]
+    sample = of_features()
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9))
     (MODELS / f"v{VERSION}.json").write_text(

@@ -26,6 +26,7 @@ from gossamer.model.pairs import PairSet, as_pairs
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField, TermCoefficients
+    from gossamer.model.pair_functions import PairFunctions
     from gossamer.model.terms import Term
 
 
@@ -41,6 +42,8 @@ class ForceFieldModule(nn.Module):
         self.descriptor = _descriptor_module(model.pairs)
         sides = zip(model.terms, model.coefficients, strict=True)
         self.terms = nn.ModuleList(_TermModule(term, c) for term, c in sides)
+        if model.functions is not None:
+            self.terms.append(_FunctionsModule(model.functions))
         self.baselines = nn.ModuleList(_module_of(baseline) for baseline in model.baselines)
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,6 +145,28 @@ class _TermModule(nn.Module):
         slopes = torch.zeros_like(x).index_add(1, self.places.reshape(-1), g)
         per_structure = n_places * self.perms.shape[0]
         return self.amplitude * energies.reshape(-1, per_structure).sum(1), self.amplitude * slopes
+
+
+class _FunctionsModule(nn.Module):
+    """Pair functions: energies (Q,) and dE/dx (Q, P) of descriptors x (Q, P) of all pairs."""
+
+    slots: Tensor
+    c: Tensor
+    offsets: Tensor
+
+    def __init__(self, functions: "PairFunctions") -> None:
+        super().__init__()
+        assert functions.coefficients is not None
+        self.basis = functions.basis
+        by_pair = functions.coefficients[functions.classes]
+        named = {"slots": functions.slots, "c": by_pair, "offsets": functions.basis.offsets}
+        for name, values in named.items():
+            self.register_buffer(name, torch.from_numpy(np.array(values)))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        values, slopes = self.basis.at(x[:, self.slots], self.offsets)
+        g = torch.zeros_like(x).index_add(1, self.slots, (slopes * self.c).sum(2))
+        return (values * self.c).sum((1, 2)), g
 
 
 class _RepulsionModule(nn.Module):

@@ -107,7 +107,8 @@ class Evaluator:
         return self.model.constant + self.model.scale * energies, self.model.scale * forces
 
     def descriptor_sums(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Sum over terms at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and constant."""
+        """Sum over terms and pair functions at descriptors x (Q, P): energies (Q,) and dE/dx (Q, P), before scale and
+        constant."""
         energies, gradients = x.new_zeros(len(x)), x.new_zeros(x.shape)
         if self._at_once.flat is not None:
             threads = self.threads or torch.get_num_threads()
@@ -119,6 +120,9 @@ class Evaluator:
             e, g = kernel_sum(term.kernel, term.gather(x), rows, V, w, images=term.perms)
             energies += term.amplitude * e.view(len(x), -1).sum(1)
             term.scatter(g.mul_(term.amplitude), gradients)
+        functions = self.model.functions
+        if functions is not None:
+            functions.add(x, energies, gradients, x.new_tensor(functions.coefficients))
         return energies, gradients
 
     @cached_property

@@ -16,9 +16,12 @@ from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows, fold_images, permuted_rows, rows_per_block, squared_distances
 from gossamer.descriptors import Descriptor
 from gossamer.devices import block_bytes
+from gossamer.fitting.function_covariance import FunctionCovariance
 from gossamer.fitting.labels import LabelLayout, blocks_of
 from gossamer.kernels import Profile
 from gossamer.model.force_field import TermCoefficients
+from gossamer.model.pair_functions import NEED, PairFunctions
+from gossamer.model.pairs import as_pairs
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Covariance:
-    """C = sum_t amplitude_t C_t, the covariance of the labels of `left` structures (rows) with those of `right` ones
-    (columns): forces (structure, atom, axis), then, where `energies` is set, one energy of every structure.
+    """C = sum_t amplitude_t C_t, and what pair functions add to it: the covariance of the labels of `left` structures
+    (rows) with those of `right` ones (columns): forces (structure, atom, axis), then, where `energies` is set, one
+    energy of every structure.
 
     queries: per term the left descriptors (M_left*L, P) less the shift of the right rows."""
 
@@ -40,16 +44,23 @@ class Covariance:
     right: Structures
     queries: "tuple[Tensor, ...]"
     energies: bool = False
+    functions: PairFunctions | None = None
 
     @classmethod
     def of(
-        cls, terms: tuple[Term, ...], pairs: Descriptor, left: Structures, right: Structures, energies: bool = False
+        cls,
+        terms: tuple[Term, ...],
+        pairs: Descriptor,
+        left: Structures,
+        right: Structures,
+        energies: bool = False,
+        functions: PairFunctions | None = None,
     ) -> "Covariance":
         if left is right:
             queries = tuple(rows.centred for rows in left.rows)
         else:
             queries = tuple(own.whole - other.shift for own, other in zip(left.rows, right.rows, strict=True))
-        return cls(terms, pairs, left, right, queries, energies)
+        return cls(terms, pairs, left, right, queries, energies, functions)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,15 +78,25 @@ class Covariance:
     def T(self) -> "Covariance":
         """The covariance of the labels of `right` with those of `left`."""
         return self if self.left is self.right else Covariance.of(
-            self.terms, self.pairs, self.right, self.left, self.energies
+            self.terms, self.pairs, self.right, self.left, self.energies, self.functions
         )  # fmt: skip
+
+    def _pushed(self, v: "Tensor") -> "tuple[Tensor, Tensor | None]":
+        """Coefficients v (n_right,) of forces in the descriptor (M, P_all), and of energies (M,) or None."""
+        n_forces = self.columns_layout.starts[1]
+        pushed = -self.pairs.push(self.right.dx, v[:n_forces].view(self.right.n, -1, 3))
+        return pushed, v[n_forces:] if self.energies else None
 
     def coefficients(self, v: "Tensor") -> "list[tuple[Tensor, Tensor | None]]":
         """Per term the descriptor coefficients V (M*L, P) and energy coefficients w (M*L,) or None of v (n_right,)."""
-        n_forces = self.columns_layout.starts[1]
-        pushed = -self.pairs.push(self.right.dx, v[:n_forces].view(self.right.n, -1, 3))
-        w = v[n_forces:] if self.energies else None
+        pushed, w = self._pushed(v)
         return [(term.gather(pushed), None if w is None else w.repeat_interleave(term.n_places)) for term in self.terms]
+
+    def function_coefficients(self, v: "Tensor") -> "Tensor":
+        """Those of the pair functions, which there must be, (K, B), of v (n_right,)."""
+        assert self.functions is not None
+        c = self.functions.transposed(self.right.x, *self._pushed(v))
+        return c * c.new_tensor(self.functions.variances)[:, None]
 
     def __matmul__(self, v: "Tensor") -> "Tensor":
         """C v (n_left,) for v (n_right,)."""
@@ -87,7 +108,8 @@ class Covariance:
 
         kept: for every span what `factors` gave, or None for a term whose factors are to be made again."""
         coefficients = self.coefficients(v)
-        sums = self._sums_at_once(spans, coefficients)
+        c = None if self.functions is None else self.function_coefficients(v)
+        sums = self._sums_at_once(spans, coefficients, c)
         every = [[None] * len(self.terms)] * len(spans) if kept is None else kept
         return [
             self._rows(span, factors, coefficients, e, g)
@@ -105,8 +127,9 @@ class Covariance:
         )
         return BatchEvaluator.build(self.terms, tuple(rows), holds)
 
-    def _sums_at_once(self, spans: Sequence[range], coefficients) -> "list[tuple[Tensor, Tensor]]":
-        """At the structures of every span the energies (m,) and descriptor gradients (m, P) of the terms `at_once`."""
+    def _sums_at_once(self, spans: Sequence[range], coefficients, c: "Tensor | None") -> "list[tuple[Tensor, Tensor]]":
+        """At the structures of every span the energies (m,) and descriptor gradients (m, P) of the terms `at_once`,
+        and of the pair functions of coefficients c (K, B)."""
         structures, sizes = [s for span in spans for s in span], [len(span) for span in spans]
         dx = self.left.dx
         e, g = dx.new_zeros(len(structures)), dx.new_zeros((len(structures), len(self.pairs)))
@@ -115,6 +138,8 @@ class Covariance:
                 [(V.numpy(), None if w is None else w.numpy()) for V, w in coefficients]
             )
             loaded.add(self.left.x[structures].numpy(), e.numpy(), g.numpy(), torch.get_num_threads())
+        if self.functions is not None and c is not None:
+            self.functions.add(self.left.x[structures], e, g, c)
         return list(zip(e.split(sizes), g.split(sizes), strict=True))
 
     def _rows(self, span: range, kept: "Kept", coefficients, e: "Tensor", g: "Tensor") -> "Tensor":
@@ -160,12 +185,18 @@ class Covariance:
         labels = ChosenLabels.grouped(*self.columns_layout.located(chosen))
         spans = [range(self.left.n)] if spans is None else spans
         backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
-        return backend.columns(self.terms, self.pairs, self.left, self.right, labels, spans, self.energies)
+        parts = backend.columns(self.terms, self.pairs, self.left, self.right, labels, spans, self.energies)
+        for span, part in zip(spans, parts, strict=True):
+            if self._added is not None:
+                self._added.add_columns(self.left, self.right, labels, span, self.energies, part)
+            yield part
 
     def diagonal(self) -> "Tensor":
         """Variance (n_left,) of the left labels."""
         backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         out = backend.diagonal(self.terms, self.pairs, self.left)
+        if self._added is not None:
+            self._added.add_diagonal(self.left, out)
         forces = out[:, :-1].reshape(-1)
         return torch.cat([forces, out[:, -1]]) if self.energies else forces
 
@@ -173,7 +204,15 @@ class Covariance:
         """The lower triangle of the covariance (n_left, n_left) of the left labels with themselves; what stands above
         it has no meaning."""
         backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
-        return backend.lower_triangle(self.terms, self.pairs, self.left, self.energies)
+        out = backend.lower_triangle(self.terms, self.pairs, self.left, self.energies)
+        if self._added is not None:
+            self._added.add_matrix(self.left, self.energies, out)
+        return out
+
+    @cached_property
+    def _added(self) -> FunctionCovariance | None:
+        """What pair functions add."""
+        return None if self.functions is None else FunctionCovariance(self.functions, as_pairs(self.pairs, NEED))
 
 
 def _with_factors(
@@ -192,3 +231,11 @@ def _with_factors(
         if energies is not None and e is not None:
             energies[start : start + step] = e
     return energies, gradients
+
+
+def mean_variance(
+    terms: tuple[Term, ...], pairs: Descriptor, positions: np.ndarray, functions: PairFunctions | None = None
+) -> float:
+    """Mean prior variance of a force component of the structures (Q, N, 3)."""
+    structures = Structures.of(terms, pairs, torch.from_numpy(positions))
+    return float(Covariance.of(terms, pairs, structures, structures, functions=functions).diagonal().mean())

@@ -93,7 +93,7 @@ def estimate(
 def estimate_stages(first: Choice, stages: "tuple[Stage, ...]", problem: Problem, settings: Settings) -> Estimate:
     """`estimate` for the stages of a fit that begins with `first`."""
     made = first.makeup
-    asked = _Asked(first, problem, settings, measure_rates(made.terms, made.pairs, problem.train))
+    asked = _Asked(first, problem, settings, measure_rates(made, problem.train))
     prices = [PRICES[type(stage)](stage, asked) for stage in stages]
     seconds = {"start": asked.rates.loading}
     for price in prices:

@@ -1,5 +1,5 @@
-"""Learning what a model looks at: the weight of every pair, the amplitude of every term and the noise, by the
-gradient of a force error on structures held out.
+"""Learning what a model looks at: the weight of every pair, the amplitude of every term and of every pair function, and
+the noise, by the gradient of a force error on structures held out.
 
 With K the covariance of the structures fitted to, C that between the others and them, a = (K + noise)^-1 y and r = C
 a - y', the mean square L of r changes as   dL = 2/n' [ r' dC a - b' d(K + noise) a ],   b = (K + noise)^-1 C' r,
@@ -17,11 +17,11 @@ from gossamer.backends.kernel_sum import radial_factors
 from gossamer.backends.protocol import Structures
 from gossamer.backends.rows import TrainingRows, permuted_rows, squared_distances
 from gossamer.data.dataset import Dataset
-from gossamer.descriptors import Descriptor
 from gossamer.errors import FitError, MemoryBudgetError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.dense import BLOCK, factorise, solve
+from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.resources import GIB, RESERVE
 from gossamer.model.terms import Term
 
@@ -48,59 +48,62 @@ class LearningRule:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """terms with learned weights and amplitudes; noise over the mean prior variance of a force component; history of
-    the held-out force RMSE, eV/Angstrom, one entry for every step that could be solved."""
+    """made: with learned weights, amplitudes and variances; noise over the mean prior variance of a force component;
+    history of the held-out force RMSE, eV/Angstrom, one entry for every step that could be solved."""
 
-    terms: tuple[Term, ...]
+    made: Makeup
     relative_noise: float
     history: tuple[float, ...]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What was learned, as arrays that a journal keeps."""
-        found = {f"weights {t}": term.weights for t, term in enumerate(self.terms)}
-        found["amplitudes"] = np.array([term.amplitude for term in self.terms])
+        terms, functions = self.made.terms, self.made.functions
+        found = {f"weights {t}": term.weights for t, term in enumerate(terms)}
+        found["amplitudes"] = np.array([term.amplitude for term in terms])
+        if functions is not None:
+            found["variances"] = functions.variances
         return found | {"relative noise": np.array([self.relative_noise]), "history": np.array(self.history)}
 
     @classmethod
-    def of(cls, terms: tuple[Term, ...], arrays: dict[str, np.ndarray]) -> "Learned":
-        """What learning from `terms` gave, from its arrays."""
+    def of(cls, made: Makeup, arrays: dict[str, np.ndarray]) -> "Learned":
+        """What learning from `made` gave, from its arrays."""
         learned = tuple(
             replace(term, weights=arrays[f"weights {t}"], amplitude=float(arrays["amplitudes"][t]))
-            for t, term in enumerate(terms)
+            for t, term in enumerate(made.terms)
         )
-        return cls(learned, float(arrays["relative noise"][0]), tuple(arrays["history"].tolist()))
+        functions = made.functions
+        if functions is not None:
+            functions = replace(functions, variances=arrays["variances"])
+        made = replace(made, terms=learned, functions=functions)
+        return cls(made, float(arrays["relative noise"][0]), tuple(arrays["history"].tolist()))
 
 
 def learn_terms(
-    terms: tuple[Term, ...],
-    groups: tuple[np.ndarray, ...],
-    pairs: Descriptor,
+    made: Makeup,
     data: Dataset,
     relative_noise: float,
     rule: LearningRule,
     *,
     progress: Progress = silent,
 ) -> Learned:
-    """`terms` with weights, amplitudes and noise that predict held-out structures of `data` best.
+    """`made` with weights, amplitudes, variances and noise that predict held-out structures of `data` best.
 
-    groups: per term, numbers (P,) of the weight that each slot follows; slots of one orbit must share one.
-    relative_noise: to begin with, over the mean prior variance of a force component.  Raises FitError when no step
-    can be solved."""
+    Slots of one orbit must follow one weight.  relative_noise: to begin with, over the mean prior variance of a force
+    component.  Raises FitError when no step can be solved."""
     rng = np.random.default_rng(rule.seed)
-    size = rule.structures or learning_structures(terms, len(data), data.n_atoms)
+    size = rule.structures or learning_structures(made.terms, len(data), data.n_atoms)
     scale = float(data.labelled_forces().std())
-    noise = relative_noise * mean_variance(terms, pairs, data.positions[:1])
-    ends = np.cumsum([g.max() + 1 for g in groups])
-    here = np.zeros(ends[-1] + len(terms) + 1)
+    noise = relative_noise * made.mean_variance(data.positions[:1])
+    here = np.zeros(count_of_factors(made) + 1)
     adam = _Adam(rule, len(here))
     history: list[float] = []
     best, chosen = float("inf"), here
     for step in range(rule.steps):
         drawn = rng.permutation(len(data))[: 2 * size]
         fitted, judged = (data.take(np.sort(part)) for part in (drawn[:size], drawn[size:]))
-        now = with_factors(terms, groups, here)
+        now = with_factors(made, here)
         try:
-            mse, gradient = held_out(now, groups, pairs, fitted, judged, scale, noise * np.exp(here[-1]))
+            mse, gradient = held_out(now, fitted, judged, scale, noise * np.exp(here[-1]))
         except FitError:  # too little noise: ask for more, and go on
             here = here + np.append(np.zeros(len(here) - 1), np.log(10.0))
             continue
@@ -112,8 +115,8 @@ def learn_terms(
         here = here - adam.step(gradient / (2 * mse))
     if not history:
         raise FitError("learning: no step could be solved; check the labels with `gossamer inspect`.")
-    learned = with_factors(terms, groups, chosen)
-    relative = noise * np.exp(chosen[-1]) / mean_variance(learned, pairs, data.positions[:1])
+    learned = with_factors(made, chosen)
+    relative = noise * np.exp(chosen[-1]) / learned.mean_variance(data.positions[:1])
     return Learned(learned, float(relative), tuple(history))
 
 
@@ -142,19 +145,13 @@ def learning_bytes(terms: tuple[Term, ...], n_atoms: int, n_structures: int) -> 
     return RESERVE + 8.0 * n * (n + 4 * BLOCK) + 8.0 * 9 * factors
 
 
-def held_out(
-    terms: tuple[Term, ...],
-    groups: tuple[np.ndarray, ...],
-    pairs: Descriptor,
-    fitted: Dataset,
-    judged: Dataset,
-    scale: float,
-    noise: float,
-) -> tuple[float, np.ndarray]:
+def held_out(made: Makeup, fitted: Dataset, judged: Dataset, scale: float, noise: float) -> tuple[float, np.ndarray]:
     """Mean square error of the forces of `judged`, over scale^2, when `fitted` is fitted to, and its gradient by the
-    logarithms of the groups' weights, of the amplitudes, and of the noise."""
+    logarithms of the groups' weights, of the amplitudes, of the pair functions' variances, and of the noise."""
+    terms, pairs, functions = made.terms, made.pairs, made.functions
     there, apart = (Structures.of(terms, pairs, torch.from_numpy(part.positions)) for part in (fitted, judged))
-    K, C = Covariance.of(terms, pairs, there, there), Covariance.of(terms, pairs, apart, there)
+    K = Covariance.of(terms, pairs, there, there, functions=functions)
+    C = Covariance.of(terms, pairs, apart, there, functions=functions)
     factor = K.lower_triangle()
     factor.diagonal().add_(noise)
     failed = factorise(factor)
@@ -166,14 +163,18 @@ def held_out(
     back = C.T
     b = solve(factor, back @ r)
     by_weight, by_amplitude = [], []
-    sides = zip(terms, groups, there.rows, K.coefficients(a), K.coefficients(b), back.coefficients(r), strict=True)
+    sides = zip(terms, made.groups, there.rows, K.coefficients(a), K.coefficients(b), back.coefficients(r), strict=True)
     for t, (term, group, rows, (V, _), (at_b, _), (at_r, _)) in enumerate(sides):
         slots, value = bilinear_gradient(term, C.queries[t], at_r, rows, V)
         less, value_b = bilinear_gradient(term, K.queries[t], at_b, rows, V)
         by_weight.append(np.bincount(group, slots - less))
         by_amplitude.append(value - value_b)
+    by_variance = np.zeros(0)
+    if functions is not None:
+        by_a, by_b, by_r = (c.function_coefficients(v) for c, v in ((K, a), (K, b), (back, r)))
+        by_variance = ((by_r - by_b) * by_a).sum(1).numpy() / functions.variances
     by_noise = -noise * float(b @ a)
-    gradient = np.concatenate([*by_weight, by_amplitude, [by_noise]])
+    gradient = np.concatenate([*by_weight, by_amplitude, by_variance, [by_noise]])
     return float((r * r).mean()), gradient * 2 / r.numel()
 
 
@@ -204,21 +205,28 @@ def bilinear_gradient(
     return 2 * term.amplitude * slots.numpy(), term.amplitude * float(value)
 
 
-def mean_variance(terms: tuple[Term, ...], pairs: Descriptor, positions: np.ndarray) -> float:
-    """Mean prior variance of a force component of the structures (Q, N, 3)."""
-    structures = Structures.of(terms, pairs, torch.from_numpy(positions))
-    return float(Covariance.of(terms, pairs, structures, structures).diagonal().mean())
+def count_of_factors(made: Makeup) -> int:
+    """How many weights, amplitudes and variances there are to learn."""
+    classes = 0 if made.functions is None else len(made.functions.names)
+    return sum(int(group.max()) + 1 for group in made.groups) + len(made.terms) + classes
 
 
-def with_factors(terms: tuple[Term, ...], groups: tuple[np.ndarray, ...], here: np.ndarray) -> tuple[Term, ...]:
-    """The terms with weights and amplitudes multiplied by the exponentials of `here`."""
+def with_factors(made: Makeup, here: np.ndarray) -> Makeup:
+    """With weights, amplitudes and variances multiplied by the exponentials of `here`, in this order; what follows
+    there, the noise, is left alone."""
+    factors = np.exp(here)
+    amplitudes = sum(int(group.max()) + 1 for group in made.groups)
     moved, start = [], 0
-    for t, (term, group) in enumerate(zip(terms, groups, strict=True)):
-        factors = np.exp(here[start + group])
-        start += group.max() + 1
-        amplitude = term.amplitude * np.exp(here[len(here) - 1 - len(terms) + t])
-        moved.append(replace(term, weights=term.weights * factors, amplitude=float(amplitude)))
-    return tuple(moved)
+    for t, (term, group) in enumerate(zip(made.terms, made.groups, strict=True)):
+        own, amplitude = factors[start + group], term.amplitude * factors[amplitudes + t]
+        start += int(group.max()) + 1
+        moved.append(replace(term, weights=term.weights * own, amplitude=float(amplitude)))
+    functions = made.functions
+    if functions is not None:
+        first = amplitudes + len(made.terms)
+        own = factors[first : first + len(functions.names)]
+        functions = replace(functions, variances=functions.variances * own)
+    return replace(made, terms=tuple(moved), functions=functions)
 
 
 class _Adam:

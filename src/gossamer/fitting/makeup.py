@@ -1,4 +1,4 @@
-"""Terms before they are fitted: made of fragments, or over all pairs."""
+"""Terms and pair functions before they are fitted: made of fragments and classes of pairs, or over all pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,29 +6,42 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from gossamer.baselines.repulsion import closest
 from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
+from gossamer.chemistry.pair_classes import pair_classes
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.descriptors import Descriptor
+from gossamer.descriptors.basis import Basis
 from gossamer.errors import UsageError
+from gossamer.fitting.covariance import mean_variance
 from gossamer.kernels import Kernel, with_length
 from gossamer.model.fragment_terms import term_of
+from gossamer.model.pair_functions import NEED, PairFunctions
 from gossamer.model.pairs import PairSet, as_pairs, orbit_numbers
 from gossamer.model.terms import Term
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
 GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local one, before learning
+PAIRS = "pairs"  # what people call the pair functions
+FUNCTION_SHARE = (
+    0.05  # prior variance of a force component by pair functions beside that by local terms, before learning
+)
+CENTRES, WIDTH = 20, 0.35  # of a pair function: Gaussians in log r, and their width there
+CUTOFF = 12.0  # Angstrom, of pair functions
+BELOW = 0.9  # of the closest distance, where the centres begin
 
 
 @dataclass(frozen=True, eq=False)
 class Makeup:
-    """The terms of a model before it is fitted: terms over `pairs`, or another descriptor, and per term the weight
-    number (P,) of every slot (see fitting.learning)."""
+    """The terms and pair functions of a model before it is fitted: over `pairs`, or terms over another descriptor, and
+    per term the weight number (P,) of every slot (see fitting.learning)."""
 
     name: str
     pairs: Descriptor
     terms: tuple[Term, ...]
     groups: tuple[np.ndarray, ...] = ()
+    functions: PairFunctions | None = None
 
     @classmethod
     def whole(cls, pairs: Descriptor, perms: np.ndarray, kernel: Kernel) -> "Makeup":
@@ -43,52 +56,87 @@ class Makeup:
     def without_global(self) -> "Makeup":
         """The local terms alone, over the pairs that they see."""
         kept = [t for t, term in enumerate(self.terms) if not term.is_global]
-        terms, pairs = compressed(tuple(self.terms[t] for t in kept), self.pairs)
-        return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept))
+        terms, functions, pairs = compressed(tuple(self.terms[t] for t in kept), self.functions, self.pairs)
+        return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept), functions)
+
+    def mean_variance(self, positions: np.ndarray) -> float:
+        """Mean prior variance of a force component of the structures (Q, N, 3)."""
+        return mean_variance(self.terms, self.pairs, positions, self.functions)
+
+    def scaled(self, factor: float) -> "Makeup":
+        """With all prior variances multiplied by `factor`."""
+        terms = tuple(replace(term, amplitude=term.amplitude * factor) for term in self.terms)
+        functions = self.functions
+        if functions is not None:
+            functions = replace(functions, variances=functions.variances * factor)
+        return replace(self, terms=terms, functions=functions)
 
 
 def makeup_of(
     terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: Descriptor, kernel: Kernel
 ) -> Makeup:
     """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
-    instead, without which molecules that no hydrogen bond joins would not feel each other."""
+    instead, without which molecules that no hydrogen bond joins would not feel each other; for "pairs" pair functions
+    instead."""
     if isinstance(terms, str):
         as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
-        return makeup("given", _given(terms, whole), pairs, train, kernel)
+        functions = (
+            pair_functions_of(train, group, pairs) if PAIRS in [f for f in terms if isinstance(f, str)] else None
+        )
+        return makeup("given", _given(terms, whole), pairs, train, kernel, functions)
     local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
         return makeup("local", local, pairs, train, kernel)
+    if terms == PAIRS:
+        return makeup(PAIRS, local, pairs, train, kernel, pair_functions_of(train, group, pairs))
     return makeup("both", [*local, whole], pairs, train, kernel)
 
 
 def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
-    """The fragments given, with the whole molecule where they say "global"."""
-    wrong = [f for f in terms if not isinstance(f, Fragment) and f != GLOBAL]
+    """The fragments given, with the whole molecule where they say "global"; pair functions are none."""
+    wrong = [f for f in terms if not isinstance(f, Fragment) and f not in (GLOBAL, PAIRS)]
     if wrong or not len(terms):
         shown = f"{wrong[0]!r} is among them" if wrong else "the list is empty"
-        raise UsageError(f"terms: {shown}; give Fragments, and 'global' for the term over the whole molecule.")
+        raise UsageError(
+            f"terms: {shown}; give Fragments, 'global' for the term over the whole molecule, and 'pairs' for functions "
+            "of pair distances."
+        )
     names = [f if isinstance(f, str) else f.name for f in terms]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"terms: two of them are called {twice!r}; rename one.")
-    return [whole if isinstance(f, str) else f for f in terms]
+    fragments = [whole if isinstance(f, str) else f for f in terms if f != PAIRS]
+    if not fragments:
+        raise UsageError("terms: pair functions alone make no model; give Fragments beside 'pairs', or use 'pairs'.")
+    return fragments
 
 
-def makeup(name: str, fragments: Sequence[Fragment], pairs: Descriptor, train: Dataset, kernel: Kernel) -> Makeup:
+def makeup(
+    name: str,
+    fragments: Sequence[Fragment],
+    pairs: Descriptor,
+    train: Dataset,
+    kernel: Kernel,
+    functions: PairFunctions | None = None,
+) -> Makeup:
     """Terms over `fragments` with kernels of the kind of `kernel`, whose lengths fit how much their descriptors vary,
-    with equal prior variance."""
+    with equal prior variance; functions, over `pairs`, are scaled to theirs."""
     terms = []
     for fragment in fragments:
         term = _term(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.is_global and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
-    used, compact = compressed(tuple(terms), pairs)
-    return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used))
+    if functions is not None:
+        local, some = tuple(term for term in terms if not term.is_global) or tuple(terms), train.positions[:1]
+        share = FUNCTION_SHARE * mean_variance(local, pairs, some) / mean_variance((), pairs, some, functions)
+        functions = replace(functions, variances=functions.variances * share)
+    used, functions, compact = compressed(tuple(terms), functions, pairs)
+    return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used), functions)
 
 
 def _term(fragment: Fragment, pairs: Descriptor, kernel: Kernel) -> Term:
@@ -98,12 +146,36 @@ def _term(fragment: Fragment, pairs: Descriptor, kernel: Kernel) -> Term:
     return term_of(fragment, as_pairs(pairs, f"terms: {fragment.name!r}"), kernel)
 
 
-def compressed(terms: tuple[Term, ...], pairs: Descriptor) -> tuple[tuple[Term, ...], Descriptor]:
-    """The same terms over no more pairs than they use."""
-    used = np.unique(np.concatenate([term.places.ravel() for term in terms]))
+def compressed(
+    terms: tuple[Term, ...], functions: PairFunctions | None, pairs: Descriptor
+) -> tuple[tuple[Term, ...], PairFunctions | None, Descriptor]:
+    """The same terms and pair functions over no more pairs than they use."""
+    slots = [term.places.ravel() for term in terms] + ([] if functions is None else [functions.slots])
+    used = np.unique(np.concatenate(slots))
     position = np.full(len(pairs), -1)
     position[used] = np.arange(len(used))
-    return tuple(replace(term, places=position[term.places]) for term in terms), pairs.keep(used)
+    moved = tuple(replace(term, places=position[term.places]) for term in terms)
+    return moved, None if functions is None else functions.of_pairs(position), pairs.keep(used)
+
+
+def pair_functions_of(train: Dataset, group: Symmetry, pairs: Descriptor) -> PairFunctions | None:
+    """Functions of the distances that the structures visit within CUTOFF, for every class of those of `pairs` that are
+    ever as close; None where there are none."""
+    found = pair_classes(train.positions, train.numbers, group.perms)
+    least = closest(train.positions)
+    least = np.min([least[np.ix_(perm, perm)] for perm in group.perms], axis=0)
+    i, j = found.pairs.T
+    shortest, slots = least[i, j], as_pairs(pairs, NEED).index(found.pairs)
+    used = np.flatnonzero((slots >= 0) & (shortest < CUTOFF))
+    if not len(used):
+        return None
+    i, j = found.pairs[used].T
+    longest = max(np.linalg.norm(R[i] - R[j], axis=1).max() for R in train.positions)
+    ends = np.log([BELOW * shortest[used].min(), min(longest, CUTOFF)])
+    basis = Basis(float(ends.mean()), float(np.diff(ends)[0]) / (CENTRES - 1), WIDTH, CUTOFF, CENTRES)
+    left, classes = np.unique(found.classes[used], return_inverse=True)
+    names = tuple(found.names[k] for k in left)
+    return PairFunctions(basis, slots[used], classes, names, np.ones(len(names)), shortest[used])
 
 
 def _spread(term: Term, pairs: Descriptor, positions: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """The system that training solves: the covariance of the training labels with the noise on its diagonal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile
 from gossamer.model.force_field import ForceField, TermCoefficients
+from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class KernelOperator:
-    """K = sum_t amplitude_t K_t + noise I over the labels of M structures of N atoms.
+    """K = sum_t amplitude_t K_t + K_pair functions + noise I over the labels of M structures of N atoms.
 
     Vectors are flat, n = 3NM force components (structure, atom, axis), then M energies when they are labels.
     Rows are worked on in the shards of fitting.parallel, and each rank does its own; vectors are whole on every rank.
@@ -43,14 +44,15 @@ class KernelOperator:
         positions: "Tensor",
         noise: float,
         *,
+        functions: PairFunctions | None = None,
         energies: bool = False,
         cache_bytes: float = 2e9,
         ranks: Ranks = ALONE,
     ) -> "KernelOperator":
         """positions (M, N, 3) Angstrom; noise: variance added to the diagonal, in units of the scaled labels;
-        cache_bytes: for the factors of this rank's rows."""
+        functions: beside the terms; cache_bytes: for the factors of this rank's rows."""
         structures = Structures.of(terms, pairs, positions)
-        covariance = Covariance.of(terms, pairs, structures, structures, energies)
+        covariance = Covariance.of(terms, pairs, structures, structures, energies, functions)
         shards = Shards.of(covariance.rows_layout, ranks)
         own = [shards.structures[s] for s in shards.own]
         return cls(covariance, shards, noise, _kept_factors(covariance, own, cache_bytes))
@@ -138,4 +140,9 @@ def assemble(
         TermCoefficients(rows.whole.cpu().numpy(), V.cpu().numpy(), None if w is None else w.cpu().numpy())
         for rows, (V, w) in zip(C.right.rows, C.coefficients(v), strict=True)
     )
-    return ForceField(numbers, C.pairs, C.terms, coefficients, constant, scale, provenance, str(K.device))
+    functions = C.functions
+    if functions is not None:
+        functions = replace(functions, coefficients=C.function_coefficients(v).cpu().numpy())
+    return ForceField(
+        numbers, C.pairs, C.terms, coefficients, constant, scale, provenance, str(K.device), functions=functions
+    )

@@ -11,6 +11,7 @@ import torch
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.kernel_sum import radial_factors
 from gossamer.descriptors import Descriptor
+from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator
 from gossamer.model.terms import Term
 
@@ -36,11 +37,12 @@ class Rates:
     loading: float  # seconds until the compiled code of a fit is there; none when this process has used it before
 
 
-def measure_rates(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") -> Rates:
+def measure_rates(made: Makeup, train: "Dataset") -> Rates:
     """Measured on this machine, on a few of the structures."""
     began = time.perf_counter()
     few = train.take(np.arange(min(SAMPLE, len(train))))
-    K = KernelOperator.build(terms, pairs, torch.from_numpy(few.positions), 1e-3, cache_bytes=0)
+    positions = torch.from_numpy(few.positions)
+    K = KernelOperator.build(made.terms, made.pairs, positions, 1e-3, functions=made.functions, cache_bytes=0)
     M, n3 = K.n_structures, 3 * train.n_atoms
     step = max(1, n3 // COLUMNS_TOGETHER)
     chosen = (np.arange(M)[:, None] * n3 + np.arange(0, step * COLUMNS_TOGETHER, step)).ravel()
@@ -52,13 +54,13 @@ def measure_rates(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") 
     wide, v = torch.randn((256, 2**15), dtype=torch.float64), torch.randn(2**15, dtype=torch.float64)
     s2 = torch.rand((256, 2**12), dtype=torch.float64)
     a = s2.clone()
-    kernel = terms[0].kernel
+    kernel = made.terms[0].kernel
     return Rates(
         products=2 * 1024**3 / best_seconds(lambda: A @ A),
         bandwidth=wide.nbytes / best_seconds(lambda: wide @ v),
         factors=s2.numel() / best_seconds(lambda: radial_factors(kernel, s2)),
         elementwise=s2.numel() / best_seconds(lambda: (a.mul_(s2), a.sum(1))),
-        compiled=_compiled_seconds(terms, pairs, train),
+        compiled=_compiled_seconds(made.terms, made.pairs, train),
         block=best_seconds(K.lower_triangle) / (M * (M + 1) / 2),
         strip=best_seconds(lambda: K.columns(chosen)) / M**2,
         loading=loading,

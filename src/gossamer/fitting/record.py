@@ -9,7 +9,7 @@ import numpy as np
 
 from gossamer.data.dataset import Dataset
 from gossamer.descriptors import Descriptor
-from gossamer.fitting.learning import mean_variance
+from gossamer.fitting.covariance import mean_variance
 from gossamer.fitting.resources import machine
 from gossamer.fitting.solvers import Solution
 from gossamer.fitting.stages import WORTH

@@ -15,8 +15,8 @@ from gossamer.chemistry.symmetry import Symmetry
 from gossamer.errors import UsageError
 from gossamer.events import Event
 from gossamer.fitting.checkpoint import key_of
-from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures, mean_variance
-from gossamer.fitting.makeup import Makeup, makeup_of
+from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures
+from gossamer.fitting.makeup import PAIRS, Makeup, makeup_of
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import GIB
 from gossamer.fitting.search import Search, Trial, fit_with_noise_search, nearest_noise, pilot_search
@@ -139,27 +139,24 @@ class Learning:
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         made, given = so_far.makeup, context.settings
         learned = self._learned(made, problem, context)
-        unit = mean_variance(learned.terms, made.pairs, problem.train.positions[:1])
-        terms = tuple(replace(t, amplitude=t.amplitude / unit) for t in learned.terms)
+        made = learned.made.scaled(1 / learned.made.mean_variance(problem.train.positions[:1]))
         settings = so_far.settings
         if not given.noise_given:
             settings = replace(settings, relative_noise=learned.relative_noise)
-        learned, made = replace(learned, terms=terms), replace(made, terms=terms)
-        return replace(so_far, makeup=made, settings=settings, learned=learned)
+        return replace(so_far, makeup=made, settings=settings, learned=replace(learned, made=made))
 
     def _learned(self, made: Makeup, problem: Problem, context: Context) -> Learned:
         given, train = context.settings, problem.train
         start = given.relative_noise or START_NOISE
         if not self.structures:
-            return Learned(made.terms, start, ())
+            return Learned(made, start, ())
         rule = LearningRule(steps=given.learning_steps, seed=given.seed, structures=self.structures)
 
         def learn() -> dict[str, np.ndarray]:
-            terms = (made.terms, made.groups, made.pairs)
-            return learn_terms(*terms, train, start, rule, progress=context.progress).arrays()
+            return learn_terms(made, train, start, rule, progress=context.progress).arrays()
 
-        key = key_of("learned", made.terms, made.groups, made.pairs, train, start, rule)
-        return Learned.of(made.terms, context.run.arrays_once(key, learn))
+        key = key_of("learned", made, train, start, rule)
+        return Learned.of(made, context.run.arrays_once(key, learn))
 
 
 @dataclass(frozen=True)
@@ -231,7 +228,10 @@ class Claiming:
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         made, group = so_far.makeup, problem.group
-        claimed = group.cut_to(kept(made.terms, made.pairs, group.perms) & kept_by(problem.baselines, group.perms))
+        keeps = kept(made.terms, made.pairs, group.perms) & kept_by(problem.baselines, group.perms)
+        if made.functions is not None:
+            keeps &= made.functions.keeps(made.pairs, group.perms)
+        claimed = group.cut_to(keeps)
         if claimed.order < group.order:
             context.progress(Event("symmetry", 1, 1, claimed.note))
         return replace(so_far, symmetry=claimed)
@@ -254,8 +254,8 @@ class Solving:
 
 def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:
     """Raise UsageError for a name that is no choice of terms, and for a length that no term would take."""
-    if isinstance(terms, str) and terms not in ("auto", "global", "local", "both"):
-        raise UsageError(f"terms: {terms!r} is not known; use auto, global, local, both, or a list of fragments.")
+    if isinstance(terms, str) and terms not in (known := ("auto", "global", "local", "both", PAIRS)):
+        raise UsageError(f"terms: {terms!r} is not known; use {', '.join(known)}, or a list of fragments.")
     if settings.length is not None and terms not in ("auto", "global"):
         raise UsageError(
             f"length: {settings.length:g} given, but the terms of a sum take their lengths from the data; leave it "

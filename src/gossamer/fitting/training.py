@@ -93,7 +93,9 @@ def fit_terms(made: Makeup, problem: Problem, context: Context, start: Start = C
     What is finished or under way in the journal is not done again, but a fit from there comes without preconditioner
     and system.  Raises MemoryBudgetError or FitError."""
     journal, data = context.run.journal, (problem.train, problem.valid)
-    key = key_of("fit", made.terms, made.pairs, *data, context.settings, start.coefficients, start.columns_for)
+    key = key_of(
+        "fit", made.terms, made.functions, made.pairs, *data, context.settings, start.coefficients, start.columns_for
+    )
     found = journal.get(key)
     if found is None:
         try:
@@ -124,7 +126,9 @@ def _restored(found: Entry, made: Makeup, train: Dataset, settings: Settings) ->
         history_of(v["history"]),
     )  # fmt: skip
     R = torch.from_numpy(train.positions).to(device)
-    K = KernelOperator.build(made.terms, made.pairs, R, v["noise"], energies=settings.energies, cache_bytes=0)
+    K = KernelOperator.build(
+        made.terms, made.pairs, R, v["noise"], functions=made.functions, energies=settings.energies, cache_bytes=0
+    )
     model = _model(K, solution, Labels.of(train, settings.blocks), train)
     plan = Plan(**v["plan"])
     return Fitted(model, solution, None, plan, v["noise"], v["mean_variance"], v["seconds"], None, v["columns_for"])
@@ -151,7 +155,14 @@ def _solve(made: Makeup, problem: Problem, context: Context, start: Start, key: 
         positions, cache = torch.from_numpy(train.positions).to(device), chosen.cache_bytes / ranks.size
         system = System(
             KernelOperator.build(
-                made.terms, made.pairs, positions, 0.0, energies=settings.energies, cache_bytes=cache, ranks=ranks
+                made.terms,
+                made.pairs,
+                positions,
+                0.0,
+                functions=made.functions,
+                energies=settings.energies,
+                cache_bytes=cache,
+                ranks=ranks,
             )
         )
     (mean_variance,) = ranks.agree(float(system.K.diagonal()[: system.K.n_forces].mean()))

@@ -11,6 +11,8 @@ from gossamer.data.dataset import hill_formula
 from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
+from gossamer.model.pair_functions import NEED, PairFunctions
+from gossamer.model.pairs import as_pairs
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
@@ -56,13 +58,14 @@ class TermCoefficients:
 
 @dataclass(frozen=True, eq=False)
 class ForceField:
-    """E(R) = baselines(R) + constant + scale * sum_t amplitude_t * (kernel sum of term t over its training rows), and
-    F = -dE/dR.
+    """E(R) = baselines(R) + constant + scale * [sum_t amplitude_t * (kernel sum of term t over its training rows) + the
+    pair functions], and F = -dE/dR.
 
-    numbers (N,); pairs: union of the terms' pairs, or another descriptor (gossamer.model.features), whose features are
-    then called pairs here; coefficients: one entry per term; constant eV; scale eV/Angstrom (the labels were divided by
-    it); provenance: plain JSON values (data, settings, seed, versions); device: where it predicts, which is not written
-    to its file; baselines: what was taken off the labels (gossamer.baselines).
+    numbers (N,); pairs: union of the pairs of terms and pair functions, or another descriptor, whose features are then
+    called pairs here (gossamer.model.features); coefficients: one entry per term; constant eV; scale eV/Angstrom (the
+    labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
+    predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines);
+    functions: of pair distances, with their coefficients, where there are some.
     """
 
     numbers: np.ndarray
@@ -74,6 +77,7 @@ class ForceField:
     provenance: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     baselines: "tuple[Baseline, ...]" = ()
+    functions: PairFunctions | None = None
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not self.terms:
@@ -89,6 +93,9 @@ class ForceField:
                 raise UsageError(f"term {term.name!r}: it names pairs outside the model's {len(self.pairs)}.")
             if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
+        if self.functions is not None:
+            as_pairs(self.pairs, NEED)
+            self.functions.require_fitted(len(self.pairs))
 
     def __repr__(self) -> str:
         seen = f"{len(self.pairs)} {self.pairs.noun}"
@@ -148,7 +155,7 @@ class ForceField:
         """The distances it was trained on."""
         from gossamer.model.seen import SeenDistances
 
-        return SeenDistances.build(self.numbers, self.pairs, self.terms, self.coefficients)
+        return SeenDistances.build(self)
 
     def test(
         self, dataset: "Dataset", *, force: bool = False, precision: "Precision" = "auto", warn: bool = True

@@ -26,7 +26,9 @@ class ModelBaseline:
         from gossamer.baselines import kept_by
         from gossamer.model.terms import kept
 
-        return kept(self.model.terms, self.model.pairs, perms) & kept_by(self.model.baselines, perms)
+        model = self.model
+        keeps = kept(model.terms, model.pairs, perms) & kept_by(model.baselines, perms)
+        return keeps if model.functions is None else keeps & model.functions.keeps(model.pairs, perms)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Only that it is a model, whose own contents model_file adds."""

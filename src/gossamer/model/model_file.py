@@ -14,11 +14,13 @@ from gossamer.baselines.calculator import CalculatorBaseline
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.descriptors import Descriptor, Feature, make, parameters_of
+from gossamer.descriptors.basis import Basis
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.features import FeatureSet, Part
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.model_baseline import ModelBaseline
+from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 from gossamer.model.upgrade import from_1
@@ -38,8 +40,10 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 3  # 1: no baselines, and no origins of terms; 2: pairs only, and what models of pairs are still written as
+VERSION = 4  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone, and still written of them
+MOST_CENTRES = 1000  # of a pair function
 UNITS = {"energy": "eV", "length": "Angstrom"}
+FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
 ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w")  # of a term; w where energies are labels
 
 
@@ -76,14 +80,18 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if described else 2,
+        "version": VERSION if described else 3,
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
         "units": UNITS,
         "provenance": model.provenance,
         "baselines": [],
+        "functions": None,
     } | described
+    if model.functions is not None:
+        header["functions"], found = _packed_functions(model.functions)
+        arrays |= {f"functions.{key}": a for key, a in found.items()}
     for b, baseline in enumerate(model.baselines):
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
@@ -91,6 +99,13 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
+
+
+def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `_functions` makes pair functions from again."""
+    assert functions.coefficients is not None
+    arrays = {name: np.ascontiguousarray(getattr(functions, name)) for name in FUNCTION_ARRAYS}
+    return functions.basis._asdict() | {"names": list(functions.names)}, arrays
 
 
 def _descriptor_packed(pairs: Descriptor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -204,8 +219,10 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
     theirs = [{key.removeprefix(_prefix(b)): a for key, a in arrays.items() if key.startswith(_prefix(b))}
               for b in range(len(asked))]  # fmt: skip
     arrays = {key: a for key, a in arrays.items() if not key.startswith(tuple(map(_prefix, range(len(asked)))))}
+    functions = header.get("functions")
     named = {"pairs"} if header.get("descriptor") is None else {key for key in arrays if key.startswith("features.")}
-    known = {"numbers"} | named | {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
+    known = {"numbers"} | named | {f"functions.{key}" for key in FUNCTION_ARRAYS if functions is not None}
+    known |= {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
     if not arrays.keys() <= known:
         raise ValueError(f"{shown(min(arrays.keys() - known))} belongs to none of its {len(entries)} terms")
     numbers = elements(arrays.get("numbers"), "numbers")
@@ -223,7 +240,30 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
         positive(header["scale"], "scale"),
         provenance(header["provenance"], numbers),
         baselines=tuple(_baseline(entry, found, numbers, version) for entry, found in zip(asked, theirs, strict=True)),
+        functions=None if functions is None else _functions(functions, arrays, len(pairs)),
     )
+
+
+def _functions(entry: dict[str, Any], arrays: dict[str, np.ndarray], n_pairs: int) -> PairFunctions:
+    """Pair functions of a model of n_pairs pairs."""
+    if not isinstance(entry, dict) or not isinstance(entry["names"], list):
+        raise ValueError(f"functions are {shown(entry)}, and must be an object with a list of names")
+    names = tuple(entry["names"])
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name of the pair functions is no text")
+    size = entry["size"]
+    if type(size) is not int or not 1 <= size <= MOST_CENTRES:
+        raise ValueError(f"size of the pair functions is {shown(size)}, and must be from 1 to {MOST_CENTRES}")
+    middle = number(entry["middle"], "middle of the pair functions", -30.0, 30.0)
+    spacing, width, cutoff = (positive(entry[k], f"{k} of the pair functions") for k in ("spacing", "width", "cutoff"))
+    basis = Basis(middle, spacing, width, cutoff, size)
+    found = {key: arrays.get(f"functions.{key}") for key in FUNCTION_ARRAYS}
+    slots = indices(found["slots"], "functions.slots", n_pairs, None)
+    classes = indices(found["classes"], "functions.classes", len(names), len(slots))
+    variances = array(found["variances"], "functions.variances", "f", len(names))
+    shortest = array(found["shortest"], "functions.shortest", "f", len(slots))
+    c = array(found["coefficients"], "functions.coefficients", "f", len(names), size)
+    return PairFunctions(basis, slots, classes, names, variances, shortest, c)
 
 
 def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray, version: int) -> Baseline:

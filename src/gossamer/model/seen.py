@@ -15,7 +15,6 @@ import numpy as np
 
 from gossamer.chemistry.bonds import STRETCH
 from gossamer.data.twins import among
-from gossamer.descriptors import Descriptor
 from gossamer.descriptors import _pairs as loops
 from gossamer.errors import ExtrapolationWarning
 from gossamer.model.pairs import orbit_numbers
@@ -79,22 +78,18 @@ class SeenDistances:
     most: np.ndarray
 
     @classmethod
-    def build(
-        cls,
-        numbers: np.ndarray,
-        pairs: Descriptor,
-        terms: "Sequence[Term]",
-        coefficients: "Sequence[TermCoefficients]",
-    ) -> "SeenDistances":
-        """From the training descriptors of the terms, and their permutations, which are training structures as well;
-        only features that are inverse distances tell of any."""
+    def build(cls, model: "ForceField") -> "SeenDistances":
+        """From the training descriptors of the terms, and their permutations, which are training structures as well; of
+        a pair that pair functions alone see only the shortest distance is known.  Features that are no inverse
+        distances tell of none."""
         from ase.data import covalent_radii
 
+        numbers, pairs = model.numbers, model.pairs
         radii = np.append(covalent_radii, np.zeros(200))[numbers]
         sums = radii[pairs.atoms[:, :2]].sum(1)
         shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
-        for term, c in zip(terms, coefficients, strict=True):
+        for term, c in zip(model.terms, model.coefficients, strict=True):
             orbits = orbit_numbers(term.perms)
             X = training_rows(term, c)
             for k, slots in enumerate(term.places):
@@ -105,6 +100,10 @@ class SeenDistances:
                 longest[slots] = np.maximum(longest[slots], _inverse(smallest))
                 bonded[slots] += share
                 rows[slots] += 1
+        if model.functions is not None:
+            slots = model.functions.slots
+            shortest[slots] = np.minimum(shortest[slots], model.functions.shortest)
+        longest[rows == 0] = np.inf
         lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
         least = np.minimum(SHORTER * shortest, NEAR * sums)
         most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)

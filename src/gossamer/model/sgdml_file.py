@@ -124,7 +124,13 @@ def export_sgdml(model: ForceField, path: str | Path) -> Path:
     full = PairSet.full(model.n_atoms)
     if model.baselines:
         raise UsageError("export: sgdml knows no baseline; train with baseline='none'.")
-    if len(model.terms) > 1 or term.n_places > 1 or term.amplitude != 1 or np.any(term.weights != 1):
+    if (
+        len(model.terms) > 1
+        or model.functions is not None
+        or term.n_places > 1
+        or term.amplitude != 1
+        or np.any(term.weights != 1)
+    ):
         raise UsageError("export: sgdml knows one unweighted term only; train with terms='global'.")
     if not isinstance(term.kernel, Matern52):
         raise UsageError(

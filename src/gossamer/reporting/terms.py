@@ -10,7 +10,7 @@ from gossamer.reporting.words import MEV, count_of, digits, listed
 CENTRES = 4  # so many are named, and the rest counted
 _KINDS = {
     "global": "one global term", "both": "local terms with a global one", "local": "local terms alone",
-    "given": "the terms given",
+    "pairs": "local terms with pair functions", "given": "the terms given",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from gossamer.backends.numba._places import (
 from gossamer.backends.numba._tiles import over_tiles
 from gossamer.backends.numba._vectors import CACHED, WIDTH, load, total
 from gossamer.baselines._repulsion import add_one
+from gossamer.descriptors._basis import add_functions
 from gossamer.descriptors._pairs import inverse_distance
 from gossamer.loops import displacement, parallel_loop, use_threads
 
@@ -132,19 +133,20 @@ def _finite(positions):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_thread(positions, pairs, terms, wall, scratch, scale, forces):
+def _one_thread(positions, pairs, terms, functions, wall, scratch, scale, forces):
     x, dx, g, work = scratch
     if not _finite(positions):
         return 0.0, HUGE
     nearest = _descriptors(positions, pairs, x, dx)
     g[:] = 0.0
-    energy = scale * _terms((0, 1), terms, x, g[0], work[0])
+    energy = _terms((0, 1), terms, x, g[0], work[0]) + add_functions((0, 1), x, functions, g[0])
+    energy *= scale
     _forces(pairs, dx, g, scale, forces)
     return energy + add_one(positions, wall, forces), nearest
 
 
 @parallel_loop(cache=CACHED, fastmath=True)
-def _in_parallel(positions, pairs, terms, wall, scratch, scale, forces):
+def _in_parallel(positions, pairs, terms, functions, wall, scratch, scale, forces):
     x, dx, g, work = scratch
     if not _finite(positions):
         return 0.0, HUGE
@@ -154,6 +156,7 @@ def _in_parallel(positions, pairs, terms, wall, scratch, scale, forces):
     energies = np.empty(parts)
     for part in prange(parts):
         energies[part] = _terms((np.int64(part), parts), terms, x, g[part], work[part])
+        energies[part] += add_functions((np.int64(part), parts), x, functions, g[part])
     _forces(pairs, dx, g, scale, forces)
     return scale * energies.sum() + add_one(positions, wall, forces), nearest
 
@@ -163,17 +166,17 @@ def most_threads() -> int:
     return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
-def evaluate(positions, pairs, terms, wall, scratch, scale, forces) -> tuple[float, float]:
+def evaluate(positions, pairs, terms, functions, wall, scratch, scale, forces) -> tuple[float, float]:
     """Energy of one structure without the constant, and 1/r of its nearest pair; its forces into `forces` (N, 3).
     Where positions are not finite nothing is computed and 1/r is HUGE.
 
-    terms: the arrays of FlatTerms; wall: of baselines._repulsion; scratch: x (P_all,), dx (P_all, 3), g (threads,
-    P_all) and work (threads, .).  Plain tuples: numba knows their types in no time."""
+    terms, functions: the arrays of FlatTerms and FlatFunctions; wall: of baselines._repulsion; scratch: x (P_all,),
+    dx (P_all, 3), g (threads, P_all) and work (threads, .).  Plain tuples: numba knows their types in no time."""
     threads = len(scratch[2])
     if threads == 1:
-        return _one_thread(positions, pairs, terms, wall, scratch, scale, forces)
+        return _one_thread(positions, pairs, terms, functions, wall, scratch, scale, forces)
     use_threads(threads)
-    return _in_parallel(positions, pairs, terms, wall, scratch, scale, forces)
+    return _in_parallel(positions, pairs, terms, functions, wall, scratch, scale, forces)
 
 
 @njit(fastmath=True, cache=CACHED)

@@ -12,6 +12,7 @@ from gossamer.kernels import compiled_form
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import TermCoefficients
+    from gossamer.model.pair_functions import FlatFunctions, PairFunctions
     from gossamer.model.terms import Term
 
 COLUMN_BYTES = 2**15  # training rows stand side by side while a block of them fits the nearest cache
@@ -86,6 +87,14 @@ def is_small(term: "Term") -> bool:
 def reads_in_blocks(term: "Term") -> bool:
     """Whether compiled code sums a term at many queries at once; the others go through matrix products."""
     return is_small(term) and 16 * at.BLOCK * term.n_pairs <= BATCH_BYTES
+
+
+def flat_functions(functions: "PairFunctions | None") -> "FlatFunctions":
+    """Pair functions as compiled code reads them; over no pairs where there are none."""
+    if functions is not None:
+        return functions.flat()
+    nothing = np.zeros(0, dtype=np.int64)
+    return nothing, nothing, np.zeros((0, 1)), np.zeros(5)
 
 
 class Pool:

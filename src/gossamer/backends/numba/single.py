@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.backends.numba import _step
-from gossamer.backends.numba.layout import FlatTerms, aligned
+from gossamer.backends.numba.layout import FlatTerms, aligned, flat_functions
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.model.pairs import COINCIDENT, PairSet, as_pairs, refuse_infinite
 
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField
+    from gossamer.model.pair_functions import FlatFunctions
 
 NO_WALL = np.zeros((0, 2), np.int64), np.zeros((0, 4))
 PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the first (benchmarks/bench_step.py)
@@ -29,6 +30,7 @@ class SingleEvaluator:
 
     pairs: np.ndarray  # (P_all, 2)
     terms: tuple[np.ndarray, ...]  # of FlatTerms
+    functions: "FlatFunctions"
     wall: tuple[np.ndarray, ...]  # of baselines._repulsion
     constant: float
     scale: float
@@ -54,7 +56,8 @@ class SingleEvaluator:
         walls = [baseline.laid_out for baseline in model.baselines if isinstance(baseline, Repulsion)]
         wall = tuple(np.concatenate(part) for part in zip(NO_WALL, *walls, strict=True))
         left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
-        parts = np.array(pairs.pairs), tuple(flat), wall, model.constant, model.scale
+        summed = tuple(flat), flat_functions(model.functions), wall
+        parts = np.array(pairs.pairs), *summed, model.constant, model.scale
         return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
@@ -68,7 +71,14 @@ class SingleEvaluator:
         with self.lock:
             self.positions[:] = positions
             energy, nearest = _step.evaluate(
-                self.positions, self.pairs, self.terms, self.wall, scratch, self.scale, forces
+                self.positions,
+                self.pairs,
+                self.terms,
+                self.functions,
+                self.wall,
+                scratch,
+                self.scale,
+                forces,
             )
         if not nearest < 1 / COINCIDENT:
             refuse_infinite(positions)

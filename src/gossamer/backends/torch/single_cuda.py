@@ -14,6 +14,7 @@ import torch
 from gossamer.backends.rows import TrainingRows
 from gossamer.backends.torch.backend import ARRAYS
 from gossamer.descriptors.arrays import inverse_distance
+from gossamer.descriptors.basis import Basis
 from gossamer.descriptors.dense import occurrences
 from gossamer.devices import resolve_device
 from gossamer.displacements import displacements
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gossamer.model.force_field import ForceField, TermCoefficients
+    from gossamer.model.pair_functions import PairFunctions
     from gossamer.model.terms import Term
 
 WARM_UP = 3  # calls before the capture, in which libraries allocate and compile what they need
@@ -59,6 +61,27 @@ class _TermOnDevice:
         return e.view(len(x), -1).sum(1) * self.amplitude, by_slot * self.amplitude
 
 
+@dataclass(frozen=True, eq=False)
+class _FunctionsOnDevice:
+    """Pair functions.  slots (P,); c (P, B): the coefficients of every pair's class; offsets (B,) of the centres."""
+
+    basis: Basis
+    slots: "Tensor"
+    c: "Tensor"
+    offsets: "Tensor"
+
+    @classmethod
+    def build(cls, functions: "PairFunctions", device: torch.device) -> "_FunctionsOnDevice":
+        assert functions.coefficients is not None
+        tables = functions.slots, functions.coefficients[functions.classes], functions.basis.offsets
+        return cls(functions.basis, *(torch.as_tensor(table, device=device) for table in tables))
+
+    def __call__(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Energies (Q,) and gradients by slot (Q, P) at the molecule's descriptors x (Q, P_all)."""
+        values, slopes = self.basis.at(x[:, self.slots], self.offsets)
+        return (values * self.c).sum((1, 2)), (slopes * self.c).sum(2)
+
+
 def images_of(term: "Term") -> np.ndarray:
     """The molecule's pairs (I, P) in the slots of every place and permutation."""
     return np.concatenate([place[term.perms] for place in term.places])
@@ -72,7 +95,7 @@ class DeviceForceField:
     slots (P_all, K): where each pair's gradients stand among all terms' slots; the last, empty slot fills up the table.
     """
 
-    terms: tuple[_TermOnDevice, ...]
+    terms: "tuple[_TermOnDevice | _FunctionsOnDevice, ...]"
     first: "Tensor"  # (P_all,)
     second: "Tensor"
     slots: "Tensor"
@@ -83,12 +106,16 @@ class DeviceForceField:
 
     @classmethod
     def build(cls, model: "ForceField", device: torch.device) -> "DeviceForceField":
-        terms = tuple(_TermOnDevice.build(t, c, device) for t, c in zip(model.terms, model.coefficients, strict=True))
-        pairs = as_pairs(model.pairs, "a CUDA graph of the model")
+        sides = zip(model.terms, model.coefficients, strict=True)
+        terms: list[_TermOnDevice | _FunctionsOnDevice] = [_TermOnDevice.build(t, c, device) for t, c in sides]
         owners = np.concatenate([images_of(term).ravel() for term in model.terms])
+        if model.functions is not None:
+            terms.append(_FunctionsOnDevice.build(model.functions, device))
+            owners = np.concatenate([owners, model.functions.slots])
+        pairs = as_pairs(model.pairs, "a CUDA graph of the model")
         tables = (*pairs.pairs.T, occurrences(owners, len(pairs)), *pairs.incidence)
         i, j, slots, incident, signs = (torch.as_tensor(np.ascontiguousarray(t), device=device) for t in tables)
-        return cls(terms, i, j, slots, incident, signs, model.constant, model.scale)
+        return cls(tuple(terms), i, j, slots, incident, signs, model.constant, model.scale)
 
     def __call__(self, positions: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
         x, dx = inverse_distance(displacements(positions, self.first, self.second))

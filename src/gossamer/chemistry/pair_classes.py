@@ -1,0 +1,67 @@
+"""Which pairs of atoms are alike: the same elements in the same surroundings, as many bonds apart."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gossamer.chemistry.bonds import bond_distances, bond_graph
+from gossamer.chemistry.pairs import all_pairs, pair_images
+
+APART = 3  # bonds at least between the two atoms of a pair
+FAR = 6  # bonds, from which on their number no longer tells pairs apart; atoms that none join are as far
+EVER = 0.02  # of the structures in which two atoms are bonded for them to count as bonded: protons jump
+
+
+class PairClasses(NamedTuple):
+    """pairs (P, 2), first index above second; classes (P,): the number of each pair's class; names: of the classes."""
+
+    pairs: np.ndarray
+    classes: np.ndarray
+    names: tuple[str, ...]
+
+
+def pair_classes(positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) -> PairClasses:
+    """The pairs of atoms APART or more bonds apart in every image under atom permutations perms (S, N), by class.
+
+    A class is the element, the number of bonded neighbours and their elements, of both atoms, in any order, and the
+    number of bonds between them, FAR at most; classes that a permutation takes into each other are one.  positions
+    (n, N, 3) Angstrom.  Raises DataError for an element without a covalent radius."""
+    bonds = bond_graph(positions, numbers, share=EVER)
+    pairs, looks = all_pairs(len(numbers)), _looks(bonds, numbers)
+    apart = np.minimum(bond_distances(bonds, len(numbers)), FAR)[tuple(pairs.T)]
+    images = pair_images(perms)
+    free = np.flatnonzero((apart[images] >= APART).all(axis=0))
+    said = [
+        (*sorted((looks[i], looks[j])), int(apart[p])) for p, (i, j) in zip(free, pairs[free].tolist(), strict=True)
+    ]
+    kinds = sorted(set(said))
+    number = np.full(len(pairs), -1)
+    number[free] = [kinds.index(kind) for kind in said]
+    merged = _merged(number[free], number[images[:, free]], len(kinds))
+    first, classes = np.unique(merged[number[free]], return_inverse=True)
+    return PairClasses(pairs[free], classes, tuple("{}...{}, {} bonds".format(*kinds[k]) for k in first))
+
+
+def _looks(bonds: np.ndarray, numbers: np.ndarray) -> list[str]:
+    """Every atom's element and those of its neighbours, such as "C(CHHH)"."""
+    from ase.data import chemical_symbols
+
+    near: list[list[str]] = [[] for _ in numbers]
+    for i, j in bonds.tolist():
+        near[i].append(chemical_symbols[numbers[j]])
+        near[j].append(chemical_symbols[numbers[i]])
+    return [f"{chemical_symbols[z]}({''.join(sorted(n))})" for z, n in zip(numbers, near, strict=True)]
+
+
+def _merged(classes: np.ndarray, images: np.ndarray, n: int) -> np.ndarray:
+    """The least of those of n classes that permutations take each into, (n,); classes (P,) of pairs, images (S, P) of
+    their images."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    start = np.broadcast_to(classes, images.shape)
+    joined = coo_array((np.ones(images.size), (start.ravel(), images.ravel())), shape=(n, n))
+    part = connected_components(joined, directed=False)[1]
+    least = np.full(n, n)
+    np.minimum.at(least, part, np.arange(n))
+    return least[part]

@@ -1,0 +1,116 @@
+"""The covariance of labels under pair functions: columns, the diagonal and the matrix (docs/theory.md, Pair functions).
+
+Every label is a row of features in its classes, (C_pf)_ab = sum_k A_k f_ak . f_bk, and few classes touch an atom: per
+class the features of all labels of M structures that it touches are a matrix (M, R, B), and what is wanted products of
+such matrices.  Products of the whole covariance need none of it (`PairFunctions.sums` and `transposed`)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from gossamer.backends.protocol import ChosenLabels, Structures
+from gossamer.devices import block_bytes
+from gossamer.model.pair_functions import PairFunctions
+from gossamer.model.pairs import PairSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Class:
+    """The pairs of a class.  slots (P,): of the molecule's pairs; components (R,): of a structure's labels, the forces
+    on the atoms of these pairs, then the energy; signs (R / 3, P): +1, -1 where an atom is the pair's first, second."""
+
+    slots: np.ndarray
+    components: np.ndarray
+    signs: np.ndarray
+
+    @classmethod
+    def of(cls, slots: np.ndarray, pairs: PairSet) -> "_Class":
+        ends = pairs.pairs[slots]
+        atoms = np.unique(ends)
+        signs = (atoms[:, None] == ends[:, 0]).astype(float) - (atoms[:, None] == ends[:, 1])
+        forces = (3 * atoms[:, None] + np.arange(3)).ravel()
+        return cls(slots, np.append(forces, 3 * pairs.n_atoms), signs)
+
+    def features(self, functions: PairFunctions, x: "Tensor", dx: "Tensor") -> "Tensor":
+        """Of the components of structures x (M, P_all), dx (M, P_all, 3): (M, R, B)."""
+        M, B = len(x), functions.basis.size
+        values, slopes = functions.basis(x[:, self.slots])
+        pulls = torch.einsum("mpc,mpb->mpcb", dx[:, self.slots], slopes)
+        forces = -torch.einsum("ap,mpf->maf", x.new_tensor(self.signs), pulls.view(M, len(self.slots), 3 * B))
+        return torch.cat([forces.reshape(M, -1, B), values.sum(1, keepdim=True)], dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionCovariance:
+    """What pair functions add to the covariance of structures of one molecule."""
+
+    functions: PairFunctions
+    pairs: PairSet
+
+    @cached_property
+    def _classes(self) -> list[_Class]:
+        members = (np.flatnonzero(self.functions.classes == k) for k in range(len(self.functions.names)))
+        return [_Class.of(self.functions.slots[mine], self.pairs) for mine in members]
+
+    def _step(self, one: _Class, device: torch.device) -> int:
+        """Structures whose features are made at once."""
+        return max(1, int(block_bytes(device) // (8 * 4 * self.functions.basis.size * (3 * len(one.slots) + 1))))
+
+    def _features(self, one: _Class, structures: Structures, chosen: "Sequence[int] | np.ndarray") -> "Tensor":
+        """(len(chosen), R, B)."""
+        step = self._step(one, structures.dx.device)
+        blocks = [list(chosen[start : start + step]) for start in range(0, len(chosen), step)]
+        return torch.cat([one.features(self.functions, structures.x[b], structures.dx[b]) for b in blocks])
+
+    def add_columns(
+        self, left: Structures, right: Structures, labels: ChosenLabels, span: range, energies: bool, out: "Tensor"
+    ) -> None:
+        """Add to out (C, labels of the span) the covariance of chosen labels of the right structures with the forces,
+        then, if asked for, the energies, of a span of left ones."""
+        n3 = 3 * self.pairs.n_atoms
+        owner = np.repeat(np.arange(len(labels.structures)), np.diff(labels.starts))
+        forces = out[:, : len(span) * n3].view(len(out), len(span), n3)
+        for k, one in enumerate(self._classes):
+            row = np.full(n3 + 1, -1)
+            row[one.components] = np.arange(len(one.components))
+            touched = np.flatnonzero(row[labels.components] >= 0)
+            if not len(touched):
+                continue
+            there = self._features(one, right, labels.structures)[owner[touched], row[labels.components[touched]]]
+            here = self._features(one, left, span)
+            part = self.functions.variances[k] * there @ here.view(-1, here.shape[2]).T
+            part, rows = part.view(len(touched), len(span), -1), torch.as_tensor(labels.order[touched])
+            forces[rows[:, None], :, torch.as_tensor(one.components[:-1])] += part[:, :, :-1].transpose(1, 2)
+            if energies:
+                out[rows, len(span) * n3 :] += part[:, :, -1]
+
+    def add_diagonal(self, structures: Structures, out: "Tensor") -> None:
+        """Add to out (M, 3N + 1) the variance of every force component and, last, of the energy."""
+        for k, one in enumerate(self._classes):
+            features = self._features(one, structures, range(structures.n))
+            out[:, one.components] += self.functions.variances[k] * (features * features).sum(2)
+
+    def add_matrix(self, structures: Structures, energies: bool, out: "Tensor") -> None:
+        """Add to the lower triangle of out (n, n), or to all of it, the covariance of all labels."""
+        M, n3 = structures.n, 3 * self.pairs.n_atoms
+        for k, one in enumerate(self._classes):
+            features = self._features(one, structures, range(M))
+            rows = n3 * np.arange(M)[:, None] + one.components[:-1]
+            forces = features[:, :-1].reshape(-1, features.shape[2])
+            scaled = self.functions.variances[k] * forces.T
+            flat = torch.as_tensor(rows.ravel(), device=out.device)
+            size = rows.shape[1]
+            for m in range(M):
+                mine, before = slice(m * size, (m + 1) * size), (m + 1) * size
+                out[flat[mine, None], flat[:before]] += forces[mine] @ scaled[:, :before]
+            if energies:
+                own = features[:, -1]
+                out[n3 * M :, flat] += own @ scaled
+                out[n3 * M :, n3 * M :] += self.functions.variances[k] * own @ own.T
