@@ -3,7 +3,7 @@
     python benchmarks/bench_stability.py --only Ac-Ala3 DHA --picoseconds 20 --runs 3 --models full "no wall"
 
 For every molecule a model is trained on 200 structures and run from structures of its test set: Langevin dynamics
-(BAOAB, Leimkuhler and Matthews 2013; 0.5 fs, friction 10/ps, all atoms free) at the temperature given.  A run fails
+(gossamer.simulate.integrators.Langevin; 0.5 fs, friction 10/ps, all atoms free) at the temperature given.  A run fails
 when a bond of the training structures is STRETCHED, or two atoms three or more bonds apart are CRUSHED, or the energy
 leaves everything; the time of that, the closest contact, the longest bond and the mean temperature are kept.
 """
@@ -21,6 +21,7 @@ from common import SHARED, save, table
 import gossamer as gs
 from gossamer.baselines.repulsion import contact_distances
 from gossamer.chemistry.bonds import bond_distances, bond_graph, radius_sums
+from gossamer.simulate.integrators import Langevin, State, kinetic_energies, thermal_velocities
 
 STEP, FRICTION = 0.5, 0.01  # fs, 1/fs
 STRETCHED, CRUSHED = 1.7, 0.5  # of the sum of covalent radii; of the sum of van der Waals radii
@@ -57,33 +58,31 @@ class Run(NamedTuple):
 
 def dynamics(model, train, start: np.ndarray, kelvin: float, picoseconds: float, seed: int) -> Run:
     evaluate, rng = model.evaluator(threads=1).one, np.random.default_rng(seed)
-    mass = atomic_masses[model.numbers][:, None]
-    step, kT = STEP * units.fs, kelvin * units.kB
-    decay = np.exp(-FRICTION * STEP)
-    kick = np.sqrt((1 - decay**2) * kT / mass)
+    mass, kT = atomic_masses[model.numbers][:, None], kelvin * units.kB
+    langevin = Langevin(STEP * units.fs, mass, kT, FRICTION / units.fs)
+
+    def forces_of(x):
+        energy, force = evaluate(x[0])
+        return np.array([energy]), force[None]
+
     bonds = bond_graph(train.positions, train.numbers)
     apart = np.argwhere(np.triu(bond_distances(bonds, train.n_atoms) >= 3))
     radii, contacts = radius_sums(train.numbers)[tuple(bonds.T)], contact_distances(train.numbers)[tuple(apart.T)]
-    x, v = start.copy(), rng.normal(size=start.shape) * np.sqrt(kT / mass)
-    force = evaluate(x)[1]
+    state = State.begin(start[None], thermal_velocities(mass, kT, None, rng)[None], forces_of)
     contact, bond, heat, looks, reason = np.inf, 0.0, 0.0, 0, ""
     n, began = int(picoseconds * 1000 / STEP), time.perf_counter()
     for k in range(1, n + 1):
-        v += 0.5 * step * force / mass
-        x += 0.5 * step * v
-        v = decay * v + kick * rng.normal(size=v.shape)
-        x += 0.5 * step * v
         try:
-            force = evaluate(x)[1]
+            state = langevin.advance(state, forces_of, rng)
         except gs.GossamerError:
             reason = "atoms coincide or fly apart"
             break
-        v += 0.5 * step * force / mass
         if k % EVERY:
             continue
+        x = state.positions[0]
         contact = min(contact, (np.linalg.norm(x[apart[:, 0]] - x[apart[:, 1]], axis=1) / contacts).min())
         bond = max(bond, (np.linalg.norm(x[bonds[:, 0]] - x[bonds[:, 1]], axis=1) / radii).max())
-        heat, looks = heat + float((mass * v**2).sum() / (v.size * units.kB)), looks + 1
+        heat, looks = heat + 2 * kinetic_energies(state.velocities, mass)[0] / (x.size * units.kB), looks + 1
         if contact < CRUSHED or bond > STRETCHED or not np.isfinite(bond):
             reason = "atoms three bonds apart meet" if contact < CRUSHED else "a bond breaks"
             break

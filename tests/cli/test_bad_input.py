@@ -119,6 +119,7 @@ CASES: dict[str, tuple[str, int, list[str]]] = {
     "md of another molecule": ("md m.gossamer two_atoms.npz --steps 9 --out x.traj", 2, ["two_atoms.npz", "H2"]),
     "md from many": ("md m.gossamer good.npz --steps 9 --index 0:3 --out x.traj", 2, ["3 structures", "a frame"]),
     "md in what ensemble": ("md m.gossamer good.npz --steps 9 --ensemble npt --out x.traj", 2, ["'npt'", "--help"]),
+    "md report over it": ("md m.gossamer good.npz --steps 9 --out x.xyz --report x.xyz", 2, ["--report", "lost"]),
     "md of no model": ("md lost.gossamer good.npz --steps 9 --out x.traj", 1, ["lost.gossamer", "check the path"]),
     "verb unknown": ("tarin good.npz", 2, ["'tarin'", "train", "gossamer --help"]),
     "option unknown": ("train good.npz --epochs 5", 2, ["--epochs", "gossamer train --help"]),

@@ -46,6 +46,21 @@ def test_a_line_per_stage_and_every_ten_seconds(clock: Clock) -> None:
     ]
 
 
+def test_lines_tell_how_long_a_stage_will_still_take(clock: Clock) -> None:
+    said: list[str] = []
+    show = Lines(said.append, clock)
+    for second in range(31):
+        clock.now = 100.0 + second
+        show(Event("md", 50 + 10 * second, 1000, values={"temperature": 300.4, "energy": -1.5, "ns/day": 12.34}))
+    assert said == [
+        "[  100 s] dynamics 50/1000: 300 K, -1.5000 eV, 12.3 ns/day",
+        *(
+            f"[  {100 + k} s] dynamics {50 + 10 * k}/1000: 300 K, -1.5000 eV, 12.3 ns/day, {95 - k} s left"
+            for k in (10, 20, 30)
+        ),
+    ]
+
+
 def test_stages_inside_a_reduction_are_no_news(clock: Clock) -> None:
     said: list[str] = []
     show = Lines(said.append, clock)

@@ -78,10 +78,12 @@ def test_vibrations_where_there_is_no_minimum(gossamer: Command, work: Path) -> 
 
 
 def test_md_writes_a_trajectory_and_says_what_it_was(gossamer: Command, work: Path) -> None:
-    found = gossamer("md m.gossamer positions.npz --steps 100 --every 10 --out md.extxyz --quiet")
+    found = gossamer("md m.gossamer positions.npz --steps 100 --every 10 --out md.extxyz --report md.html --quiet")
     assert (found.code, found.err) == (0, "")
     for words in ("100 steps of 0.5 fs, 0.05 ps", "ns/day", "md.extxyz: 11 frames", "restart: md.extxyz.restart"):
         assert words in found.out
+    assert "report: md.html" in found.out
+    assert "gossamer md m.gossamer positions.npz" in Path("md.html").read_text(encoding="utf-8")
     assert len(read("md.extxyz", ":")) == 11
 
 

@@ -11,6 +11,7 @@ from gossamer.cli.inputs import Reading, require_same_atoms
 from gossamer.cli.outputs import print_json, say, writable
 from gossamer.cli.progress import showing
 from gossamer.errors import UsageError
+from gossamer.events import Event
 
 if TYPE_CHECKING:
     from gossamer.data.dataset import Dataset
@@ -23,6 +24,7 @@ _FILES = "Trajectory"
 
 
 def md(
+    context: typer.Context,
     model: o.ModelFile,
     start: Annotated[
         Path | None,
@@ -89,6 +91,9 @@ def md(
             help="Go on from OUT.restart, to the same trajectory as without an interruption; without that file, begin.",
         ),
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.", rich_help_panel=_FILES)
+    ] = None,
     length_unit: o.LengthUnit = None,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
@@ -105,6 +110,7 @@ def md(
     import gossamer as gs
     from gossamer.devices import resolve_device
     from gossamer.simulate.dynamics import run_md
+    from gossamer.simulate.observe import observe
     from gossamer.simulate.settings import MdSettings
 
     settings = MdSettings(
@@ -124,15 +130,21 @@ def md(
         length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
     )
     resolve_device(device)
-    _writable(out, settings, model, *([] if start is None else [start]))
+    taken = _writable(out, settings, model, *([] if start is None else [start]))
+    if report is not None:
+        writable(report, *taken, option="--report")
     force_field = gs.load(model).on(device)
     began = _start(force_field, model, start, reading, index)
     with showing(quiet) as progress:
         run = run_md(force_field, began, out, settings, resume=resume, guard=guard, progress=progress)
+        if report is not None:
+            progress(Event("report"))
+            gs.report(observe(run, force_field, model.name, context.obj), report)
     if as_json:
-        print_json(_values(run))
+        print_json(_values(run) | ({} if report is None else {"report": str(report)}))
     else:
         _show(run)
+        say([] if report is None else [f"report: {report}"])
 
 
 def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int:
@@ -146,8 +158,9 @@ def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int
     return steps_in(picoseconds, timestep)
 
 
-def _writable(out: Path, settings: "MdSettings", *taken: Path) -> None:
-    """Raise UsageError or OutputError where a trajectory or its restart cannot be written."""
+def _writable(out: Path, settings: "MdSettings", *taken: Path) -> list[Path]:
+    """All files of the command.  Raises UsageError or OutputError where a trajectory or its restart cannot be
+    written."""
     from gossamer.simulate.dynamics import MdFiles
     from gossamer.simulate.trajectory import kind_of
 
@@ -159,6 +172,7 @@ def _writable(out: Path, settings: "MdSettings", *taken: Path) -> None:
         kind_of(out)
     except UsageError as error:
         raise UsageError(f"--out: {error}") from error
+    return [*taken, *files.trajectories, files.restart]
 
 
 def _start(model: "ForceField", file: Path, start: Path | None, reading: Reading, index: str | None) -> "Dataset":

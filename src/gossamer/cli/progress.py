@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gossamer.cli.outputs import console, say
 from gossamer.cli.stages import COMPILING, INNER, OUTER, describe, stage_name
 from gossamer.events import Event, Progress, silent
+from gossamer.reporting.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +47,7 @@ class Lines:
         self._write, self._clock = write, clock
         self._began = clock()
         self._stage, self._last = "", self._began
+        self._first = (self._began, 0.0)  # when the stage was first heard of, and how far it was then
         self._nested = self._compiled = False
 
     def __call__(self, event: Event) -> None:
@@ -56,6 +58,16 @@ class Lines:
         self._compiled |= news
         if not changed and not news and now - self._last < LINE_EVERY:
             return
+        if changed:
+            self._first = now, event.done
         self._stage, self._last = event.stage, now
         count = f" {event.done:.0f}/{event.total:.0f}" if event.total and event.total > 1 else ""
-        self._write(f"[{now - self._began:5.0f} s] {stage_name(event)}{count}: {describe(event)}".rstrip(": "))
+        said = ", ".join(part for part in (describe(event), self._left(event, now)) if part)
+        self._write(f"[{now - self._began:5.0f} s] {stage_name(event)}{count}: {said}".rstrip(": "))
+
+    def _left(self, event: Event, now: float) -> str:
+        """How long the stage will still take at the pace it had so far; nothing where that cannot be told."""
+        began, done = self._first
+        if event.total is None or event.done <= done or event.done >= event.total:
+            return ""
+        return f"{duration((event.total - event.done) * (now - began) / (event.done - done))} left"

@@ -1,6 +1,11 @@
 """What to look for in each picture, in one sentence, and what is read out in its place."""
 
-CAPTIONS: dict[str, tuple[str, str]] = {
+from collections.abc import Mapping
+from typing import TypeAlias
+
+Captions: TypeAlias = Mapping[str, tuple[str, str]]
+
+CAPTIONS: Captions = {
     "rmse": (
         "Look for how far left the blue curve stays flat; the ring marks the model that was taken.",
         "Force RMSE against the number of kept pairs for each way of choosing them",

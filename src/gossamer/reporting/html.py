@@ -9,25 +9,27 @@ from string import Template
 from typing import Any
 
 from gossamer.files import write_text
+from gossamer.records.md import MdRecord
 from gossamer.records.record import Record, ReduceRecord, from_json
 from gossamer.reporting import pages, theme
 from gossamer.reporting.markup import Html, element, join, prose, script_json
+from gossamer.reporting.md import md_page
 from gossamer.reporting.sections import Section
 
 
-def report(record: Record | Mapping[str, Any], path: str | Path) -> Path:
-    """Write the report of a record (`reduce(...).record`, `train_record(...)`, or the JSON of one, of this or an older
-    version) to one HTML file that works without a network.  Returns the path.  The same record gives the same bytes.
+def report(record: Record | MdRecord | Mapping[str, Any], path: str | Path) -> Path:
+    """Write the report of a record (`reduce(...).record`, `train(...).record`, `observe(...)` of a trajectory, or the
+    JSON of one of the first two, of this or an older version) to one HTML file that works without a network.  Returns
+    the path.  The same record gives the same bytes.
 
     Raises DataError, which names the field, for JSON of no record or a damaged one, OutputError when the file cannot be
-    written.
-    """
+    written."""
     return write_text(path, render(from_json(record) if isinstance(record, Mapping) else record))
 
 
-def render(record: Record) -> str:
+def render(record: Record | MdRecord) -> str:
     """The report of a record as HTML text."""
-    page = pages.reduce_page(record) if isinstance(record, ReduceRecord) else pages.train_page(record)
+    page = _page(record)
     viewer = any('class="stage"' in section.body for section in page.sections)
     scripts = [_library(), _file("viewer.js")] if viewer else [_file("viewer.js")]
     links = [element("li", element("a", s.title, href=f"#s{k}")) for k, s in enumerate(page.sections)]
@@ -46,6 +48,12 @@ def render(record: Record) -> str:
         record=script_json(record.to_json()),
         scripts=join(Html(f"<script>{script}</script>\n") for script in scripts),
     )
+
+
+def _page(record: Record | MdRecord) -> pages.Page:
+    if isinstance(record, MdRecord):
+        return md_page(record)
+    return pages.reduce_page(record) if isinstance(record, ReduceRecord) else pages.train_page(record)
 
 
 def _section(name: str, section: Section) -> Html:

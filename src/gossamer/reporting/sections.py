@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from gossamer.records.parts import Data, Machine, Model, Pair, Settings, Symmetry, Term
 from gossamer.records.record import Record, ReduceRecord, TrainRecord
 from gossamer.reporting import figures, term_figures, terms
-from gossamer.reporting.captions import CAPTIONS
+from gossamer.reporting.captions import CAPTIONS, Captions
 from gossamer.reporting.markup import Html, element, join, prose, table
 from gossamer.reporting.molecule import View
 from gossamer.reporting.reading import (
@@ -49,11 +49,11 @@ class Section(NamedTuple):
 
 def accuracy(record: ReduceRecord) -> Section:
     """How the error grows as pairs go, ours against the rivals, and where the choice was made."""
-    plots = _grid(
-        _figure("rmse", figures.accuracy(record)),
-        _figure("mae", figures.accuracy(record, "force_mae", "Force MAE, meV/Å")),
-        _figure("choice", figures.choice(record)),
-        _figure("cost", figures.cost(record)),
+    plots = grid(
+        picture("rmse", figures.accuracy(record)),
+        picture("mae", figures.accuracy(record, "force_mae", "Force MAE, meV/Å")),
+        picture("choice", figures.choice(record)),
+        picture("cost", figures.cost(record)),
     )
     return Section("How many pairs are needed", _rivals(record), plots)
 
@@ -84,9 +84,9 @@ def which_pairs(record: ReduceRecord) -> Section:
     """Relevance and distance of the pairs."""
     near = all(is_near(pair) for pair in record.pairs)
     name = "relevance-terms" if fixed_pairs(record) else "relevance-near" if near else "relevance"
-    plots = _grid(
-        _figure(name, figures.relevance(record)),
-        _figure("distances", figures.distances(record)),
+    plots = grid(
+        picture(name, figures.relevance(record)),
+        picture("distances", figures.distances(record)),
     )
     where = " in the global term" if fixed_pairs(record) else ""
     intro = (
@@ -99,10 +99,10 @@ def makeup(record: Record) -> Section:
     """The terms of the model, how they were chosen and what was learned."""
     if not terms.has_local_terms(record) and not terms.choice_sentence(record):
         return Section("", "", Html(""))
-    plots = _grid(
-        _figure("kinds" if "local" in terms.tried(record) else "kinds-sum", term_figures.kinds(record)),
-        _figure("weights", term_figures.weights(record)),
-        _figure("learning", term_figures.learning(record)),
+    plots = grid(
+        picture("kinds" if "local" in terms.tried(record) else "kinds-sum", term_figures.kinds(record)),
+        picture("weights", term_figures.weights(record)),
+        picture("learning", term_figures.learning(record)),
     )
     body = join([_terms_table(record) if record.terms else None, plots])
     said = [f"A sum of {terms.made_of(record)}." if len(record.terms) > 1 else "", terms.choice_sentence(record)]
@@ -115,22 +115,22 @@ def predictions(record: Record) -> Section:
     rows = []
     quantities: tuple[Quantity, ...] = ("forces", "energies")
     for quantity in quantities:
-        plots = [_figure(f"{quantity}-{name}", figures.parity(record, quantity, name)) for name in names]
-        plots.append(_figure(f"{quantity}-errors", figures.error_distribution(record, quantity)))
-        rows.append(_grid(*plots, kind="grid three" if len(names) == 2 else "grid"))
+        plots = [picture(f"{quantity}-{name}", figures.parity(record, quantity, name)) for name in names]
+        plots.append(picture(f"{quantity}-errors", figures.error_distribution(record, quantity)))
+        rows.append(grid(*plots, kind="grid three" if len(names) == 2 else "grid"))
     return Section("How good the predictions are", "", join(rows))
 
 
 def atoms(record: Record) -> Section:
     """Errors atom by atom."""
-    plots = _grid(_figure("per-atom", figures.per_atom(record)), _figure("atom-map", figures.atom_map(record)))
+    plots = grid(picture("per-atom", figures.per_atom(record)), picture("atom-map", figures.atom_map(record)))
     return Section("Where the errors sit", "", plots)
 
 
 def training(record: TrainRecord) -> Section:
     """Convergence, and the search for the length scale where it is that of the model."""
     lengths = None if terms.has_local_terms(record) else figures.length_search(record)
-    plots = _grid(_figure("convergence", figures.convergence(record)), _figure("lengths", lengths))
+    plots = grid(picture("convergence", figures.convergence(record)), picture("lengths", lengths))
     return Section("How the training went", "", plots)
 
 
@@ -159,7 +159,7 @@ def details(record: Record) -> Section:
     return Section(
         "Details",
         "All that is needed to make these numbers again." if command else "",
-        join([element("pre", element("code", command)) if command else None, _grid(*tables, kind="grid facts"), link]),
+        join([element("pre", element("code", command)) if command else None, grid(*tables, kind="grid facts"), link]),
     )
 
 
@@ -266,15 +266,16 @@ def _ramp() -> Html:
     return element("span", "weak", *steps, "strong", class_="ramp")
 
 
-def _figure(name: str, figure: Figure | None) -> Html | None:
-    """A picture under its name in CAPTIONS; None when there is no picture."""
+def picture(name: str, figure: Figure | None, captions: Captions = CAPTIONS) -> Html | None:
+    """A picture under its name in `captions`; None when there is no picture."""
     if figure is None:
         return None
-    caption, label = CAPTIONS[name]
+    caption, label = captions[name]
     return element("figure", Html(svg(figure, name, label)), element("figcaption", prose(caption)))
 
 
-def _grid(*items: Html | None, kind: str = "grid") -> Html:
+def grid(*items: Html | None, kind: str = "grid") -> Html:
+    """Pictures or tables side by side."""
     shown = [item for item in items if item]
     return element("div", *shown, class_=kind) if shown else Html("")
 

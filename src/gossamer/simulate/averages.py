@@ -1,11 +1,11 @@
 """Averages over a trajectory."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.records.md import Averages
 from gossamer.simulate.trajectory import Frames, read_frames
 
 if TYPE_CHECKING:
@@ -13,20 +13,6 @@ if TYPE_CHECKING:
 
 MOST = 20_000  # frames that averages are taken over
 BLOCKS = 8  # of a trajectory, whose means tell how sure the mean is
-
-
-@dataclass(frozen=True)
-class Averages:
-    """Of one trajectory.  temperature, K, and its standard error (None of too few frames); energy: mean potential
-    energy, eV; fluctuation: standard deviation of the total energy about its drift, eV; drift of the total energy, eV
-    per atom per ns, which means something at constant energy."""
-
-    frames: int
-    temperature: float
-    temperature_error: float | None
-    energy: float
-    fluctuation: float
-    drift: float
 
 
 def frames_of(path: Path, run: "MdRun", most: int = MOST) -> Frames:

@@ -9,8 +9,8 @@ pair and J^T delta one short dot product per atom; nothing of size P x 3N is mad
 atoms of the molecule: sums run over those, and go to their rows and columns when the place is done.  Held against
 tests/reference.py by tests/contract/test_kernel_sum.py.
 
-What a thread does is a function of its own, and tables are made in NumPy: numba takes several times as long over code
-within a parallel loop, and over the sentences of its own errors, which come with every assignment of one array to a
+What a thread does is a function of its own, and tables are made in NumPy: numba takes longer over code within a
+parallel loop, and over the sentences of its own errors, which come with every assignment of one array to a
 part of another."""
 
 from typing import NamedTuple

@@ -28,10 +28,9 @@ PARALLEL_WORK = 1_500_000  # numbers read per step for every thread but the firs
 class SingleEvaluator:
     """A force field laid out for one structure at a time, with those of its baselines that are compiled: walls."""
 
-    pairs: np.ndarray  # (P_all, 2)
+    pairs: tuple[np.ndarray, ...]  # (P_all, 2), and the wall of baselines._repulsion
     terms: tuple[np.ndarray, ...]  # of FlatTerms
     functions: "FlatFunctions"
-    wall: tuple[np.ndarray, ...]  # of baselines._repulsion
     constant: float
     scale: float
     positions: np.ndarray  # (N, 3), scratch
@@ -56,8 +55,8 @@ class SingleEvaluator:
         walls = [baseline.laid_out for baseline in model.baselines if isinstance(baseline, Repulsion)]
         wall = tuple(np.concatenate(part) for part in zip(NO_WALL, *walls, strict=True))
         left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
-        summed = tuple(flat), flat_functions(model.functions), wall
-        parts = np.array(pairs.pairs), *summed, model.constant, model.scale
+        ends, summed = (np.array(pairs.pairs), *wall), (tuple(flat), flat_functions(model.functions))
+        parts = ends, *summed, model.constant, model.scale
         return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
@@ -71,18 +70,11 @@ class SingleEvaluator:
         with self.lock:
             self.positions[:] = positions
             energy, nearest = _step.evaluate(
-                self.positions,
-                self.pairs,
-                self.terms,
-                self.functions,
-                self.wall,
-                scratch,
-                self.scale,
-                forces,
+                self.positions, self.pairs, self.terms, self.functions, scratch, self.scale, forces
             )
         if not nearest < 1 / COINCIDENT:
             refuse_infinite(positions)
-            PairSet(len(positions), self.pairs).refuse_coincident(positions[None], "positions")
+            PairSet(len(positions), self.pairs[0]).refuse_coincident(positions[None], "positions")
         return self.constant + energy, forces
 
 
