@@ -62,6 +62,19 @@ class Covariance:
             queries = tuple(own.whole - other.shift for own, other in zip(left.rows, right.rows, strict=True))
         return cls(terms, pairs, left, right, queries, energies, functions)
 
+    @classmethod
+    def among(
+        cls,
+        terms: tuple[Term, ...],
+        pairs: Descriptor,
+        positions: "Tensor",
+        energies: bool = False,
+        functions: PairFunctions | None = None,
+    ) -> "Covariance":
+        """Of the labels of structures positions (M, N, 3), Angstrom, with themselves."""
+        structures = Structures.of(terms, pairs, positions)
+        return cls.of(terms, pairs, structures, structures, energies, functions)
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows_layout.size, self.columns_layout.size
@@ -237,5 +250,5 @@ def mean_variance(
     terms: tuple[Term, ...], pairs: Descriptor, positions: np.ndarray, functions: PairFunctions | None = None
 ) -> float:
     """Mean prior variance of a force component of the structures (Q, N, 3)."""
-    structures = Structures.of(terms, pairs, torch.from_numpy(positions))
-    return float(Covariance.of(terms, pairs, structures, structures, functions=functions).diagonal().mean())
+    C = Covariance.among(terms, pairs, torch.from_numpy(positions), functions=functions)
+    return float(C.diagonal().mean())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,12 +15,15 @@ from gossamer.data.dataset import Dataset
 from gossamer.descriptors import Descriptor
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import UsageError
-from gossamer.fitting.covariance import mean_variance
+from gossamer.fitting.covariance import Covariance, mean_variance
 from gossamer.kernels import Kernel, with_length
 from gossamer.model.fragment_terms import term_of
 from gossamer.model.pair_functions import NEED, PairFunctions
 from gossamer.model.pairs import PairSet, as_pairs, orbit_numbers
 from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
 GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local one, before learning
@@ -58,6 +62,10 @@ class Makeup:
         kept = [t for t, term in enumerate(self.terms) if not term.is_global]
         terms, functions, pairs = compressed(tuple(self.terms[t] for t in kept), self.functions, self.pairs)
         return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept), functions)
+
+    def covariance(self, positions: "Tensor", energies: bool) -> Covariance:
+        """Of the labels of structures positions (M, N, 3), Angstrom, with themselves."""
+        return Covariance.among(self.terms, self.pairs, positions, energies, self.functions)
 
     def mean_variance(self, positions: np.ndarray) -> float:
         """Mean prior variance of a force component of the structures (Q, N, 3)."""

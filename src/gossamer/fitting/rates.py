@@ -42,7 +42,7 @@ def measure_rates(made: Makeup, train: "Dataset") -> Rates:
     began = time.perf_counter()
     few = train.take(np.arange(min(SAMPLE, len(train))))
     positions = torch.from_numpy(few.positions)
-    K = KernelOperator.build(made.terms, made.pairs, positions, 1e-3, functions=made.functions, cache_bytes=0)
+    K = KernelOperator.of(made.covariance(positions, False), 1e-3, cache_bytes=0)
     M, n3 = K.n_structures, 3 * train.n_atoms
     step = max(1, n3 // COLUMNS_TOGETHER)
     chosen = (np.arange(M)[:, None] * n3 + np.arange(0, step * COLUMNS_TOGETHER, step)).ravel()
