@@ -58,7 +58,7 @@ def seen_in_training(model: "ForceField", positions: np.ndarray) -> np.ndarray:
             for block in np.array_split(positions, max(1, len(positions) // 1000))
         ]
     )
-    counted = (known > 0).all(axis=0)
+    counted = (known > 0).all(axis=0) & (asked > 0).all(axis=0)  # features other than 1/r have any sign
     if not counted.any():
         return np.zeros(len(positions), dtype=bool)
     freedom = max(1, min(3 * model.n_atoms - 6, int(counted.sum())))
@@ -80,12 +80,13 @@ class SeenDistances:
     @classmethod
     def build(cls, model: "ForceField") -> "SeenDistances":
         """From the training descriptors of the terms, and their permutations, which are training structures as well; of
-        a pair that pair functions alone see only the shortest distance is known."""
+        a pair that pair functions alone see only the shortest distance is known.  Features that are no inverse
+        distances tell of none."""
         from ase.data import covalent_radii
 
         numbers, pairs = model.numbers, model.pairs
         radii = np.append(covalent_radii, np.zeros(200))[numbers]
-        sums = radii[pairs.pairs].sum(1)
+        sums = radii[pairs.atoms[:, :2]].sum(1)
         shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
         for term, c in zip(model.terms, model.coefficients, strict=True):
@@ -106,7 +107,8 @@ class SeenDistances:
         lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
         least = np.minimum(SHORTER * shortest, NEAR * sums)
         most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)
-        return cls(numbers, pairs.pairs, shortest, longest, least, most)
+        told = pairs.inverse_distances
+        return cls(numbers, pairs.atoms[told, :2], *(found[told] for found in (shortest, longest, least, most)))
 
     @cached_property
     def range(self) -> tuple[np.ndarray, np.ndarray]:
