@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.backends.choice import summed_at_once
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class KernelOperator:
     def build(
         cls,
         terms: tuple[Term, ...],
-        pairs: PairSet,
+        pairs: Descriptor,
         positions: "Tensor",
         noise: float,
         *,
@@ -65,7 +65,7 @@ class KernelOperator:
         return self.covariance.terms
 
     @property
-    def pairs(self) -> PairSet:
+    def pairs(self) -> Descriptor:
         return self.covariance.pairs
 
     @property

@@ -10,9 +10,9 @@ import torch
 
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.kernel_sum import radial_factors
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def measure_rates(made: Makeup, train: "Dataset") -> Rates:
     )
 
 
-def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
+def _compiled_seconds(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") -> float:
     """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
     few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
     small = tuple(term for term in terms if summed_at_once(term, torch.device("cpu")))
