@@ -60,6 +60,10 @@ def conserved(evaluate, masses: np.ndarray, state: State, step: float, picosecon
     }
 
 
+def _standard_error(values: list[float]) -> float | None:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picoseconds", type=float, default=50.0)
@@ -89,7 +93,7 @@ def main() -> None:
                     "molecule": "ethanol", "M": 200, "rows": precision, "step, fs": step,
                     "picoseconds": asked.picoseconds, "runs": asked.runs,
                     "drift, eV/atom/ns": float(np.mean([run["drift"] for run in runs])),
-                    "standard error": float(np.std([run["drift"] for run in runs], ddof=1) / np.sqrt(len(runs))),
+                    "standard error": _standard_error([run["drift"] for run in runs]),
                     "fluctuation, meV/atom": float(np.mean([run["fluctuation"] for run in runs])),
                     "mean kelvin": float(np.mean([run["kelvin"] for run in runs])),
                     "microseconds a step": float(np.median([run["microseconds"] for run in runs])),
