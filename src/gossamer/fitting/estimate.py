@@ -28,7 +28,17 @@ from gossamer.fitting.resources import (
     term_sizes,
 )
 from gossamer.fitting.settings import Settings
-from gossamer.fitting.stages import Choice, Choosing, Claiming, Learning, Searching, Solving, Stage, stages_of
+from gossamer.fitting.stages import (
+    Choice,
+    Choosing,
+    Claiming,
+    Completing,
+    Learning,
+    Searching,
+    Solving,
+    Stage,
+    stages_of,
+)
 from gossamer.fitting.workflow import pose
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -185,6 +195,7 @@ PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Searching: _of_searching,
     Learning: _of_learning,
     Choosing: _of_choosing,
+    Completing: lambda stage, asked: Price({}, 0.0),  # only where a global term turns out to pay
     Claiming: lambda stage, asked: Price({}, 0.0),
     Solving: _of_solving,
 }
