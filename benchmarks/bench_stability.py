@@ -107,6 +107,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--models", nargs="*", choices=("full", "no wall", "reduced", "global"), default=["full"])
+    parser.add_argument("--saved", metavar="FILE", help="run this model of the one molecule asked for, train none")
+    parser.add_argument("--kelvin", type=float, nargs="*", help="temperatures other than the molecule's own")
     parser.add_argument("--picoseconds", type=float, default=20.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -118,9 +120,10 @@ def main() -> None:
             continue
         data = gs.read(SHARED / system.file)
         train, valid, test = data.split(system.n_train, 50, asked.runs + 20, seed=asked.seed)
-        for kind, model in models_of(train, valid, asked.models, asked.seed).items():
+        saved = {"saved": gs.load(asked.saved)} if asked.saved else None
+        for kind, model in (saved or models_of(train, valid, asked.models, asked.seed)).items():
             errors = model.test(test)
-            for kelvin in system.kelvin:
+            for kelvin in asked.kelvin or system.kelvin:
                 runs = [
                     dynamics(model, train, test.positions[r], kelvin, asked.picoseconds, r) for r in range(asked.runs)
                 ]
