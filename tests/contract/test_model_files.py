@@ -14,7 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import arrays, pair_functions, random_model, structures
+from cases import arrays, pair_functions, random_model, structures, with_bars
 from molecules import beside
 
 from gossamer.chemistry.fragments import Fragment, local_fragments
@@ -39,9 +39,12 @@ def test_the_present_version_has_its_sample():
 def test_every_version_predicts_what_it_did(path):
     expected = json.loads(path.with_suffix(".json").read_text())
     model = load(path)
-    p = model.predict(structures(2, seed=9))
+    p = model.predict(structures(2, seed=9), std="energy_std" in expected)
     np.testing.assert_allclose(p.energies, expected["energies"], rtol=1e-9)
     np.testing.assert_allclose(p.forces, expected["forces"], atol=1e-9 * np.abs(expected["forces"]).max())
+    if "energy_std" in expected:
+        np.testing.assert_allclose(p.energy_std, expected["energy_std"], rtol=1e-9)
+        np.testing.assert_allclose(p.forces_std, expected["forces_std"], rtol=1e-7)
     assert model.provenance == {}
 
 
@@ -106,9 +109,11 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 
 
 if __name__ == "__main__":
-    sample, _, _ = random_model("several", n_train=3, energies=True, functions=pair_functions())
+    sample, _, _ = random_model("several", n_train=4, energies=True, functions=pair_functions())
+    sample = with_bars(sample, 2)
     sample.save(MODELS / f"v{VERSION}.gossamer")
-    at = sample.predict(structures(2, seed=9))
+    at = sample.predict(structures(2, seed=9), std=True)
+    deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}
     (MODELS / f"v{VERSION}.json").write_text(
-        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()})
+        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()} | deviations)
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.error_bars import MEMBERS
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes
 from gossamer.fitting.makeup import Makeup
@@ -28,7 +29,17 @@ from gossamer.fitting.resources import (
     term_sizes,
 )
 from gossamer.fitting.settings import Settings
-from gossamer.fitting.stages import Choice, Choosing, Claiming, Learning, Searching, Solving, Stage, stages_of
+from gossamer.fitting.stages import (
+    Calibrating,
+    Choice,
+    Choosing,
+    Claiming,
+    Learning,
+    Searching,
+    Solving,
+    Stage,
+    stages_of,
+)
 from gossamer.fitting.workflow import pose
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -179,12 +190,20 @@ def _of_solving(stage: Solving, asked: _Asked) -> Price:
     return Price({"matrix": fits * prepare, "factorisation": fits * solve}, plan.bytes)
 
 
+def _of_calibrating(stage: Calibrating, asked: _Asked) -> Price:
+    n_structures = -(-len(asked.problem.train) // MEMBERS)
+    n, plan = asked.planned(n_structures)
+    seconds = MEMBERS * sum(_seconds(n, n_structures, asked.made.terms, plan, asked.rates))
+    return Price({"error bars": seconds}, plan.bytes)
+
+
 PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Searching: _of_searching,
     Learning: _of_learning,
     Choosing: _of_choosing,
     Claiming: lambda stage, asked: Price({}, 0.0),
     Solving: _of_solving,
+    Calibrating: _of_calibrating,
 }
 
 

@@ -171,6 +171,8 @@ def reduce(
     began = time.perf_counter()
     settings = make_settings(options, settings)
     check_choice(tolerance, terms)
+    if settings.error_bars:
+        raise UsageError("error_bars: `reduce` gives none; leave them out, or use `train`.")
     _check_quantiles(quantiles, compared)
     data = _Parts(train, valid, test, pool)
     _check_parts(data, score_structures)
