@@ -182,9 +182,10 @@ def deviations(model, structures):
             pairs=model.pairs, terms=model.terms, coefficients=coefficients, functions=functions, constant=constant,
             scale=model.scale,
         ), structures))  # fmt: skip
-    of_energies, of_forces = (np.sqrt(sum((a - sum(all_) / len(all_)) ** 2 for a in all_) / (len(all_) - 1))
+    energies, components = (np.sqrt(sum((a - sum(all_) / len(all_)) ** 2 for a in all_) / (len(all_) - 1))
                               for all_ in zip(*found, strict=True))  # fmt: skip
-    return bars.energy_factor * of_energies, bars.forces_factor * of_forces
+    per_atom = np.sqrt((components[..., 0] ** 2 + components[..., 1] ** 2 + components[..., 2] ** 2) / 3)
+    return bars.energy_factor * energies, bars.forces_factor * np.repeat(per_atom[..., None], 3, axis=-1)
 
 
 def fit(terms, pairs, structures, labels, noise):

@@ -128,6 +128,13 @@ def test_symmetric_structures_have_equal_deviations():
         np.testing.assert_allclose(p.forces_std[row], p.forces_std[0][perm], rtol=1e-7, atol=1e-12)
 
 
+def test_turned_structures_have_equal_deviations():
+    model, R = model_with_bars(), structures(2, seed=5)
+    q, _ = np.linalg.qr(np.random.default_rng(6).normal(size=(3, 3)))
+    ours, theirs = (model.predict(at, std=True, warn=False) for at in (R, R @ q))
+    np.testing.assert_allclose(ours.forces_std, theirs.forces_std, rtol=1e-8)
+
+
 @pytest.mark.parametrize("energies", [False, True])
 @pytest.mark.parametrize("functions", [None, pair_functions()], ids=["terms", "pairs"])
 def test_files_keep_error_bars(tmp_path, energies, functions):

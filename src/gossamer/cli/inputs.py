@@ -99,6 +99,7 @@ class Fitting:
     device: str
     kernel: str | None
     baseline: str
+    error_bars: bool = False
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""

@@ -122,6 +122,14 @@ Noise = Annotated[
 Energies = Annotated[
     bool, typer.Option("--energies", help="Train on the energies as well as on the forces.", rich_help_panel=_MODEL)
 ]
+ErrorBars = Annotated[
+    bool,
+    typer.Option(
+        "--error-bars", rich_help_panel=_MODEL,
+        help="Let the model tell standard deviations of its energies and forces, calibrated on the validation set "
+        "(predict --std, test).",
+    ),
+]  # fmt: skip
 SymmetryOption = Annotated[
     str,
     typer.Option(

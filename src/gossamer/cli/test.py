@@ -45,14 +45,16 @@ def test(
     looking.look(found.positions, str(data), found.frames)
     errors = force_field.errors(found)
     seen = int(force_field.trained_on(found.positions).sum())
+    bars = None if force_field.error_bars is None else force_field.reliability(found)
     if as_json:
-        print_json(
-            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **asdict(errors)}
-        )
+        values = {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen}
+        print_json(values | asdict(errors) | ({} if bars is None else {"error_bars": asdict(bars)}))
     else:
-        from gossamer.cli.text import about_test, errors_table
+        from gossamer.cli.text import about_test, errors_table, reliability_table
         from gossamer.reporting.words import count_of
 
         console().print(errors_table(errors, count_of(len(found), "structure")))
+        if bars is not None:
+            console().print(reliability_table(bars))
         for sentence in about_test(errors, len(found), seen):
             say([sentence])

@@ -11,7 +11,7 @@ from gossamer.events import Event
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.training import fit_terms
-from gossamer.model.error_bars import ErrorBars, spread
+from gossamer.model.error_bars import ErrorBars, spread, spread_of_vectors
 from gossamer.model.force_field import ForceField
 
 MEMBERS = 8
@@ -65,7 +65,9 @@ def error_bars_of(model: ForceField, members: list[ForceField], folds: np.ndarra
     answers = [member.predict(valid.positions, precision="float64", warn=False) for member in members]
     constants = [m.constant + float((own.energies - a.energies).mean()) for m, a in zip(members, answers, strict=True)]
     energies = np.array([a.energies - a.energies.mean() for a in answers])  # whose spread is that with the constants
-    forces_factor = calibration(own.forces - valid.labelled_forces(), spread(np.array([a.forces for a in answers])))
+    forces_factor = calibration(
+        own.forces - valid.labelled_forces(), spread_of_vectors(np.array([a.forces for a in answers]))
+    )
     energy_factor = forces_factor
     if valid.energies is not None:
         energy_factor = calibration(own.energies - valid.energies, spread(energies))
@@ -78,10 +80,9 @@ def error_bars_of(model: ForceField, members: list[ForceField], folds: np.ndarra
         w.append(None if found[0] is None else _in_order(
             [c * (m.scale / model.scale) for c, m in zip(found, members, strict=True) if c is not None], rows
         ))  # fmt: skip
-    functions = None
-    if model.functions is not None:
-        own_functions = [m.functions.coefficients * (m.scale / model.scale) for m in members if m.functions is not None]
-        functions = np.array(own_functions)
+    tables = [m.functions.coefficients * (m.scale / model.scale) for m in members
+              if m.functions is not None and m.functions.coefficients is not None]  # fmt: skip
+    functions = np.array(tables) if tables else None
     return ErrorBars(folds, tuple(V), tuple(w), np.array(constants), energy_factor, forces_factor, functions)
 
 

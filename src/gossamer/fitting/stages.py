@@ -70,7 +70,7 @@ def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> 
     settings = context.settings
     if settings.error_bars:
         check_error_bars(len(problem.train), 0 if problem.valid is None else len(problem.valid))
-    ending = (Solving(), *([Calibrating()] if settings.error_bars else []))
+    ending: tuple[Stage, ...] = (Solving(), Calibrating()) if settings.error_bars else (Solving(),)
     if is_global(problem):
         searching = [Searching()] if problem.valid is not None and _is_searched(settings) else []
         return _one_term(problem, settings), (*searching, Claiming(), *ending)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.errors import UsageError
+from gossamer.records.parts import LEVELS, Reliability
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
 
+BINS = 10  # of a reliability, of as many errors each
 FEWEST = 2  # members, without which there is no spread
 
 
@@ -83,11 +85,32 @@ class ErrorBars:
         )  # fmt: skip
 
     def deviations(self, energies: np.ndarray, forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Standard deviations of energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, where the members give energies
-        (K, Q) and forces (K, Q, N, 3)."""
-        return self.energy_factor * spread(energies), self.forces_factor * spread(forces)
+        """Standard deviations of energies (Q,), eV, and of the components of forces (..., N, 3), eV/Angstrom, where the
+        members give energies (K, Q) and forces (K, ..., N, 3)."""
+        return self.energy_factor * spread(energies), self.forces_factor * spread_of_vectors(forces)
 
 
 def spread(values: np.ndarray) -> np.ndarray:
     """Standard deviation of values (K, ...) of K members about their mean, of K - 1 degrees of freedom."""
     return values.std(axis=0, ddof=1)
+
+
+def spread_of_vectors(values: np.ndarray) -> np.ndarray:
+    """`spread` of vectors (K, ..., 3), root mean square over the three components and the same for each, so that it
+    does not turn with the molecule, and has three times the degrees of freedom."""
+    components = spread(values)
+    return np.broadcast_to(np.sqrt((components**2).mean(axis=-1, keepdims=True)), components.shape).copy()
+
+
+def reliability(std: np.ndarray, errors: np.ndarray) -> Reliability:
+    """How standard deviations std (...) compare with the errors (...) that they are of."""
+    from scipy.special import ndtri
+
+    std, errors = std.ravel(), np.abs(errors.ravel())
+    bins = np.array_split(np.argsort(std, kind="stable"), min(BINS, len(std)))
+    within = [errors <= ndtri(0.5 + level / 2) * std for level in LEVELS]
+    return Reliability(
+        predicted=tuple(float(np.sqrt((std[rows] ** 2).mean())) for rows in bins),
+        found=tuple(float(np.sqrt((errors[rows] ** 2).mean())) for rows in bins),
+        coverage=tuple(float(mask.mean()) for mask in within),
+    )

@@ -10,12 +10,13 @@ import numpy as np
 from gossamer.data.dataset import hill_formula
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
-from gossamer.model.error_bars import ErrorBars
+from gossamer.model.error_bars import ErrorBars, reliability
 from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
+from gossamer.records.parts import ErrorBars as ErrorBarsRecord
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -195,6 +196,19 @@ class ForceField:
         offset = _other_zero(de, dataset.energies)
         de = de - (offset or 0.0)
         return Errors(*force_errors, float(np.abs(de).mean()), float(np.sqrt((de**2).mean())), offset)
+
+    def reliability(self, dataset: "Dataset") -> "ErrorBarsRecord":
+        """How its error bars compare with its errors on a labelled data set of the same molecule, another zero of
+        energies taken off.  Raises UsageError for a model without error bars, or other atoms."""
+        require_atoms(dataset, self.numbers)
+        p = self.predict(dataset.positions, warn=False, std=True)
+        assert p.energy_std is not None
+        assert p.forces_std is not None
+        of_forces = reliability(p.forces_std, p.forces - dataset.labelled_forces())
+        if dataset.energies is None:
+            return ErrorBarsRecord(of_forces)
+        de = dataset.energies - p.energies
+        return ErrorBarsRecord(of_forces, reliability(p.energy_std, de - (_other_zero(de, dataset.energies) or 0.0)))
 
     def trained_on(self, positions: np.ndarray) -> np.ndarray:
         """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones

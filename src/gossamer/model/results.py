@@ -14,7 +14,8 @@ KCAL = 1 / energy_in_ev("kcal/mol")  # kcal/mol in an eV
 class Prediction:
     """energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of Q structures; float64 arrays.
 
-    energy_std (Q,), forces_std (Q, N, 3): their standard deviations, in the same units, None where not asked for."""
+    energy_std (Q,), forces_std (Q, N, 3): their standard deviations, in the same units, the same for the three
+    components of a force; None where not asked for."""
 
     energies: np.ndarray
     forces: np.ndarray

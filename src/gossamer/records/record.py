@@ -56,6 +56,7 @@ class TrainRecord(_Record):
 
     length_search: tuple[p.Trial, ...] = ()
     history: tuple[p.Step, ...] = ()
+    error_bars: p.ErrorBars | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
