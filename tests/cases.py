@@ -8,6 +8,7 @@ import torch
 
 from gossamer import kernels
 from gossamer.descriptors.basis import Basis
+from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
 from gossamer.model.error_bars import ErrorBars
@@ -87,7 +88,7 @@ def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1, functio
     beside the terms."""
     pairs, terms = CASES[case]()
     R = torch.from_numpy(structures(n_train, seed, spread))
-    K = KernelOperator.build(terms, pairs, R, 1e-8, functions=functions, energies=energies)
+    K = KernelOperator.of(Covariance.among(terms, pairs, R, energies, functions), 1e-8)
     v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
     return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v
 
@@ -99,4 +100,4 @@ def with_bars(model, n_members, seed=0):
     V = tuple(rng.normal(size=c.V.shape) for c in model.coefficients)
     w = tuple(None if c.w is None else rng.normal(size=c.w.shape) for c in model.coefficients)
     table = None if model.functions is None else rng.normal(size=(n_members, *model.functions.shape))
-    return replace(model, error_bars=ErrorBars(folds, V, w, rng.normal(size=n_members), 1.3, 0.7, table))
+    return replace(model, error_bars=ErrorBars(folds, V, w, rng.normal(size=n_members), 1.3, 0.7, 0.8, table))

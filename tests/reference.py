@@ -41,8 +41,37 @@ def profile(kernel, delta):
     return KERNELS[kernel.name](np.sqrt(delta @ delta), kernel.length)
 
 
+def inverse(feature, atoms):
+    d = atoms[0] - atoms[1]
+    r = np.sqrt(d @ d)
+    return 1 / r, np.array([-d / r**3, d / r**3])
+
+
+def cosine(feature, atoms):
+    u, v = atoms[1] - atoms[0], atoms[2] - atoms[0]
+    uu, vv, uv = u @ u, v @ v, u @ v
+    x = uv / np.sqrt(uu * vv)
+    du, dv = v / np.sqrt(uu * vv) - x * u / uu, u / np.sqrt(uu * vv) - x * v / vv
+    return feature.scale * x, feature.scale * np.array([-du - dv, du, dv])
+
+
+FEATURES = {"inverse": inverse, "cosine": cosine}
+
+
+def features(listed, structure):
+    """x (F,) and its Jacobian dx/dR (F, 3N) of a FeatureSet, one feature at a time."""
+    x, jacobian = np.zeros(len(listed)), np.zeros((len(listed), *structure.shape))
+    rows = [(feature, row) for feature, atoms in listed.parts for row in atoms]
+    for f, (feature, row) in enumerate(rows):
+        x[f], jacobian[f, row] = FEATURES[feature.name](feature, structure[row])
+    return x, jacobian.reshape(len(x), -1)
+
+
 def descriptor(pairs, structure):
-    """x = 1/r (P,) and its Jacobian dx/dR (P, 3N) of one structure (N, 3)."""
+    """x = 1/r (P,) of pairs (P, 2), or the features of a FeatureSet, and its Jacobian dx/dR (P, 3N) of one structure
+    (N, 3)."""
+    if hasattr(pairs, "parts"):
+        return features(pairs, structure)
     x = np.zeros(len(pairs))
     jacobian = np.zeros((len(pairs), structure.shape[0], 3))
     for p, (i, j) in enumerate(pairs):
@@ -142,7 +171,7 @@ def predict(model, structures):
     """Energies (Q,) and forces (Q, N, 3) of a ForceField, one sum at a time."""
     energies, forces = [], []
     for structure in structures:
-        x, jacobian = descriptor(model.pairs.pairs, structure)
+        x, jacobian = descriptor(getattr(model.pairs, "pairs", model.pairs), structure)
         e, gradient = 0.0, np.zeros(len(x))
         for term, c in zip(model.terms, model.coefficients, strict=True):
             for rows, weights in images_of(term):
@@ -185,7 +214,9 @@ def deviations(model, structures):
     energies, components = (np.sqrt(sum((a - sum(all_) / len(all_)) ** 2 for a in all_) / (len(all_) - 1))
                               for all_ in zip(*found, strict=True))  # fmt: skip
     per_atom = np.sqrt((components[..., 0] ** 2 + components[..., 1] ** 2 + components[..., 2] ** 2) / 3)
-    return bars.energy_factor * energies, bars.forces_factor * np.repeat(per_atom[..., None], 3, axis=-1)
+    return bars.energy_factor * energies, bars.forces_factor * np.repeat(
+        per_atom[..., None], 3, axis=-1
+    ) ** bars.forces_power
 
 
 def fit(terms, pairs, structures, labels, noise):

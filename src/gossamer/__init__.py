@@ -15,6 +15,7 @@ from gossamer.version import __version__
 _WHERE = {
     "Dataset": "gossamer.data.dataset",
     "Errors": "gossamer.model.results",
+    "FeatureSet": "gossamer.model.features",
     "ForceField": "gossamer.model.force_field",
     "Fragment": "gossamer.chemistry.fragments",
     "GossamerError": "gossamer.errors",
@@ -43,11 +44,12 @@ _WHERE = {
     "write_fragments": "gossamer.chemistry.fragments_file",
 }
 
-_MODULES = ("errors", "kernels")  # reached as gs.errors and gs.kernels
+_MODULES = ("descriptors", "errors", "kernels")  # reached as gs.descriptors ...
 
 __all__ = ["__version__", *sorted((*_WHERE, *_MODULES))]
 
 if TYPE_CHECKING:
+    from gossamer import descriptors as descriptors
     from gossamer import errors as errors
     from gossamer import kernels as kernels
     from gossamer.chemistry.fragments import Fragment as Fragment
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from gossamer.fitting.result import TrainResult as TrainResult
     from gossamer.fitting.result import train as train
     from gossamer.fitting.settings import Settings as Settings
+    from gossamer.model.features import FeatureSet as FeatureSet
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
     from gossamer.model.pairs import PairSet as PairSet

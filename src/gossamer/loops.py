@@ -1,4 +1,5 @@
-"""Compiled parallel loops that also run in a forked process, on one thread (gossamer.forked)."""
+"""Compiled parallel loops that also run in a forked process, on one thread (gossamer.forked), and the vector between
+two atoms in them."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,6 +9,12 @@ from typing import Any
 import numba
 
 from gossamer.forked import threads_lost
+
+
+@numba.njit(inline="always")
+def displacement(structure, i, j):
+    """The vector from atom j to atom i of a structure (N, 3); see gossamer.displacements."""
+    return structure[i, 0] - structure[j, 0], structure[i, 1] - structure[j, 1], structure[i, 2] - structure[j, 2]
 
 
 def use_threads(threads: int) -> None:

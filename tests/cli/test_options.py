@@ -49,7 +49,8 @@ VERBS = {
     ),
     "md lost.gossamer lost.npz --steps 9 --out x.traj": (
         "--length-unit eV", *INDICES, *DEVICES, "--ensemble npt", "--guard maybe", "--every 0", "--restart-every 0",
-        "--replicas 0", "--seed -1", "--out x.pdf", "--out none/x.traj", "--out .", "--steps 0",
+        "--replicas 0", "--beads 0", "--beads x", "--seed -1", "--out x.pdf", "--out none/x.traj", "--out .",
+        "--steps 0",
         *(f"--{name} {value}" for name in ("temperature", "timestep", "friction", "relaxation")
           for value in (*FLOATS, "0")),
     ),

@@ -8,10 +8,12 @@ import reference
 from cases import METHYL, NUMBERS, pair_functions, random_model, structures, with_bars
 
 import gossamer as gs
-from gossamer.data.dataset import Dataset
+from gossamer.data.dataset import Dataset, LabelStd
 from gossamer.errors import ModelFileError, UsageError
-from gossamer.fitting.error_bars import MEMBERS, calibration, error_bars_of, folds_of
+from gossamer.fitting.error_bars import MEMBERS, calibration, error_bars_of, folds_of, power_calibration
+from gossamer.model.error_bars import reliability, spread_of_vectors
 from gossamer.model.model_file import _packed, load
+from gossamer.records.record import from_json
 
 N_TRAIN = 2 * MEMBERS
 
@@ -93,18 +95,29 @@ def test_a_model_comes_with_the_members_it_was_given():
 def test_deviations_have_the_size_of_the_errors_they_were_calibrated_on(label_energies):
     found, valid = fitted(label_energies=label_energies)
     p = found.model.predict(valid.positions, std=True)
-    errors = p.forces - valid.forces
-    np.testing.assert_allclose((p.forces_std**2).mean(), (errors**2).mean(), rtol=1e-6)
+    np.testing.assert_allclose((((p.forces - valid.forces) / p.forces_std) ** 2).mean(), 1, rtol=1e-6)
     bars = found.model.error_bars
     if label_energies:
         np.testing.assert_allclose((p.energy_std**2).mean(), ((p.energies - valid.energies) ** 2).mean(), rtol=1e-6)
     else:
-        assert bars.energy_factor == bars.forces_factor
+        members = bars.members(found.model)
+        spreads = spread_of_vectors(np.array([m.predict(valid.positions, warn=False).forces for m in members]))
+        assert bars.energy_factor == pytest.approx(calibration(p.forces - valid.forces, spreads))
 
 
 def test_calibration_is_the_ratio_of_the_sizes():
     assert calibration(np.array([3.0, -4.0]), np.array([1.0, 7.0])) == pytest.approx(0.5**0.5)
     assert calibration(np.array([3.0]), np.zeros(1)) == 0.0
+
+
+def test_the_power_of_the_spread_is_found():
+    rng = np.random.default_rng(0)
+    spreads = np.exp(rng.normal(size=20000))
+    factor, power = power_calibration(0.3 * spreads**0.7 * rng.normal(size=20000), spreads)
+    assert factor == pytest.approx(0.3, rel=0.03)
+    assert power == pytest.approx(0.7, abs=0.03)
+    assert power_calibration(np.ones(3), np.zeros(3)) == (0.0, 1.0)
+    assert power_calibration(np.zeros(3), np.ones(3))[0] == 0.0
 
 
 def test_baselines_have_no_deviation():
@@ -208,3 +221,70 @@ def test_members_need_not_have_one_scale():
         np.testing.assert_allclose(
             mine.predict(R, warn=False).forces, theirs.predict(R, warn=False).forces, rtol=1e-9, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("suffix", [".extxyz", ".npz", ".traj", ".db"])
+def test_written_deviations_are_read_as_no_labels(tmp_path, suffix):
+    R = structures(3)
+    model = model_with_bars()
+    p = model.predict(R, std=True, warn=False)
+    path = tmp_path / f"m{suffix}"
+    gs.write(Dataset(NUMBERS, R, p.forces, p.energies), path, std=LabelStd(p.energy_std, p.forces_std))
+    again = gs.read(path)
+    np.testing.assert_allclose(again.energies, p.energies, rtol=1e-12)
+    np.testing.assert_allclose(again.forces, p.forces, rtol=1e-12)
+
+
+def test_units_of_written_deviations(tmp_path):
+    R = structures(2)
+    p = model_with_bars().predict(R, std=True, warn=False)
+    data, std = Dataset(NUMBERS, R, p.forces, p.energies), LabelStd(p.energy_std, p.forces_std)
+    units = {"energy_unit": "kcal/mol", "length_unit": "Bohr"}
+    gs.write(data, tmp_path / "m.npz", std=std, **units)
+    gs.write(data, tmp_path / "m.extxyz", std=std, **units)
+    gs.write(data, tmp_path / "ev.extxyz", std=std)
+    with np.load(tmp_path / "m.npz") as file:
+        np.testing.assert_allclose(file["F_std"] / file["F"], p.forces_std / p.forces, rtol=1e-10)
+        np.testing.assert_allclose(file["E_std"][:, 0] / file["E"][:, 0], p.energy_std / p.energies, rtol=1e-10)
+        of_npz = file["F_std"]
+    import ase.io
+
+    images = ase.io.read(tmp_path / "m.extxyz", ":")
+    np.testing.assert_allclose([image.arrays["forces_std"] for image in images], of_npz, rtol=1e-10)
+    np.testing.assert_allclose([image.info["energy_std"] for image in ase.io.read(tmp_path / "ev.extxyz", ":")],
+                               p.energy_std, rtol=1e-12)  # fmt: skip
+
+
+def test_the_calculator_gives_deviations_where_asked():
+    from ase import Atoms
+
+    model, R = model_with_bars(), structures(1)[0]
+    atoms = Atoms(NUMBERS, R)
+    atoms.calc = model.ase(guard="off")
+    atoms.get_forces()
+    assert "energy_std" not in atoms.calc.results
+    p = model.predict(R, std=True, warn=False)
+    assert atoms.calc.get_property("energy_std", atoms) == pytest.approx(p.energy_std[0], rel=1e-10)
+    np.testing.assert_allclose(atoms.calc.get_property("forces_std", atoms), p.forces_std[0], rtol=1e-8)
+    atoms.calc = random_model("plain")[0].ase(guard="off")
+    with pytest.raises(UsageError, match="std: the model has no error bars"):
+        atoms.calc.get_property("energy_std", atoms)
+
+
+def test_reliability_counts_what_it_says():
+    rng = np.random.default_rng(0)
+    std = np.exp(rng.normal(size=20000))
+    found = reliability(std, 2 * std * rng.normal(size=20000))
+    np.testing.assert_allclose(found.ratios, 2, rtol=0.07)
+    assert found.ratio == pytest.approx(2, rel=0.05)
+    assert list(found.predicted) == sorted(found.predicted)
+    expected = [0.2641, 0.381, 0.5891, 0.6729]  # of a normal distribution twice as wide
+    np.testing.assert_allclose(found.coverage, expected, atol=0.012)
+
+
+def test_the_record_has_the_reliability():
+    found, _ = fitted()
+    record = found.record
+    assert record.error_bars is not None
+    assert len(record.error_bars.forces.predicted) == 10
+    assert from_json(record.to_json()) == record

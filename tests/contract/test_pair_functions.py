@@ -12,7 +12,7 @@ from gossamer.backends.numba import single
 from gossamer.backends.torch.single_cuda import DeviceForceField
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import UsageError
-from gossamer.fitting import covariance
+from gossamer.fitting.covariance import Covariance, Structures
 from gossamer.fitting.operator import KernelOperator
 from gossamer.model import pair_functions as module
 from gossamer.model.model_file import load
@@ -68,7 +68,7 @@ def test_the_operator_is_the_dense_covariance(monkeypatch, way, energies):
         everywhere(monkeypatch)
         monkeypatch.setattr(module, "block_bytes", lambda device: 8 * 6 * 6 * 20 * 2)  # two structures at once
     (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(5, 1)
-    K = KernelOperator.build(terms, pairs, torch.from_numpy(R), 1e-3, functions=functions, energies=energies)
+    K = KernelOperator.of(Covariance.among(terms, pairs, torch.from_numpy(R), energies, functions), 1e-3)
     expected = reference.covariance_matrix(terms, pairs.pairs, R, energies, functions) + 1e-3 * np.eye(K.size)
     v = torch.from_numpy(np.random.default_rng(3).normal(size=K.size))
     close((K @ v).numpy(), expected @ v.numpy(), 1e-11)
@@ -84,7 +84,7 @@ def test_the_operator_is_the_dense_covariance(monkeypatch, way, energies):
 @BOTH
 def test_blocks_of_two_structures_agree(monkeypatch, energies):
     (pairs, terms), functions, R = CASES["several"](), pair_functions(), torch.from_numpy(wide(5, 1))
-    whole = KernelOperator.build(terms, pairs, R, 0.0, functions=functions, energies=energies)
+    whole = KernelOperator.of(Covariance.among(terms, pairs, R, energies, functions), 0.0)
     expected = dense(whole), whole.columns(np.arange(7)).numpy()
     monkeypatch.setattr("gossamer.fitting.function_covariance.block_bytes", lambda device: 8 * 4 * 20 * 7 * 2)
     close(dense(whole), expected[0], 1e-14)
@@ -96,8 +96,8 @@ def test_rectangles_are_those_of_the_whole(energies):
     """Between two sets of structures, as learning takes them."""
     (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(6, 2)
     K = reference.covariance_matrix(terms, pairs.pairs, R, energies, functions)
-    sides = [covariance.Structures.of(terms, pairs, torch.from_numpy(part)) for part in (R[:4], R[4:])]
-    C = covariance.Covariance.of(terms, pairs, *sides, energies, functions)
+    sides = [Structures.of(terms, pairs, torch.from_numpy(part)) for part in (R[:4], R[4:])]
+    C = Covariance.of(terms, pairs, *sides, energies, functions)
     n, last = 4 * 18, 6 * 18
     rows = np.r_[:n, last : last + 4 * energies]
     columns = np.r_[n:last, last + 4 : last + 6 * energies] if energies else np.arange(n, last)

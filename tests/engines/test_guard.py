@@ -112,3 +112,38 @@ def test_a_distance_far_outside_its_range_is_told_of_where_bonds_are_as_ever():
     assert not stiff.seen.left_by(straightened())
     with pytest.warns(ExtrapolationWarning, match=r"distances far outside their range in training \(C0-O2 2\.8\d"):
         Guard(stiff).look(straightened())
+
+
+def bad_frames(R, numbers, rng):
+    """40 wrong frames, of five kinds, from frames R (n, N, 3) of ethanol: C C O and six hydrogens."""
+    hydrogens = np.flatnonzero(numbers == 1)
+    owner = {int(h): int(np.argmin(np.linalg.norm(R[0][:3] - R[0][h], axis=1))) for h in hydrogens}
+    found = []
+    for k in range(40):
+        frame = R[k % len(R)].copy()
+        a = int(rng.choice(hydrogens))
+        b = int(rng.choice([h for h in owner if owner[h] != owner[a]]))
+        bond, gap = frame[a] - frame[owner[a]], frame[a] - frame[b]
+        if k % 5 == 0:  # two hydrogens of different atoms exchanged
+            frame[[a, b]] = frame[[b, a]]
+        elif k % 5 == 1:  # a hydrogen torn off
+            frame[a] += rng.uniform(1.0, 3.0) * bond / np.linalg.norm(bond)
+        elif k % 5 == 2:  # a hydrogen pushed into another
+            frame[a] = frame[b] + 0.6 * gap / np.linalg.norm(gap)
+        elif k % 5 == 3:  # a carbon pulled away
+            frame[1] += rng.uniform(1.0, 2.0) * (frame[1] - frame[0])
+        else:  # everything shaken as at thousands of kelvin
+            frame += rng.normal(scale=0.4, size=frame.shape)
+        found.append(frame)
+    return np.array(found)
+
+
+def test_every_bad_frame_is_caught_and_no_good_one(ethanol_file):
+    data = gs.read(ethanol_file)
+    model = gs.train(data.take(slice(0, 40)), terms="global", length=20.0, noise=1e-8, symmetry="none").model
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Guard(model, "stop").look(data.positions)
+    for frame in bad_frames(data.positions[40:], data.numbers, np.random.default_rng(0)):
+        with pytest.raises(ExtrapolationError):
+            Guard(model, "stop").look(frame)

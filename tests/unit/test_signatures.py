@@ -12,7 +12,6 @@ WITH_MANY = {
     "chemistry/fragments.py": ["local_fragments"],
     "data/formats/__init__.py": ["read"],
     "fitting/estimate.py": ["estimate"],
-    "fitting/operator.py": ["build"],
     "fitting/result.py": ["train"],
     "fitting/workflow.py": ["fit"],
     "reduction/reducer.py": ["reduce"],

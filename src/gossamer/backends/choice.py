@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 from gossamer.backends.numba.backend import COMPILED
 from gossamer.backends.numba.single import SingleEvaluator
-from gossamer.backends.protocol import Backend
+from gossamer.backends.protocol import Backend, CovarianceBackend
 from gossamer.backends.torch.backend import ARRAYS
+from gossamer.backends.torch.dense import DENSE
+from gossamer.descriptors import Descriptor
 from gossamer.kernels import Kernel
+from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -30,8 +33,10 @@ def backend_of(kernel: Kernel, device: "torch.device") -> Backend:
     return COMPILED if has_compiled(kernel, device) else ARRAYS
 
 
-def covariance_backend(terms: Iterable[Term], device: "torch.device") -> Backend:
+def covariance_backend(terms: Iterable[Term], pairs: Descriptor, device: "torch.device") -> CovarianceBackend:
     """What makes blocks of the covariance of all terms."""
+    if not isinstance(pairs, PairSet):
+        return DENSE
     return COMPILED if all(has_compiled(term.kernel, device) for term in terms) else ARRAYS
 
 
@@ -45,6 +50,8 @@ def of_one_structure(
 ) -> "tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], tuple[Baseline, ...]] | None":
     """A call for one structure (N, 3) at a time, and the model's baselines that it leaves out; None where it has to go
     as a batch of one."""
+    if not isinstance(model.pairs, PairSet):
+        return None
     if device.type == "cuda":
         from gossamer.backends.torch.single_cuda import GraphedEvaluator
 
@@ -59,7 +66,7 @@ def of_replicas(
     model: "ForceField", device: "torch.device", replicas: int | None
 ) -> "Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None":
     """A call for a fixed number of structures (Q, N, 3), without baselines; None where it is a batch like any other."""
-    if replicas is None or device.type != "cuda":
+    if replicas is None or device.type != "cuda" or not isinstance(model.pairs, PairSet):
         return None
     from gossamer.backends.torch.single_cuda import GraphedEvaluator
 

@@ -1,13 +1,13 @@
 """What a backend does."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gossamer.backends.rows import TrainingRows
+from gossamer.descriptors import Descriptor
 from gossamer.kernels import Kernel, Profile
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Structures(NamedTuple):
-    """M structures as terms see them: descriptors x (M, P_all), their gradients dx (M, P_all, 3), and for every term
-    its rows (M*L, P)."""
+    """M structures as terms see them: descriptors x (M, P_all), their gradients dx (M, P_all, ...) as the descriptor
+    has them, and for every term its rows (M*L, P)."""
 
     x: "Tensor"
     dx: "Tensor"
     rows: tuple[TrainingRows, ...]
 
     @classmethod
-    def of(cls, terms: tuple[Term, ...], pairs: PairSet, positions: "Tensor") -> "Structures":
+    def of(cls, terms: tuple[Term, ...], pairs: Descriptor, positions: "Tensor") -> "Structures":
         """positions (M, N, 3), Angstrom."""
         x, dx = pairs.forward(positions)
         return cls(x.contiguous(), dx, tuple(TrainingRows.build(term.gather(x), term.perms) for term in terms))
@@ -60,10 +60,33 @@ class ChosenLabels(NamedTuple):
         return bool(np.all(np.diff(self.order) == 1))
 
 
-class Backend(Protocol):
-    """How the sums and the covariance of terms are worked out.  Every method is held to tests/reference.py.
+class CovarianceBackend(Protocol):
+    """How blocks of the covariance of terms are worked out.  Every method is held to tests/reference.py.
 
-    Which one does what is chosen in backends.choice."""
+    Which one does what is chosen in backends.choice, by the kernels, the device and the descriptor `pairs`."""
+
+    def columns(
+        self,
+        terms: tuple[Term, ...],
+        pairs: Any,
+        left: Structures,
+        right: Structures,
+        labels: ChosenLabels,
+        spans: "Sequence[range]",
+        energies: bool,
+    ) -> "Iterator[Tensor]":
+        """For every span of left structures (C, labels of the span): the covariance of chosen labels of the right
+        structures with the forces, then, if asked for, the energies there."""
+
+    def diagonal(self, terms: tuple[Term, ...], pairs: Any, structures: Structures) -> "Tensor":
+        """(M, 3N + 1): the variance of every force component and, last, of the energy."""
+
+    def lower_triangle(self, terms: tuple[Term, ...], pairs: Any, structures: Structures, energies: bool) -> "Tensor":
+        """The lower triangle of the covariance (n, n) of all labels; what stands above it has no meaning."""
+
+
+class Backend(CovarianceBackend, Protocol):
+    """How the sums, too, are worked out."""
 
     def at_once(self, term: Term) -> bool:
         """Whether the term belongs to those that one compiled pass over all queries sums."""
@@ -101,24 +124,3 @@ class Backend(Protocol):
         """Energies (Q,) and descriptor gradients (Q, P) of centred queries x (Q, P), without images.
 
         XV (M,) = X_j . V_j of the centred rows; room: two matrices of at least (Q, M) to work in, if there are any."""
-
-    def columns(
-        self,
-        terms: tuple[Term, ...],
-        pairs: PairSet,
-        left: Structures,
-        right: Structures,
-        labels: ChosenLabels,
-        spans: "Sequence[range]",
-        energies: bool,
-    ) -> "Iterator[Tensor]":
-        """For every span of left structures (C, labels of the span): the covariance of chosen labels of the right
-        structures with the forces, then, if asked for, the energies there."""
-
-    def diagonal(self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures) -> "Tensor":
-        """(M, 3N + 1): the variance of every force component and, last, of the energy."""
-
-    def lower_triangle(
-        self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures, energies: bool
-    ) -> "Tensor":
-        """The lower triangle of the covariance (n, n) of all labels; what stands above it has no meaning."""

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from gossamer.baselines.screening import RATES, SHARES
+from gossamer.loops import displacement
 
 S0, S1, S2, S3 = SHARES
 B0, B1, B2, B3 = RATES
@@ -18,9 +19,7 @@ def add_one(positions, wall, forces):
     energy = 0.0
     for p in range(len(pairs)):
         i, j = pairs[p, 0], pairs[p, 1]
-        a = positions[i, 0] - positions[j, 0]
-        b = positions[i, 1] - positions[j, 1]
-        c = positions[i, 2] - positions[j, 2]
+        a, b, c = displacement(positions, i, j)
         r2 = a * a + b * b + c * c
         charges, inverse_length, inner, outer = reach[p, 0], reach[p, 1], reach[p, 2], reach[p, 3]
         if r2 >= outer * outer:

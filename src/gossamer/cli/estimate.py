@@ -18,6 +18,7 @@ def estimate(
     fragments: o.Fragments = None,
     length: o.Length = None,
     kernel: o.Kernel = None,
+    descriptor: o.Descriptor = "pairs",
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -52,7 +53,9 @@ def estimate(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
-    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, error_bars)
+    fitting = Fitting(
+        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars
+    )
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
     found = as_dict(predict(parts.train, parts.valid, **options))

@@ -51,14 +51,14 @@ def export(
         writable(out, model)
         files = [export_torch(gs.load(model), out)]
     else:
-        from gossamer.engines.decks import DECKS
+        from gossamer.engines.decks import DECKS, PathIntegral
 
         if data is None:
             raise UsageError(f"--data: none given, but {target} needs a structure to start from; name a file with one.")
         force_field, found = gs.load(model), reading.read(data)
         require_same_atoms(force_field, found)
         force_field.seen.warn(found.positions[:1], str(data))
-        more = {"beads": beads} if target == "ipi" else {}
+        more = {"asked": PathIntegral(beads)} if target == "ipi" else {}
         files = DECKS[target](force_field, found.positions[0], out, **more)
     if as_json:
         print_json({"target": target, "files": [str(file) for file in files]})

@@ -99,16 +99,21 @@ class Fitting:
     device: str
     kernel: str | None
     baseline: str
+    descriptor: str = "pairs"
     error_bars: bool = False
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
         from gossamer.fitting.baselines import check_baseline
+        from gossamer.fitting.descriptor import PAIRS, check_descriptor
         from gossamer.fitting.options import make_settings
 
         options = asdict(self)
-        baseline = options.pop("baseline")
+        baseline, descriptor = options.pop("baseline"), options.pop("descriptor")
+        check_descriptor(descriptor)
         make_settings(options)
+        if descriptor != PAIRS:  # `reduce` has no such argument
+            options["descriptor"] = descriptor
         if self.baseline_file is not None:
             import gossamer as gs
 

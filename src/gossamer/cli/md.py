@@ -16,6 +16,7 @@ from gossamer.events import Event
 if TYPE_CHECKING:
     from gossamer.data.dataset import Dataset
     from gossamer.model.force_field import ForceField
+    from gossamer.simulate.beads import BeadsRun
     from gossamer.simulate.dynamics import MdRun
     from gossamer.simulate.settings import MdSettings
 
@@ -69,6 +70,15 @@ def md(
             metavar="K", help="Copies that run in one batch, each to a file of its own.", rich_help_panel=_MOTION
         ),
     ] = 1,
+    beads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="P",
+            rich_help_panel=_MOTION,
+            help="Path integral of P beads in i-PI (pip install 'gossamer[ipi]'), all in one batch; --out is then a "
+            "new folder.",
+        ),
+    ] = None,
     every: Annotated[
         int, typer.Option(metavar="STEPS", help="Between frames of the trajectory.", rich_help_panel=_FILES)
     ] = 20,
@@ -109,6 +119,7 @@ def md(
     """  # fmt: skip
     import gossamer as gs
     from gossamer.devices import resolve_device
+    from gossamer.simulate.beads import require_beads, run_beads
     from gossamer.simulate.dynamics import run_md
     from gossamer.simulate.observe import observe
     from gossamer.simulate.settings import MdSettings
@@ -125,16 +136,25 @@ def md(
         every,
         restart_every,
     )
+    if beads is not None:
+        require_beads(settings, beads)
+        if resume or report is not None:
+            raise UsageError("--beads: given with --resume or --report, which i-PI's folder has not; leave them out.")
     frame = "0" if index is None else index
     reading = Reading(
         length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
     )
     resolve_device(device)
-    taken = _writable(out, settings, model, *([] if start is None else [start]))
+    taken = [model] if beads is not None else _writable(out, settings, model, *([] if start is None else [start]))
     if report is not None:
         writable(report, *taken, option="--report")
     force_field = gs.load(model).on(device)
     began = _start(force_field, model, start, reading, index)
+    if beads is not None:
+        with showing(quiet) as progress:
+            ring = run_beads(force_field, began, out, settings, beads, guard=guard, progress=progress)
+        _show_beads(ring, as_json)
+        return
     with showing(quiet) as progress:
         run = run_md(force_field, began, out, settings, resume=resume, guard=guard, progress=progress)
         if report is not None:
@@ -213,3 +233,11 @@ def _show(run: "MdRun") -> None:
     from gossamer.cli import text
 
     say([*text.about_md(run), f"restart: {run.files.restart}"])
+
+
+def _show_beads(run: "BeadsRun", as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(run) | {"folder": str(run.folder), "temperature_unit": "K", "energy_unit": "eV"})
+        return
+    mean = f"temperature {run.temperature:.1f} K, potential energy {run.energy:.4f} eV over the second half"
+    say([f"{run.folder}: {run.steps:,} steps of {run.beads} beads in {run.seconds:.0f} s; {mean}"])

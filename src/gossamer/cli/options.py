@@ -102,6 +102,14 @@ Kernel = Annotated[
         help="Radial kernel of all terms: matern52 (sgdml's, the default), or the smoother matern72, matern92, gauss.",
     ),
 ]  # fmt: skip
+Descriptor = Annotated[
+    Literal["pairs", "angles"],
+    typer.Option(
+        rich_help_panel=_MODEL,
+        help="What the model looks at: inverse distances of pairs, or these and the cosines of angles between bonds, "
+        "with which it is one global term.",
+    ),
+]
 Baseline = Annotated[
     str,
     typer.Option(

@@ -34,6 +34,7 @@ def train(
     fragments: o.Fragments = None,
     length: o.Length = None,
     kernel: o.Kernel = None,
+    descriptor: o.Descriptor = "pairs",
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
@@ -75,7 +76,9 @@ def train(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
-    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, error_bars)
+    fitting = Fitting(
+        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor, error_bars
+    )
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     files = _files(job, out, record, report)
@@ -134,7 +137,9 @@ def _show(result: "TrainRecord", files: dict[str, Path]) -> None:
 
     row = result.full
     console().print(text.errors_table(row, tested_on(result)))
-    size = f"{count_of(row.pairs, 'pair')}, {count_of(result.symmetry.order, 'permutation')}"
+    seen = result.settings.descriptor
+    looks = count_of(row.pairs, "pair") if seen == "pairs" else f"{row.pairs} {seen}"
+    size = f"{looks}, {count_of(result.symmetry.order, 'permutation')}"
     found = f"{made_of(result)}, noise {result.settings.noise:.3g}"
     lines = [
         f"{size}, {found}, {result.seconds:.1f} s",

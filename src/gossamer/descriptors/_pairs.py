@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, prange
 
-from gossamer.loops import parallel_loop, use_threads
+from gossamer.loops import displacement, parallel_loop, use_threads
 
 
 @njit(inline="always")
@@ -19,12 +19,9 @@ def inverse_distance(p, a, b, c, r2, x, dx):
 @parallel_loop()  # without fastmath, so that no digit depends on it, and as fast
 def _forward(pairs, positions, x, dx):
     for q in prange(positions.shape[0]):
-        own_x, own_dx = x[q], dx[q]
+        structure, own_x, own_dx = positions[q], x[q], dx[q]
         for p in range(pairs.shape[0]):
-            i, j = pairs[p]
-            a = positions[q, i, 0] - positions[q, j, 0]
-            b = positions[q, i, 1] - positions[q, j, 1]
-            c = positions[q, i, 2] - positions[q, j, 2]
+            a, b, c = displacement(structure, pairs[p, 0], pairs[p, 1])
             inverse_distance(p, a, b, c, a * a + b * b + c * c, own_x, own_dx)
 
 
@@ -55,10 +52,7 @@ def is_outside(pairs, structure, least2, most2):
     """Whether a squared distance of the structure (N, 3) is below least2 (P,) or above most2 (P,)."""
     found = 0
     for p in range(pairs.shape[0]):
-        i, j = pairs[p]
-        a = structure[i, 0] - structure[j, 0]
-        b = structure[i, 1] - structure[j, 1]
-        c = structure[i, 2] - structure[j, 2]
+        a, b, c = displacement(structure, pairs[p, 0], pairs[p, 1])
         r2 = a * a + b * b + c * c
         found += r2 < least2[p] or r2 > most2[p]
     return found > 0

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from gossamer.devices import block_bytes
+from gossamer.displacements import displacements
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -10,11 +11,14 @@ if TYPE_CHECKING:
     from gossamer.model.pairs import PairSet
 
 
-def forward(pairs: "PairSet", positions: "Tensor") -> "tuple[Tensor, Tensor]":
-    i, j = pairs.pairs.T
-    d = positions[:, i] - positions[:, j]
+def inverse_distance(d: "Tensor") -> "tuple[Tensor, Tensor]":
+    """1/r and its gradient of displacements d (..., 3)."""
     x = (d * d).sum(-1).rsqrt()
     return x, -d * (x * x * x)[..., None]
+
+
+def forward(pairs: "PairSet", positions: "Tensor") -> "tuple[Tensor, Tensor]":
+    return inverse_distance(displacements(positions, *pairs.pairs.T))
 
 
 def push(pairs: "PairSet", dx: "Tensor", a: "Tensor") -> "Tensor":

@@ -1,6 +1,7 @@
 """Folders that LAMMPS and i-PI run as they stand: a model, a structure to start from, and an input to edit."""
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,32 +66,32 @@ INPUT_XML = """\
 <!-- {formula}, path-integral molecular dynamics with the model in model.gossamer; run it with: i-pi input.xml -->
 <simulation verbosity='medium'>
   <output prefix='run'>
-    <properties stride='20' filename='out'>
+    <properties stride='{look}' filename='out'>
       [ step, time{{picosecond}}, conserved{{electronvolt}}, temperature{{kelvin}}, potential{{electronvolt}} ]
     </properties>
-    <trajectory stride='100' filename='positions' format='xyz'> positions{{angstrom}} </trajectory>
+    <trajectory stride='{every}' filename='positions' format='xyz'> positions{{angstrom}} </trajectory>
     <checkpoint stride='1000'/>
   </output>
-  <total_steps> 1000 </total_steps>
-  <prng><seed> 1 </seed></prng>
+  <total_steps> {steps} </total_steps>
+  <prng><seed> {seed} </seed></prng>
   <!-- all beads are one batch: batch_size is the number of beads -->
   <ffdirect name='gossamer' pbc='False'>
     <pes> custom </pes>
     <pes_path> gossamer_pes.py </pes_path>
     <batch_size> {beads} </batch_size>
-    <parameters> {{ model: model.gossamer, template: start.xyz, guard: warn }} </parameters>
+    <parameters> {{ model: model.gossamer, template: start.xyz, guard: {guard} }} </parameters>
   </ffdirect>
   <system>
     <initialize nbeads='{beads}'>
       <file mode='xyz'> start.xyz </file>
-      <velocities mode='thermal' units='kelvin'> 300 </velocities>
+      <velocities mode='thermal' units='kelvin'> {temperature} </velocities>
     </initialize>
     <forces><force forcefield='gossamer'/></forces>
-    <ensemble><temperature units='kelvin'> 300 </temperature></ensemble>
+    <ensemble><temperature units='kelvin'> {temperature} </temperature></ensemble>
     <motion mode='dynamics'>
       <dynamics mode='nvt'>
-        <timestep units='femtosecond'> 0.5 </timestep>
-        <thermostat mode='pile_g'><tau units='femtosecond'> 100 </tau></thermostat>
+        <timestep units='femtosecond'> {timestep} </timestep>
+        <thermostat mode='pile_g'><tau units='femtosecond'> {tau} </tau></thermostat>
       </dynamics>
     </motion>
   </system>
@@ -110,13 +111,31 @@ def lammps_deck(model: "ForceField", positions: np.ndarray, out: str | Path) -> 
     return _written(model, files, out)
 
 
-def ipi_deck(model: "ForceField", positions: np.ndarray, out: str | Path, beads: int = 8) -> list[Path]:
-    """Write a folder for i-PI that starts `beads` beads from positions (N, 3), Angstrom; returns its files.
+@dataclass(frozen=True)
+class PathIntegral:
+    """What a deck for i-PI asks for.  temperature, K; timestep and tau, the time in which PILE's thermostat of the
+    centroid forgets, fs; look, every: steps between energies, and between frames; guard: as for the driver."""
+
+    beads: int = 8
+    temperature: float = 300.0
+    timestep: float = 0.5
+    tau: float = 100.0
+    steps: int = 1000
+    seed: int = 1
+    look: int = 20
+    every: int = 100
+    guard: str = "warn"
+
+
+def ipi_deck(
+    model: "ForceField", positions: np.ndarray, out: str | Path, asked: PathIntegral | None = None
+) -> list[Path]:
+    """Write a folder for i-PI that starts all beads from positions (N, 3), Angstrom; returns its files.
 
     Raises OutputError where `out` is there already and not empty, or cannot be written."""
     formula = hill_formula(model.numbers)
     files = {
-        "input.xml": INPUT_XML.format(formula=formula, beads=beads),
+        "input.xml": INPUT_XML.format(formula=formula, **asdict(asked or PathIntegral())),
         "gossamer_pes.py": PES,
         "start.xyz": _ipi_xyz(symbols(model.numbers), positions),
     }

@@ -1,7 +1,7 @@
 """The door to every engine: a force field asked about another program's structures, in that program's units."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from gossamer.errors import DataError
 from gossamer.model.structures import require_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.model.force_field import ForceField
 
@@ -55,26 +57,28 @@ class Door:
         """Energy and forces (N, 3) of one structure positions (N, 3), all in the program's units.
 
         Raises what `Evaluator.one` and `Guard.look` raise, DataError for positions that are not finite."""
-        structure = self._in_angstrom(positions)
-        energy, forces = self.evaluator.one(structure)
-        self.guard.look(structure, self.name)
-        return energy / self.units.energy, forces * (self.units.length / self.units.energy)
+        return self._handed_on(self.evaluator.one, positions)
 
     def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) and forces (Q, N, 3) of structures positions (Q, N, 3), all in the program's units: the next
         ones of Q trajectories.
 
         Raises what `Evaluator.many` and `Guard.look` raise, DataError for positions that are not finite."""
-        structures = self._in_angstrom(positions)
-        energies, forces = self.evaluator.many(structures)
-        self.guard.look(structures, self.name)
-        return energies / self.units.energy, forces * (self.units.length / self.units.energy)
+        return self._handed_on(self.evaluator.many, positions)
 
-    def _in_angstrom(self, positions: np.ndarray) -> np.ndarray:
-        structures = np.asarray(positions, dtype=np.float64) * self.units.length
-        if not np.isfinite(structures.sum()):
+    def _handed_on(self, predict: "Callable[[np.ndarray], tuple[Any, np.ndarray]]", positions: np.ndarray) -> Any:
+        units = self.units
+        structures = positions if units.length == 1.0 else positions * units.length
+        try:
+            energies, forces = predict(structures)
+        except DataError as error:
+            if np.all(np.isfinite(structures)):
+                raise
             raise DataError(
                 f"{self.name}: some positions are NaN or infinite; begin again from the last good frame, with a "
                 "shorter time step."
-            )
-        return structures
+            ) from error
+        self.guard.look(structures, self.name)
+        if units.length == units.energy == 1.0:
+            return energies, forces
+        return energies / units.energy, forces * (units.length / units.energy)

@@ -56,7 +56,11 @@ class Guard:
         ExtrapolationError where the run is to stop, UsageError for positions in another unit."""
         if self.action == "off" or (self._told and self.action == "warn"):
             return
-        structures = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, len(self.numbers), 3)
+        structures = np.ascontiguousarray(positions, dtype=np.float64)
+        if structures.ndim == 2:
+            if not self.seen.range_left_by(structures) and self.action != "save":  # the usual step of a run
+                return
+            structures = structures[None]
         left = np.array([self.seen.range_left_by(structure) for structure in structures], dtype=bool)
         going_on = self.action == "save" and len(left) == len(self._outside)
         new = left & ~self._outside if going_on else left

@@ -7,18 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from ipi.pes.dummy import Dummy_driver
-from ipi.utils.softexit import softexit
-from ipi.utils.units import unit_to_user
 
 from gossamer.engines.door import Door, Units
+from gossamer.engines.extras import extra
 from gossamer.engines.guard import Guard
 from gossamer.errors import GossamerError
+
+_Driver: Any = extra("ipi", "ipi.pes.dummy").Dummy_driver
+_softexit: Any = extra("ipi", "ipi.utils.softexit").softexit
+_unit_to_user: Any = extra("ipi", "ipi.utils.units").unit_to_user
 
 Result = tuple[float, np.ndarray, np.ndarray, str]
 
 
-class GossamerDriver(Dummy_driver):
+class GossamerDriver(_Driver):
     """Energies, forces and no virial of a model, in atomic units.
 
     model: a model file; template: an xyz file with the atoms that i-PI moves, compared with the model's where it is
@@ -32,7 +34,7 @@ class GossamerDriver(Dummy_driver):
     ) -> None:
         import gossamer as gs
 
-        units = Units(unit_to_user("energy", "electronvolt", 1.0), unit_to_user("length", "angstrom", 1.0))
+        units = Units(_unit_to_user("energy", "electronvolt", 1.0), _unit_to_user("length", "angstrom", 1.0))
         with _ended_in_a_sentence():
             force_field = gs.load(model)
             numbers = None if template is None else gs.read(template, labels=False, length_unit="Angstrom").numbers
@@ -60,6 +62,6 @@ def _ended_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except GossamerError as error:
-        if softexit.flist:  # in i-PI itself, in the midst of a run
-            softexit.cleanup("bad", str(error))
+        if _softexit.flist:  # in i-PI itself, in the midst of a run
+            _softexit.cleanup("bad", str(error))
         raise SystemExit(f"gossamer: {error}") from error

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from openmm import PythonForce, unit
-from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory
 
 from gossamer.engines.door import Door, Units
+from gossamer.engines.extras import extra
 from gossamer.engines.guard import GuardChoice
 from gossamer.errors import UsageError
 from gossamer.units import energy_in_ev, length_in_angstrom
@@ -26,7 +25,11 @@ if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
 
 
-class GossamerFactory(MLPotentialImplFactory):
+_openmm: Any = extra("openmm", "openmm")
+_openmmml: Any = extra("openmm", "openmmml.mlpotential")
+
+
+class GossamerFactory(_openmmml.MLPotentialImplFactory):
     """Makes the potential from `MLPotential("gossamer", model=..., guard=...)`."""
 
     def createImpl(
@@ -42,7 +45,7 @@ class GossamerFactory(MLPotentialImplFactory):
         return GossamerPotential(gs.load(model) if isinstance(model, str | Path) else model, guard)
 
 
-class GossamerPotential(MLPotentialImpl):
+class GossamerPotential(_openmmml.MLPotentialImpl):
     """Forces of a model on the atoms of a topology, or on some of them, in the model's order."""
 
     def __init__(self, model: "ForceField", guard: GuardChoice = "warn") -> None:
@@ -68,7 +71,7 @@ class GossamerPotential(MLPotentialImpl):
         numbers = np.array([0 if element is None else element.atomic_number for element in elements])
         units = Units(energy=energy_in_ev("kJ/mol"), length=length_in_angstrom("nm"))
         door = Door.build(self.model, numbers, units=units, name="topology", guard=self.guard)
-        force = PythonForce(_Compute(door))
+        force = _openmm.PythonForce(_Compute(door))
         force.setName("gossamer")
         force.setForceGroup(forceGroup)
         if atoms is not None:
@@ -87,5 +90,5 @@ class _Compute:
     door: Door
 
     def __call__(self, state: "State") -> tuple[float, np.ndarray]:
-        positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        positions = state.getPositions(asNumpy=True).value_in_unit(_openmm.unit.nanometer)
         return self.door.one(positions)

@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from gossamer.backends.rows import centre_of
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.baselines.screening import RATES, SHARES
+from gossamer.descriptors import Descriptor, dense
+from gossamer.descriptors.arrays import inverse_distance
+from gossamer.displacements import displacements
 from gossamer.errors import UsageError
 from gossamer.kernels import NEAREST, Kernel, Profile
 from gossamer.kernels.radial import exponent, polynomials
+from gossamer.model.features import FeatureSet
 from gossamer.model.model_baseline import ModelBaseline
+from gossamer.model.pairs import PairSet, as_pairs
 
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline
     from gossamer.model.force_field import ForceField, TermCoefficients
     from gossamer.model.pair_functions import PairFunctions
-    from gossamer.model.pairs import PairSet
     from gossamer.model.terms import Term
 
 
@@ -32,15 +36,12 @@ class ForceFieldModule(nn.Module):
     Both are functions of the positions that autograd can follow: minus the gradient of an energy is its forces.  Raises
     UsageError for a baseline that is a calculator, and for positions of another shape or precision."""
 
-    i: Tensor
-    j: Tensor
-
     def __init__(self, model: "ForceField") -> None:
         super().__init__()
         self.n_atoms, self.constant, self.scale = model.n_atoms, float(model.constant), float(model.scale)
-        _keep_ends(self, model.pairs.pairs)
+        self.descriptor = _descriptor_module(model.pairs)
         sides = zip(model.terms, model.coefficients, strict=True)
-        self.terms = nn.ModuleList(_TermModule(term, c, model.pairs) for term, c in sides)
+        self.terms = nn.ModuleList(_TermModule(term, c) for term, c in sides)
         if model.functions is not None:
             self.terms.append(_FunctionsModule(model.functions))
         self.baselines = nn.ModuleList(_module_of(baseline) for baseline in model.baselines)
@@ -51,18 +52,57 @@ class ForceFieldModule(nn.Module):
                 f"positions: {tuple(positions.shape)} of {positions.dtype} given, but the model needs "
                 f"(structures, {self.n_atoms}, 3) of torch.float64."
             )
-        d = positions[:, self.i] - positions[:, self.j]
-        x = (d * d).sum(-1).rsqrt()
+        x, dx = self.descriptor(positions)
         sums, slopes = torch.zeros_like(x[:, 0]), torch.zeros_like(x)
         for term in self.terms:
             e, g = term(x)
             sums, slopes = sums + e, slopes + g
         energies = self.constant + self.scale * sums
-        forces = _on_atoms(self, (self.scale * slopes * x**3)[..., None] * d, positions)
+        forces = -self.scale * self.descriptor.pull(dx, slopes)
         for baseline in self.baselines:
             e, f = baseline(positions)
             energies, forces = energies + e, forces + f
         return energies, forces
+
+
+class _PairsModule(nn.Module):
+    """A PairSet: inverse distances of positions (Q, N, 3), and their gradients by the first atoms."""
+
+    i: Tensor
+    j: Tensor
+
+    def __init__(self, pairs: PairSet) -> None:
+        super().__init__()
+        self.n_atoms = pairs.n_atoms
+        _keep_ends(self, pairs.pairs)
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_distance(displacements(positions, self.i, self.j))
+
+    def pull(self, dx: Tensor, g: Tensor) -> Tensor:
+        """(dx/dR)^T g."""
+        return _on_atoms(self, g[..., None] * dx, dx.new_zeros((dx.shape[0], self.n_atoms, 3)))
+
+
+class _FeaturesModule(nn.Module):
+    """A FeatureSet: features of positions (Q, N, 3), and their gradients by their atoms."""
+
+    incidence: Tensor
+
+    def __init__(self, features: FeatureSet) -> None:
+        super().__init__()
+        self.features = tuple(part.feature for part in features.parts)
+        for k, part in enumerate(features.parts):
+            self.register_buffer(f"atoms{k}", torch.from_numpy(np.array(part.atoms)))
+        self.register_buffer("incidence", torch.from_numpy(features.incidence))
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [(feature, getattr(self, f"atoms{k}")) for k, feature in enumerate(self.features)]
+        return dense.forward(parts, positions)
+
+    def pull(self, dx: Tensor, g: Tensor) -> Tensor:
+        """(dx/dR)^T g."""
+        return dense.pull(self.incidence, dx, g)
 
 
 class _TermModule(nn.Module):
@@ -77,9 +117,9 @@ class _TermModule(nn.Module):
     V: Tensor
     w: Tensor | None
 
-    def __init__(self, term: "Term", c: "TermCoefficients", pairs: "PairSet") -> None:
+    def __init__(self, term: "Term", c: "TermCoefficients") -> None:
         super().__init__()
-        self.kernel, self.amplitude, self.n_pairs = term.kernel, term.amplitude, len(pairs)
+        self.kernel, self.amplitude = term.kernel, term.amplitude
         shift = centre_of(c.X, term.perms)
         named = {
             "places": term.places, "perms": term.perms, "inverse": term.inverse_perms, "weights": term.weights,
@@ -146,7 +186,7 @@ class _RepulsionModule(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(values)))
 
     def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        d = positions[:, self.i] - positions[:, self.j]
+        d = displacements(positions, self.i, self.j)
         r = (d * d).sum(-1).sqrt()
         parts = [share * torch.exp(-rate * r * self.inverse_length) for share, rate in zip(SHARES, RATES, strict=True)]
         bare = self.charges / r
@@ -157,7 +197,7 @@ class _RepulsionModule(nn.Module):
         t = ((r - self.inner) / width).clamp(0, 1)
         fall = 1 - t**3 * (10 - 15 * t + 6 * t * t)
         slope = slope * fall - v * 30 * (t * (1 - t)) ** 2 / width
-        return (v * fall).sum(1), _on_atoms(self, (-slope / r)[..., None] * d, positions)
+        return (v * fall).sum(1), _on_atoms(self, (-slope / r)[..., None] * d, torch.zeros_like(positions))
 
 
 def differentiable_profile(kernel: Kernel, s2: Tensor) -> Profile:
@@ -171,6 +211,12 @@ def differentiable_profile(kernel: Kernel, s2: Tensor) -> Profile:
     decay = exponent(q, order).exp() * norm
     low, middle, high = polynomials(1.0, q, order)
     return Profile(high * decay, middle * decay * rate**2, low * decay * rate**4)
+
+
+def _descriptor_module(descriptor: Descriptor) -> "_PairsModule | _FeaturesModule":
+    if isinstance(descriptor, FeatureSet):
+        return _FeaturesModule(descriptor)
+    return _PairsModule(as_pairs(descriptor, "torch: the module"))
 
 
 def _module_of(baseline: "Baseline") -> nn.Module:
@@ -190,6 +236,7 @@ def _keep_ends(module: nn.Module, pairs: np.ndarray) -> None:
         module.register_buffer(name, torch.from_numpy(np.array(ends)))
 
 
-def _on_atoms(module: "ForceFieldModule | _RepulsionModule", pulls: Tensor, positions: Tensor) -> Tensor:
-    """Forces (Q, N, 3) of what pulls (Q, P, 3) the first atom of every pair, and pushes its second."""
-    return torch.zeros_like(positions).index_add(1, module.i, pulls).index_add(1, module.j, -pulls)
+def _on_atoms(module: "_PairsModule | _RepulsionModule", pulls: Tensor, nothing: Tensor) -> Tensor:
+    """Forces (Q, N, 3), `nothing` to begin with, of what pulls (Q, P, 3) the first atom of every pair, and pushes its
+    second."""
+    return nothing.index_add(1, module.i, pulls).index_add(1, module.j, -pulls)

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch_sim.models.interface import ModelInterface
 
 from gossamer.devices import resolve_device
 from gossamer.engines.door import Door
+from gossamer.engines.extras import extra
 from gossamer.engines.guard import GuardChoice
 from gossamer.errors import UsageError
 from gossamer.model.structures import require_numbers
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
 
 
-class GossamerModel(ModelInterface):
+_ModelInterface: Any = extra("torch-sim", "torch_sim.models.interface").ModelInterface
+
+
+class GossamerModel(_ModelInterface):
     """Energies, eV, and forces, eV/Angstrom, of states whose systems all are the model's molecule, on its device, in
     float64.  No stresses.  guard: see `gossamer.engines.guard.Guard`."""
 

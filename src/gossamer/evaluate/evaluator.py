@@ -16,7 +16,7 @@ from gossamer.devices import block_bytes, resolve_device
 from gossamer.errors import UsageError
 from gossamer.evaluate.deviations import Deviations
 from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
-from gossamer.model.pairs import COINCIDENT, refuse_infinite
+from gossamer.model.pairs import PairSet, refuse_infinite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,8 @@ class Evaluator:
     on a card, structures per call that are captured as a CUDA graph, None: one.
     precision of the training rows of large terms (arithmetic is always float64): "float64"; "float32"; "auto", float32
     where that is estimated to change forces by less than SINGLE_LIMIT of the labels' spread.  One structure and many
-    use the same, so that they agree; on a card it is float64.  What is laid out is made at the first call."""
+    use the same, so that they agree; on a card, and with a descriptor other than pairs, it is float64.  What is laid
+    out is made at the first call."""
 
     model: "ForceField"
     device: torch.device
@@ -99,7 +100,7 @@ class Evaluator:
         for start in range(0, len(structures), step):
             part = torch.from_numpy(structures[start : start + step]).to(self.device)
             x, dx = pairs.forward(part)
-            if not float(x.max()) < 1 / COINCIDENT:
+            if not pairs.apart(x):
                 pairs.refuse_coincident(part.cpu().numpy(), "positions", np.arange(start, start + len(part)))
             e, g = self.descriptor_sums(x)
             energies[start : start + step] = e.cpu().numpy()
@@ -133,7 +134,7 @@ class Evaluator:
     @cached_property
     def stored_single(self) -> tuple[bool, ...]:
         """Which terms' training rows are kept in float32."""
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" or not isinstance(self.model.pairs, PairSet):
             return (False,) * len(self.model.terms)
         sides = zip(self.model.terms, self.model.coefficients, strict=True)
         return tuple(is_stored_single(term, c, self.precision) for term, c in sides)

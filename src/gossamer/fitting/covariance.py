@@ -14,13 +14,14 @@ from gossamer.backends.numba.batch import BatchEvaluator
 from gossamer.backends.products import contract
 from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows, fold_images, permuted_rows, rows_per_block, squared_distances
+from gossamer.descriptors import Descriptor
 from gossamer.devices import block_bytes
 from gossamer.fitting.function_covariance import FunctionCovariance
 from gossamer.fitting.labels import LabelLayout, blocks_of
 from gossamer.kernels import Profile
 from gossamer.model.force_field import TermCoefficients
-from gossamer.model.pair_functions import PairFunctions
-from gossamer.model.pairs import PairSet
+from gossamer.model.pair_functions import NEED, PairFunctions
+from gossamer.model.pairs import as_pairs
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Covariance:
     queries: per term the left descriptors (M_left*L, P) less the shift of the right rows."""
 
     terms: tuple[Term, ...]
-    pairs: PairSet
+    pairs: Descriptor
     left: Structures
     right: Structures
     queries: "tuple[Tensor, ...]"
@@ -49,7 +50,7 @@ class Covariance:
     def of(
         cls,
         terms: tuple[Term, ...],
-        pairs: PairSet,
+        pairs: Descriptor,
         left: Structures,
         right: Structures,
         energies: bool = False,
@@ -60,6 +61,19 @@ class Covariance:
         else:
             queries = tuple(own.whole - other.shift for own, other in zip(left.rows, right.rows, strict=True))
         return cls(terms, pairs, left, right, queries, energies, functions)
+
+    @classmethod
+    def among(
+        cls,
+        terms: tuple[Term, ...],
+        pairs: Descriptor,
+        positions: "Tensor",
+        energies: bool = False,
+        functions: PairFunctions | None = None,
+    ) -> "Covariance":
+        """Of the labels of structures positions (M, N, 3), Angstrom, with themselves."""
+        structures = Structures.of(terms, pairs, positions)
+        return cls.of(terms, pairs, structures, structures, energies, functions)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -183,7 +197,7 @@ class Covariance:
         transposed: (C, labels of the span)."""
         labels = ChosenLabels.grouped(*self.columns_layout.located(chosen))
         spans = [range(self.left.n)] if spans is None else spans
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         parts = backend.columns(self.terms, self.pairs, self.left, self.right, labels, spans, self.energies)
         for span, part in zip(spans, parts, strict=True):
             if self._added is not None:
@@ -192,7 +206,7 @@ class Covariance:
 
     def diagonal(self) -> "Tensor":
         """Variance (n_left,) of the left labels."""
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         out = backend.diagonal(self.terms, self.pairs, self.left)
         if self._added is not None:
             self._added.add_diagonal(self.left, out)
@@ -202,7 +216,7 @@ class Covariance:
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the covariance (n_left, n_left) of the left labels with themselves; what stands above
         it has no meaning."""
-        backend = covariance_backend(self.terms, self.left.dx.device)
+        backend = covariance_backend(self.terms, self.pairs, self.left.dx.device)
         out = backend.lower_triangle(self.terms, self.pairs, self.left, self.energies)
         if self._added is not None:
             self._added.add_matrix(self.left, self.energies, out)
@@ -211,7 +225,7 @@ class Covariance:
     @cached_property
     def _added(self) -> FunctionCovariance | None:
         """What pair functions add."""
-        return None if self.functions is None else FunctionCovariance(self.functions, self.pairs)
+        return None if self.functions is None else FunctionCovariance(self.functions, as_pairs(self.pairs, NEED))
 
 
 def _with_factors(
@@ -233,8 +247,8 @@ def _with_factors(
 
 
 def mean_variance(
-    terms: tuple[Term, ...], pairs: PairSet, positions: np.ndarray, functions: PairFunctions | None = None
+    terms: tuple[Term, ...], pairs: Descriptor, positions: np.ndarray, functions: PairFunctions | None = None
 ) -> float:
     """Mean prior variance of a force component of the structures (Q, N, 3)."""
-    structures = Structures.of(terms, pairs, torch.from_numpy(positions))
-    return float(Covariance.of(terms, pairs, structures, structures, functions=functions).diagonal().mean())
+    C = Covariance.among(terms, pairs, torch.from_numpy(positions), functions=functions)
+    return float(C.diagonal().mean())

@@ -17,6 +17,7 @@ from gossamer.model.force_field import ForceField
 MEMBERS = 8
 LEAST = 2  # structures of a fold
 FEWEST_TO_CALIBRATE = 10  # validation structures
+POWERS = np.linspace(0.4, 1.4, 101)  # of the spread of forces
 
 
 def committee(made: Makeup, model: ForceField, problem: Problem, context: Context) -> ErrorBars:
@@ -65,10 +66,9 @@ def error_bars_of(model: ForceField, members: list[ForceField], folds: np.ndarra
     answers = [member.predict(valid.positions, precision="float64", warn=False) for member in members]
     constants = [m.constant + float((own.energies - a.energies).mean()) for m, a in zip(members, answers, strict=True)]
     energies = np.array([a.energies - a.energies.mean() for a in answers])  # whose spread is that with the constants
-    forces_factor = calibration(
-        own.forces - valid.labelled_forces(), spread_of_vectors(np.array([a.forces for a in answers]))
-    )
-    energy_factor = forces_factor
+    errors, spreads = own.forces - valid.labelled_forces(), spread_of_vectors(np.array([a.forces for a in answers]))
+    forces = power_calibration(errors, spreads)
+    energy_factor = calibration(errors, spreads)
     if valid.energies is not None:
         energy_factor = calibration(own.energies - valid.energies, spread(energies))
     order = np.argsort(folds, kind="stable")
@@ -83,7 +83,7 @@ def error_bars_of(model: ForceField, members: list[ForceField], folds: np.ndarra
     tables = [m.functions.coefficients * (m.scale / model.scale) for m in members
               if m.functions is not None and m.functions.coefficients is not None]  # fmt: skip
     functions = np.array(tables) if tables else None
-    return ErrorBars(folds, tuple(V), tuple(w), np.array(constants), energy_factor, forces_factor, functions)
+    return ErrorBars(folds, tuple(V), tuple(w), np.array(constants), energy_factor, *forces, functions)
 
 
 def _in_order(parts: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -98,3 +98,16 @@ def calibration(errors: np.ndarray, spreads: np.ndarray) -> float:
     """The factor by which spreads (...) have the mean square of the errors (...)."""
     found = float((spreads**2).mean())
     return float(np.sqrt((errors**2).mean() / found)) if found > 0 else 0.0
+
+
+def power_calibration(errors: np.ndarray, spreads: np.ndarray) -> tuple[float, float]:
+    """Factor c and power p of the normal distributions of standard deviation c spread^p under which errors (...) of
+    these spreads (...) are likeliest; p is one of POWERS.  (0, 1) where nothing is spread."""
+    known = spreads > 0
+    if not known.any():
+        return 0.0, 1.0
+    logs, squares = np.log(spreads[known]), errors[known] ** 2
+    factors = [float(np.sqrt((squares * np.exp(-2 * p * logs)).mean())) for p in POWERS]
+    surprise = [np.log(max(c, np.finfo(float).tiny)) + p * logs.mean() for c, p in zip(factors, POWERS, strict=True)]
+    best = int(np.argmin(surprise))
+    return factors[best], float(POWERS[best])

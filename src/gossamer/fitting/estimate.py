@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gossamer.chemistry.fragments import Fragment
     from gossamer.chemistry.symmetry import Symmetry
     from gossamer.data.dataset import Dataset
+    from gossamer.descriptors import Descriptor
 
 PILOT_FITS, PILOT_LENGTHS = 8, 3  # of a search on the validation set, typically; every length needs a matrix
 FULL_FITS = 3  # of the search for the noise at full size
@@ -82,6 +83,7 @@ def estimate(
     *,
     terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
+    descriptor: "str | Descriptor" = "pairs",
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = "auto",
     settings: Settings | None = None,
@@ -95,7 +97,7 @@ def estimate(
     check_baseline(baseline)
     settings = make_settings(options, settings)
     settings = replace(settings, device="cpu", memory=memory_budget(settings.memory) / GIB)
-    problem = pose(train, valid, settings, terms=terms, pairs=pairs, symmetry=symmetry)
+    problem = pose(train, valid, settings, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry)
     return estimate_stages(*stages_of(problem, Context(settings)), problem, settings)
 
 

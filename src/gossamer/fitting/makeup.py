@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,14 +12,18 @@ from gossamer.chemistry.fragments import GLOBAL, Fragment, local_fragments
 from gossamer.chemistry.pair_classes import pair_classes
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import UsageError
-from gossamer.fitting.covariance import mean_variance
+from gossamer.fitting.covariance import Covariance, mean_variance
 from gossamer.kernels import Kernel, with_length
 from gossamer.model.fragment_terms import term_of
-from gossamer.model.pair_functions import PairFunctions
-from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.pair_functions import NEED, PairFunctions
+from gossamer.model.pairs import PairSet, as_pairs, orbit_numbers
 from gossamer.model.terms import Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLEXIBILITY = 15.0  # kernel length over the rms distance between the term's descriptors of two structures
 GLOBAL_SHARE = 0.05  # prior variance of the global term beside that of a local one, before learning
@@ -33,18 +38,18 @@ BELOW = 0.9  # of the closest distance, where the centres begin
 
 @dataclass(frozen=True, eq=False)
 class Makeup:
-    """The terms and pair functions of a model before it is fitted: over `pairs`, and per term the weight number (P,)
-    of every slot (see fitting.learning)."""
+    """The terms and pair functions of a model before it is fitted: over `pairs`, or terms over another descriptor, and
+    per term the weight number (P,) of every slot (see fitting.learning)."""
 
     name: str
-    pairs: PairSet
+    pairs: Descriptor
     terms: tuple[Term, ...]
     groups: tuple[np.ndarray, ...] = ()
     functions: PairFunctions | None = None
 
     @classmethod
-    def whole(cls, pairs: PairSet, perms: np.ndarray, kernel: Kernel) -> "Makeup":
-        """One term over all pairs, sgdml's model."""
+    def whole(cls, pairs: Descriptor, perms: np.ndarray, kernel: Kernel) -> "Makeup":
+        """One term over all of them, with pairs sgdml's model."""
         return cls("global", pairs, (Term.over_all(pairs, perms, kernel),))
 
     @property
@@ -57,6 +62,10 @@ class Makeup:
         kept = [t for t, term in enumerate(self.terms) if not term.is_global]
         terms, functions, pairs = compressed(tuple(self.terms[t] for t in kept), self.functions, self.pairs)
         return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept), functions)
+
+    def covariance(self, positions: "Tensor", energies: bool) -> Covariance:
+        """Of the labels of structures positions (M, N, 3), Angstrom, with themselves."""
+        return Covariance.among(self.terms, self.pairs, positions, energies, self.functions)
 
     def mean_variance(self, positions: np.ndarray) -> float:
         """Mean prior variance of a force component of the structures (Q, N, 3)."""
@@ -72,11 +81,13 @@ class Makeup:
 
 
 def makeup_of(
-    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: PairSet, kernel: Kernel
+    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: Descriptor, kernel: Kernel
 ) -> Makeup:
     """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
     instead, without which molecules that no hydrogen bond joins would not feel each other; for "pairs" pair functions
     instead."""
+    if isinstance(terms, str):
+        as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
         functions = (
@@ -115,7 +126,7 @@ def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:
 def makeup(
     name: str,
     fragments: Sequence[Fragment],
-    pairs: PairSet,
+    pairs: Descriptor,
     train: Dataset,
     kernel: Kernel,
     functions: PairFunctions | None = None,
@@ -124,7 +135,7 @@ def makeup(
     with equal prior variance; functions, over `pairs`, are scaled to theirs."""
     terms = []
     for fragment in fragments:
-        term = term_of(fragment, pairs, kernel)
+        term = _term(fragment, pairs, kernel)
         length = FLEXIBILITY * _spread(term, pairs, train.positions)
         share = GLOBAL_SHARE if fragment.is_global and len(fragments) > 1 else 1.0
         terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
@@ -136,9 +147,16 @@ def makeup(
     return Makeup(name, compact, used, tuple(orbit_numbers(term.perms) for term in used), functions)
 
 
+def _term(fragment: Fragment, pairs: Descriptor, kernel: Kernel) -> Term:
+    """The term over a fragment, which with another descriptor than pairs has to be the whole molecule."""
+    if fragment.is_global and not isinstance(pairs, PairSet):
+        return Term.over_all(pairs, fragment.perms, kernel)
+    return term_of(fragment, as_pairs(pairs, f"terms: {fragment.name!r}"), kernel)
+
+
 def compressed(
-    terms: tuple[Term, ...], functions: PairFunctions | None, pairs: PairSet
-) -> tuple[tuple[Term, ...], PairFunctions | None, PairSet]:
+    terms: tuple[Term, ...], functions: PairFunctions | None, pairs: Descriptor
+) -> tuple[tuple[Term, ...], PairFunctions | None, Descriptor]:
     """The same terms and pair functions over no more pairs than they use."""
     slots = [term.places.ravel() for term in terms] + ([] if functions is None else [functions.slots])
     used = np.unique(np.concatenate(slots))
@@ -148,14 +166,14 @@ def compressed(
     return moved, None if functions is None else functions.of_pairs(position), pairs.keep(used)
 
 
-def pair_functions_of(train: Dataset, group: Symmetry, pairs: PairSet) -> PairFunctions | None:
+def pair_functions_of(train: Dataset, group: Symmetry, pairs: Descriptor) -> PairFunctions | None:
     """Functions of the distances that the structures visit within CUTOFF, for every class of those of `pairs` that are
     ever as close; None where there are none."""
     found = pair_classes(train.positions, train.numbers, group.perms)
     least = closest(train.positions)
     least = np.min([least[np.ix_(perm, perm)] for perm in group.perms], axis=0)
     i, j = found.pairs.T
-    shortest, slots = least[i, j], pairs.index(found.pairs)
+    shortest, slots = least[i, j], as_pairs(pairs, NEED).index(found.pairs)
     used = np.flatnonzero((slots >= 0) & (shortest < CUTOFF))
     if not len(used):
         return None
@@ -168,7 +186,7 @@ def pair_functions_of(train: Dataset, group: Symmetry, pairs: PairSet) -> PairFu
     return PairFunctions(basis, slots[used], classes, names, np.ones(len(names)), shortest[used])
 
 
-def _spread(term: Term, pairs: PairSet, positions: np.ndarray) -> float:
+def _spread(term: Term, pairs: Descriptor, positions: np.ndarray) -> float:
     """Root mean square distance between the term's descriptors of two structures, 1/Angstrom."""
     x = term.gather(pairs.forward(torch.from_numpy(positions[:200]))[0])
     return float(x.var(0, correction=0).sum().mul(2).sqrt().clamp_min(1e-6))

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.backends.choice import summed_at_once
-from gossamer.backends.protocol import Structures
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.parallel import ALONE, Ranks, Shards
 from gossamer.kernels import Profile
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.pair_functions import PairFunctions
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -40,19 +38,24 @@ class KernelOperator:
     def build(
         cls,
         terms: tuple[Term, ...],
-        pairs: PairSet,
+        pairs: Descriptor,
         positions: "Tensor",
         noise: float,
         *,
-        functions: PairFunctions | None = None,
         energies: bool = False,
         cache_bytes: float = 2e9,
         ranks: Ranks = ALONE,
     ) -> "KernelOperator":
-        """positions (M, N, 3) Angstrom; noise: variance added to the diagonal, in units of the scaled labels;
-        functions: beside the terms; cache_bytes: for the factors of this rank's rows."""
-        structures = Structures.of(terms, pairs, positions)
-        covariance = Covariance.of(terms, pairs, structures, structures, energies, functions)
+        """Of terms alone, at positions (M, N, 3) Angstrom; the other arguments: see `of`."""
+        covariance = Covariance.among(terms, pairs, positions, energies)
+        return cls.of(covariance, noise, cache_bytes=cache_bytes, ranks=ranks)
+
+    @classmethod
+    def of(
+        cls, covariance: Covariance, noise: float, *, cache_bytes: float = 2e9, ranks: Ranks = ALONE
+    ) -> "KernelOperator":
+        """covariance: of the training labels with themselves; noise: variance added to the diagonal, in units of the
+        scaled labels; cache_bytes: for the factors of this rank's rows."""
         shards = Shards.of(covariance.rows_layout, ranks)
         own = [shards.structures[s] for s in shards.own]
         return cls(covariance, shards, noise, _kept_factors(covariance, own, cache_bytes))
@@ -62,7 +65,7 @@ class KernelOperator:
         return self.covariance.terms
 
     @property
-    def pairs(self) -> PairSet:
+    def pairs(self) -> Descriptor:
         return self.covariance.pairs
 
     @property

@@ -10,7 +10,7 @@ from gossamer.fitting.settings import Settings
 from gossamer.fitting.solvers import StopRule
 
 ARGUMENTS = (
-    "terms", "pairs", "symmetry", "baseline", "settings", "force", "run", "progress",
+    "terms", "pairs", "descriptor", "symmetry", "baseline", "settings", "force", "run", "progress",
     "tolerance", "quantiles", "compared", "pool", "score_structures",
 )  # fmt: skip
 

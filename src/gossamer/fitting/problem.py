@@ -9,6 +9,7 @@ import numpy as np
 from gossamer.baselines import taken_off
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.events import Progress, silent
 from gossamer.fitting.checkpoint import HERE, Run
 from gossamer.fitting.resources import pilot_structures
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Structures to learn from, `train`, and to judge by, `valid`, with labels that `baselines` were taken off; the
-    pairs that descriptors may see, the symmetry, and the terms asked for, as `fit` is given them."""
+    pairs that descriptors may see, or another descriptor, the symmetry, and the terms asked for, as `fit` is given
+    them."""
 
     train: Dataset
     valid: Dataset | None
-    pairs: PairSet
+    pairs: Descriptor
     group: Symmetry
     terms: "str | Sequence[Fragment | str]" = "global"
     baselines: "tuple[Baseline, ...]" = ()

@@ -10,9 +10,9 @@ import torch
 
 from gossamer.backends.choice import summed_at_once
 from gossamer.backends.kernel_sum import radial_factors
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator
-from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def measure_rates(made: Makeup, train: "Dataset") -> Rates:
     began = time.perf_counter()
     few = train.take(np.arange(min(SAMPLE, len(train))))
     positions = torch.from_numpy(few.positions)
-    K = KernelOperator.build(made.terms, made.pairs, positions, 1e-3, functions=made.functions, cache_bytes=0)
+    K = KernelOperator.of(made.covariance(positions, False), 1e-3, cache_bytes=0)
     M, n3 = K.n_structures, 3 * train.n_atoms
     step = max(1, n3 // COLUMNS_TOGETHER)
     chosen = (np.arange(M)[:, None] * n3 + np.arange(0, step * COLUMNS_TOGETHER, step)).ravel()
@@ -67,7 +67,7 @@ def measure_rates(made: Makeup, train: "Dataset") -> Rates:
     )
 
 
-def _compiled_seconds(terms: tuple[Term, ...], pairs: PairSet, train: "Dataset") -> float:
+def _compiled_seconds(terms: tuple[Term, ...], pairs: Descriptor, train: "Dataset") -> float:
     """Seconds of K v of the terms that compiled code sums, over the square of the number of structures."""
     few = train.take(np.arange(min(COMPILED_SAMPLE, len(train))))
     small = tuple(term for term in terms if summed_at_once(term, torch.device("cpu")))

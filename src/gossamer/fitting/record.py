@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any, cast
 
 import numpy as np
 
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import mean_variance
 from gossamer.fitting.resources import machine
 from gossamer.fitting.solvers import Solution
@@ -56,18 +58,20 @@ def describe_data(train: Dataset, valid: Dataset | None, test: Dataset | None) -
     )  # fmt: skip
 
 
-def mean_distances(positions: np.ndarray, pairs: PairSet) -> np.ndarray:
-    """Mean distance (P,) of every pair over structures positions (n, N, 3), Angstrom."""
-    i, j = pairs.pairs.T
+def mean_distances(positions: np.ndarray, pairs: Descriptor) -> np.ndarray:
+    """Mean distance (P,) of every pair over structures positions (n, N, 3), Angstrom; of features of more atoms, the
+    largest distance of two of them."""
     total = np.zeros(len(pairs))
     for structure in positions:
-        total += np.linalg.norm(structure[i] - structure[j], axis=1)
+        ends = structure[pairs.atoms]
+        corners = combinations(range(ends.shape[1]), 2)
+        total += np.max([np.linalg.norm(ends[:, a] - ends[:, b], axis=1) for a, b in corners], axis=0)
     return total / len(positions)
 
 
 def describe_model(
     label: str,
-    pairs: PairSet,
+    pairs: Descriptor,
     distances: np.ndarray,
     errors: dict[str, Errors],
     solution: Solution,
@@ -160,7 +164,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
             reach=term.origin.reach,
             heads=term.origin.heads,
             atoms=term.origin.atoms,
-            n_atoms=len(np.unique(model.pairs.pairs[term.places[0]])),
+            n_atoms=len(np.unique(model.pairs.atoms[term.places[0]])),
             pairs=term.n_pairs,
             places=term.n_places,
             permutations=len(term.perms),
@@ -217,6 +221,7 @@ def describe_settings(fit: Fit) -> parts.Settings:
         terms=cast(parts.Kind, fit.choice.name), length=s.length, noise=s.noise, relative_noise=s.relative_noise,
         energies_as_labels=s.energies, solver=plan.solver, preconditioner_columns=plan.columns, memory_gib=s.memory,
         device=s.device, seed=s.seed, baselines=tuple(b.kind for b in fit.model.baselines),
+        descriptor=fit.model.pairs.noun,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.events import Progress, silent
 from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run
@@ -81,6 +82,7 @@ def train(
     *,
     terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
+    descriptor: "str | Descriptor" = "pairs",
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = AUTO,
     settings: Settings | None = None,
@@ -100,7 +102,7 @@ def train(
     if not force:
         check_labels({"training": train, "validation": valid, "test": test})
     found = fit(
-        train, valid, terms=terms, pairs=pairs, symmetry=symmetry, baseline=baseline, settings=settings,
-        run=run, progress=progress,
+        train, valid, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry, baseline=baseline,
+        settings=settings, run=run, progress=progress,
     )  # fmt: skip
     return TrainResult(replace(found, choice=found.choice.light()), train, valid, test)

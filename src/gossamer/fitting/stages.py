@@ -24,6 +24,7 @@ from gossamer.fitting.search import Search, Trial, fit_with_noise_search, neares
 from gossamer.fitting.settings import START_LENGTH, START_NOISE, Settings
 from gossamer.fitting.training import Fitted, fit_terms
 from gossamer.model.error_bars import ErrorBars
+from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import kept
 
 WORTH = 0.01  # by how much, relatively, a global term must lower the validation error to be kept beside local ones
@@ -82,9 +83,12 @@ def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> 
 
 
 def is_global(problem: Problem) -> bool:
-    """Whether the model is one global term without a choice: asked for, or too few structures or atoms for others."""
+    """Whether the model is one global term without a choice: asked for, or there are too few structures or atoms for
+    others, or no pairs."""
     if problem.terms != "auto":
         return isinstance(problem.terms, str) and problem.terms == "global"
+    if not isinstance(problem.pairs, PairSet):
+        return True
     train = problem.train
     return len(train) < ENOUGH or not local_fragments(train.positions, train.numbers)  # none in two atoms
 
@@ -212,7 +216,16 @@ def _joins(made: Makeup, problem: Problem) -> bool:
     feel each other."""
     train = problem.train
     bonds = bond_graph(train.positions, train.numbers)
-    return len(set(molecules(np.vstack([bonds.reshape(-1, 2), made.pairs.pairs]), train.n_atoms).tolist())) == 1
+    return (
+        len(
+            set(
+                molecules(
+                    np.vstack([bonds.reshape(-1, 2), as_pairs(made.pairs, "terms: local ones").pairs]), train.n_atoms
+                ).tolist()
+            )
+        )
+        == 1
+    )
 
 
 @dataclass(frozen=True)

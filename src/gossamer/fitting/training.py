@@ -126,9 +126,7 @@ def _restored(found: Entry, made: Makeup, train: Dataset, settings: Settings) ->
         history_of(v["history"]),
     )  # fmt: skip
     R = torch.from_numpy(train.positions).to(device)
-    K = KernelOperator.build(
-        made.terms, made.pairs, R, v["noise"], functions=made.functions, energies=settings.energies, cache_bytes=0
-    )
+    K = KernelOperator.of(made.covariance(R, settings.energies), v["noise"], cache_bytes=0)
     model = _model(K, solution, Labels.of(train, settings.blocks), train)
     plan = Plan(**v["plan"])
     return Fitted(model, solution, None, plan, v["noise"], v["mean_variance"], v["seconds"], None, v["columns_for"])
@@ -153,18 +151,8 @@ def _solve(made: Makeup, problem: Problem, context: Context, start: Start, key: 
     system = start.system
     if system is None:
         positions, cache = torch.from_numpy(train.positions).to(device), chosen.cache_bytes / ranks.size
-        system = System(
-            KernelOperator.build(
-                made.terms,
-                made.pairs,
-                positions,
-                0.0,
-                functions=made.functions,
-                energies=settings.energies,
-                cache_bytes=cache,
-                ranks=ranks,
-            )
-        )
+        C = made.covariance(positions, settings.energies)
+        system = System(KernelOperator.of(C, 0.0, cache_bytes=cache, ranks=ranks))
     (mean_variance,) = ranks.agree(float(system.K.diagonal()[: system.K.n_forces].mean()))
     noise = _absolute_noise(settings, mean_variance)
     K = replace(system.K, noise=noise)
@@ -199,9 +187,8 @@ def preconditioner_of(made: Makeup, problem: Problem, context: Context, fitted: 
         return fitted.preconditioner
     settings, ranks = context.settings, context.run.ranks
     positions = torch.from_numpy(problem.train.positions).to(resolve_device(settings.device))
-    K = KernelOperator.build(
-        made.terms, made.pairs, positions, fitted.noise, energies=settings.energies, cache_bytes=0, ranks=ranks
-    )
+    C = made.covariance(positions, settings.energies)
+    K = KernelOperator.of(C, fitted.noise, cache_bytes=0, ranks=ranks)
     return _preconditioner(K, fitted.plan.columns, context, Start(columns_of=fitted.columns_for))
 
 

@@ -11,11 +11,13 @@ from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry, symmetry_from_perms, usual_limit
 from gossamer.data.checks import require_sound
 from gossamer.data.dataset import Dataset
+from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
 from gossamer.fitting.checkpoint import HERE, Run
+from gossamer.fitting.descriptor import descriptor_of
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import GIB, memory_budget
@@ -69,6 +71,7 @@ def fit(
     *,
     terms: "str | Sequence[Fragment | str]" = "auto",
     pairs: PairSet | None = None,
+    descriptor: "str | Descriptor" = "pairs",
     symmetry: "str | np.ndarray | Symmetry" = "auto",
     baseline: Any = AUTO,
     settings: Settings | None = None,
@@ -86,6 +89,8 @@ def fit(
     "both", the sum of them, contacts apart; "auto", the global term, "both", or its local terms alone, as the
     validation set says; or a list of Fragment, with "global" among them for the whole molecule, such as
     ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the global term out.
+    descriptor: what the model looks at: "pairs"; "angles", the pairs and the cosines of angles between bonds; or a
+    FeatureSet (docs/architecture.md).  With another than pairs the model is one global term.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the
     labels and added at prediction: "auto", the repulsion of atoms that no bond joins, but nothing with terms "global";
     "none"; "repulsion", "gfn2-xtb", "gfnff", or several, joined by commas; a ForceField, an ASE calculator, or a list
@@ -102,7 +107,7 @@ def fit(
         settings = replace(settings, memory=budget)
     context = Context(settings, run, progress)
     check_baseline(baseline)
-    posed = pose(train, valid, settings, terms=terms, pairs=pairs, symmetry=symmetry)
+    posed = pose(train, valid, settings, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry)
     progress(Event("symmetry", 1, 1, posed.group.note))
     problem = posed.less(baselines_of(baseline, terms, train, posed.group.perms))
     choice, stages = stages_of(problem, context, keep_global)
@@ -117,14 +122,15 @@ def fit(
 
 
 def pose(
-    train: Dataset, valid: Dataset | None, settings: Settings, *, terms: Any, pairs: PairSet | None, symmetry: Any
-) -> Problem:
+    train: Dataset, valid: Dataset | None, settings: Settings, *, terms: Any, pairs: PairSet | None, descriptor: Any,
+    symmetry: Any,
+) -> Problem:  # fmt: skip
     """The problem that the arguments of `fit` name, its baselines not yet taken off.  Raises what `fit` raises for
     arguments and data that cannot be."""
     check_terms(terms, settings)
     check_trainable(train, valid)
     group = resolve_symmetry(symmetry, train, settings)
-    return Problem(train, valid, pairs or PairSet.full(train.n_atoms), group, terms)
+    return Problem(train, valid, descriptor_of(descriptor, pairs, train, group.perms), group, terms)
 
 
 def resolve_symmetry(symmetry: "str | np.ndarray | Symmetry", train: Dataset, settings: Settings) -> Symmetry:

@@ -23,7 +23,8 @@ class ErrorBars:
     folds (M,): the member of every training structure, 0 ... K - 1, or -1 where it is none's; V: per term the members'
     coefficients (M*L, P), in the order of the model's rows and with its scale; w: per term their energy coefficients
     (M*L,) or None; functions (K, classes, B): their coefficients of the pair functions, None without; constants (K,):
-    eV; energy_factor, forces_factor: by what the spread is multiplied, from the validation structures."""
+    eV; energy_factor, forces_factor, forces_power: std(E) = energy_factor * spread of energies, and std(F) =
+    forces_factor * (spread of forces)^forces_power, in eV/Angstrom, from the validation structures."""
 
     folds: np.ndarray
     V: tuple[np.ndarray, ...]
@@ -31,6 +32,7 @@ class ErrorBars:
     constants: np.ndarray
     energy_factor: float
     forces_factor: float
+    forces_power: float
     functions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -39,15 +41,23 @@ class ErrorBars:
                 f"error bars: members of training structures must be numbered 0 to {self.n_members - 1}, and be at "
                 f"least {FEWEST}; train the model again."
             )
-        arrays = (*self.V, *self.w, self.constants, self.functions, self.energy_factor, self.forces_factor)
+        arrays = (
+            *self.V,
+            *self.w,
+            self.constants,
+            self.functions,
+            self.energy_factor,
+            self.forces_factor,
+            self.forces_power,
+        )
         if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
             raise UsageError("error bars: some coefficients are NaN or infinite; train the model again.")
-        if min(self.energy_factor, self.forces_factor) < 0:
-            raise UsageError("error bars: factors cannot be negative; train the model again.")
+        if min(self.energy_factor, self.forces_factor) < 0 or self.forces_power <= 0:
+            raise UsageError("error bars: factors cannot be negative, nor the power; train the model again.")
 
     def __repr__(self) -> str:
-        factors = f"{self.energy_factor:.3g} for energies, {self.forces_factor:.3g} for forces"
-        return f"ErrorBars({self.n_members} members, factors {factors})"
+        factors = f"{self.energy_factor:.3g} for energies, {self.forces_factor:.3g} and power {self.forces_power:.3g}"
+        return f"ErrorBars({self.n_members} members, factors {factors} for forces)"
 
     @property
     def n_members(self) -> int:
@@ -87,7 +97,8 @@ class ErrorBars:
     def deviations(self, energies: np.ndarray, forces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Standard deviations of energies (Q,), eV, and of the components of forces (..., N, 3), eV/Angstrom, where the
         members give energies (K, Q) and forces (K, ..., N, 3)."""
-        return self.energy_factor * spread(energies), self.forces_factor * spread_of_vectors(forces)
+        of_forces = self.forces_factor * spread_of_vectors(forces) ** self.forces_power
+        return self.energy_factor * spread(energies), of_forces
 
 
 def spread(values: np.ndarray) -> np.ndarray:

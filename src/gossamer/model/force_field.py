@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gossamer.data.dataset import hill_formula
+from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
 from gossamer.model.error_bars import ErrorBars, reliability
-from gossamer.model.pair_functions import PairFunctions
-from gossamer.model.pairs import PairSet
+from gossamer.model.pair_functions import NEED, PairFunctions
+from gossamer.model.pairs import as_pairs
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
@@ -62,15 +63,16 @@ class ForceField:
     """E(R) = baselines(R) + constant + scale * [sum_t amplitude_t * (kernel sum of term t over its training rows) + the
     pair functions], and F = -dE/dR.
 
-    numbers (N,); pairs: union of the pairs of terms and pair functions; coefficients: one entry per term; constant eV;
-    scale eV/Angstrom (the labels were divided by it); provenance: plain JSON values (data, settings, seed, versions);
-    device: where it predicts, which is not written to its file; baselines: what was taken off the labels
-    (gossamer.baselines); functions: of pair distances, with their coefficients, where there are some;
-    error_bars: where it was trained with them.
+    numbers (N,); pairs: union of the pairs of terms and pair functions, or another descriptor, whose features are then
+    called pairs here (gossamer.model.features); coefficients: one entry per term; constant eV; scale eV/Angstrom (the
+    labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
+    predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines);
+    functions: of pair distances, with their coefficients, where there are some; error_bars: where it was trained with
+    them.
     """
 
     numbers: np.ndarray
-    pairs: PairSet
+    pairs: Descriptor
     terms: tuple[Term, ...]
     coefficients: tuple[TermCoefficients, ...]
     constant: float = 0.0
@@ -96,12 +98,14 @@ class ForceField:
             if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
         if self.functions is not None:
+            as_pairs(self.pairs, NEED)
             self.functions.require_fitted(len(self.pairs))
         if self.error_bars is not None:
             self.error_bars.require_fits(self)
 
     def __repr__(self) -> str:
-        counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {len(self.pairs)} pairs"
+        seen = f"{len(self.pairs)} {self.pairs.noun}"
+        counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {seen}"
         under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
         bars = "" if self.error_bars is None else ", with error bars"
         return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under}{bars})"

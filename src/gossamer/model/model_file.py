@@ -13,10 +13,12 @@ from gossamer.baselines import Baseline
 from gossamer.baselines.calculator import CalculatorBaseline
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
+from gossamer.descriptors import Descriptor, Feature, make, parameters_of
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.error_bars import ErrorBars
+from gossamer.model.features import FeatureSet, Part
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.model_baseline import ModelBaseline
 from gossamer.model.pair_functions import PairFunctions
@@ -39,10 +41,12 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 4  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: no error bars
+VERSION = 5  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars.
+# 3 and 4 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
+BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
 BARS = "error_bars."  # begins the names of their arrays
 ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w")  # of a term; w where energies are labels
 
@@ -68,7 +72,8 @@ def fingerprint(model: ForceField) -> str:
 
 def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What `_assemble` makes the model from again."""
-    arrays: dict[str, np.ndarray] = {"numbers": model.numbers.astype(np.int64), "pairs": model.pairs.pairs}
+    arrays, described = _descriptor_packed(model.pairs)
+    arrays["numbers"] = model.numbers.astype(np.int64)
     terms: list[dict[str, Any]] = []
     for t, (term, c) in enumerate(zip(model.terms, model.coefficients, strict=True)):
         origin = {"kind": term.origin.kind, "reach": term.origin.reach}
@@ -79,7 +84,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if model.error_bars is not None else 4 if described else 3,
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -87,8 +92,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "provenance": model.provenance,
         "baselines": [],
         "functions": None,
-        "error_bars": None,
-    }
+    } | described
     if model.functions is not None:
         header["functions"], found = _packed_functions(model.functions)
         arrays |= {f"functions.{key}": a for key, a in found.items()}
@@ -98,7 +102,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     for b, baseline in enumerate(model.baselines):
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
-            entry["model"], found = _packed(baseline.model)
+            entry["model"], found = _packed(replace(baseline.model, error_bars=None))
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
@@ -117,7 +121,40 @@ def _packed_bars(bars: ErrorBars) -> tuple[dict[str, Any], dict[str, np.ndarray]
     arrays |= {f"{t}.V": V for t, V in enumerate(bars.V)} | {f"{t}.w": w for t, w in enumerate(bars.w) if w is not None}
     if bars.functions is not None:
         arrays["functions"] = bars.functions
-    return {"energy_factor": bars.energy_factor, "forces_factor": bars.forces_factor}, arrays
+    return {name: getattr(bars, name) for name in BAR_NUMBERS}, arrays
+
+
+def _descriptor_packed(pairs: Descriptor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a descriptor, and what the header says of one that is no list of pairs."""
+    if not isinstance(pairs, FeatureSet):
+        return {"pairs": pairs.atoms}, {}
+    parts = [{"feature": feature.name, "parameters": parameters_of(feature)} for feature, _ in pairs.parts]
+    arrays = {f"features.{k}": np.ascontiguousarray(atoms) for k, (_, atoms) in enumerate(pairs.parts)}
+    return arrays, {"descriptor": {"kind": pairs.kind, "parts": parts}}
+
+
+def _descriptor(entry: Any, arrays: dict[str, np.ndarray], n_atoms: int) -> Descriptor:
+    """What `_descriptor_packed` was given; entry: of the header, None where it has none."""
+    if entry is None:
+        return PairSet(n_atoms, indices(arrays.get("pairs"), "pairs", n_atoms, None, 2))
+    if not isinstance(entry, dict) or entry.get("kind") != FeatureSet.kind:
+        raise ValueError(f"descriptor {shown(entry)} is not known")
+    parts = entry["parts"]
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"parts of the descriptor are {shown(parts)}, and must be a list of objects")
+    return FeatureSet(n_atoms, tuple(
+        Part(_feature(part), indices(arrays.get(f"features.{k}"), f"features.{k}", n_atoms, None, None))
+        for k, part in enumerate(parts)
+    ))  # fmt: skip
+
+
+def _feature(entry: dict[str, Any]) -> Feature:
+    name, parameters = entry["feature"], entry["parameters"]
+    if not isinstance(name, str) or not isinstance(parameters, dict):
+        raise ValueError(f"a feature of the descriptor is {shown(entry)}, and must have a name and parameters")
+    return make(
+        name, {key: number(value, f"{key} of {name}", -RANGE[1], RANGE[1]) for key, value in parameters.items()}
+    )
 
 
 def _prefix(b: int) -> str:
@@ -201,12 +238,13 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
     functions, bars = header.get("functions"), header.get("error_bars")
     of_bars = {key: a for key, a in arrays.items() if bars is not None and key.startswith(BARS)}
     arrays = {key: a for key, a in arrays.items() if key not in of_bars}
-    known = {"numbers", "pairs"} | {f"functions.{key}" for key in FUNCTION_ARRAYS if functions is not None}
+    named = {"pairs"} if header.get("descriptor") is None else {key for key in arrays if key.startswith("features.")}
+    known = {"numbers"} | named | {f"functions.{key}" for key in FUNCTION_ARRAYS if functions is not None}
     known |= {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
     if not arrays.keys() <= known:
         raise ValueError(f"{shown(min(arrays.keys() - known))} belongs to none of its {len(entries)} terms")
     numbers = elements(arrays.get("numbers"), "numbers")
-    pairs = PairSet(len(numbers), indices(arrays.get("pairs"), "pairs", len(numbers), None, 2))
+    pairs = _descriptor(header.get("descriptor"), arrays, len(numbers))
     read = [_term(entry, t, arrays, pairs) for t, entry in enumerate(entries)]
     origins = [GIVEN if version == 1 else _origin(entry["origin"], t, arrays, pairs) for t, entry in enumerate(entries)]
     if len({len(c.X) // term.n_places for term, c in read}) > 1:
@@ -244,8 +282,7 @@ def _bars(entry: dict[str, Any], arrays: dict[str, np.ndarray], model: ForceFiel
         tuple(V),
         tuple(None if a is None else array(a, f"error_bars.{t}.w", "f", len(V[t])) for t, a in enumerate(w)),
         constants,
-        number(entry["energy_factor"], "energy_factor", 0.0, RANGE[1]),
-        number(entry["forces_factor"], "forces_factor", 0.0, RANGE[1]),
+        *(number(entry[name], name, 0.0, RANGE[1]) for name in BAR_NUMBERS),
         None if table is None or functions is None else array(table, "error_bars.functions", "f", K, *functions.shape),
     )
 
@@ -291,7 +328,7 @@ def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.
     raise ValueError(f"baseline {shown(kind)} is not known")
 
 
-def _origin(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: PairSet) -> Origin:
+def _origin(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: Descriptor) -> Origin:
     """What term `t` was made from, places of which `pairs` has the atoms."""
     if not isinstance(entry, dict):
         raise ValueError(f"origin of term {t} is {shown(entry)}, and must be an object")
@@ -303,7 +340,7 @@ def _origin(entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs:
 
 
 def _term(
-    entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: PairSet
+    entry: dict[str, Any], t: int, arrays: dict[str, np.ndarray], pairs: Descriptor
 ) -> tuple[Term, TermCoefficients]:
     """Term `t`, without its origin, and its coefficients.  pairs: of the model."""
     if not isinstance(entry["name"], str) or not isinstance(entry["kernel"], str):
@@ -317,7 +354,9 @@ def _term(
     kernel = kernels.make(entry["kernel"], positive(entry["length"], f"length of term {t}"))
     perms = group(found["perms"], f"terms.{t}.perms", P)
     term = Term(places, perms, kernel, positive(entry["amplitude"], f"amplitude of term {t}"), weights, entry["name"])
-    X = descriptors(found["X"], f"terms.{t}.X", weights)
+    X = array(found["X"], f"terms.{t}.X", "f", None, P)
+    if isinstance(pairs, PairSet):
+        X = descriptors(X, f"terms.{t}.X", weights)
     if len(X) % L:
         raise ValueError(f"terms.{t}.X has {len(X)} rows, and must have some for each of {L} places")
     V = array(found["V"], f"terms.{t}.V", "f", *X.shape)

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.descriptors import Descriptor
 from gossamer.descriptors.basis import Basis
 from gossamer.devices import block_bytes, on_host
 from gossamer.errors import UsageError
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, as_pairs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FlatFunctions = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+NEED = "a function of pair distances"
 STEEPEST = 500.0  # exponent of a Gaussian over the one beside the middle, whose exponential is a number
 
 
@@ -97,12 +99,12 @@ class PairFunctions:
         position = kept.index(pairs.pairs)
         return self.of_pairs(position) if np.any(position[self.slots] >= 0) else None
 
-    def keeps(self, pairs: PairSet, perms: np.ndarray) -> np.ndarray:
+    def keeps(self, pairs: Descriptor, perms: np.ndarray) -> np.ndarray:
         """Which of the atom permutations perms (S, N) take every pair to one of its class, a mask (S,); slots are
         indices into `pairs`."""
         known = np.full(len(pairs) + 1, -1)
         known[self.slots] = self.classes
-        moved = pairs.index(perms[:, pairs.pairs[self.slots]])
+        moved = as_pairs(pairs, NEED).images(perms)[:, self.slots]
         return (known[moved] == self.classes).all(axis=1)
 
     def sums(self, x: "Tensor", c: "Tensor | None" = None) -> "tuple[Tensor, Tensor]":

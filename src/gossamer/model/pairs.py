@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from gossamer.chemistry.bonds import COINCIDENT
 from gossamer.chemistry.pairs import all_pairs, pair_numbers
-from gossamer.descriptors import arrays
+from gossamer.descriptors import Descriptor, arrays
 from gossamer.devices import on_host
 from gossamer.errors import DataError, UsageError
 
@@ -48,6 +48,8 @@ class PairSet:
 
     n_atoms: int
     pairs: np.ndarray
+    kind: ClassVar[str] = "pairs"
+    noun: ClassVar[str] = "pairs"
 
     def __post_init__(self) -> None:
         pairs = np.asarray(self.pairs, dtype=np.int64).reshape(-1, 2)
@@ -73,6 +75,16 @@ class PairSet:
         return f"PairSet({len(self)} pairs of {self.n_atoms} atoms)"
 
     @property
+    def atoms(self) -> np.ndarray:
+        """The two atoms (P, 2) of every pair."""
+        return self.pairs
+
+    @property
+    def inverse_distances(self) -> np.ndarray:
+        """All of them (P,)."""
+        return np.arange(len(self))
+
+    @property
     def _keys(self) -> np.ndarray:
         return pair_numbers(self.pairs)
 
@@ -86,10 +98,15 @@ class PairSet:
         table[self._keys] = np.arange(len(self))
         return table[pair_numbers(pairs)]
 
+    def images(self, perms: np.ndarray) -> np.ndarray:
+        """Entry p of row s (S, P): the pair on which the atom permutation perms[s] (S, N) puts pair p, -1 where that is
+        not in the list."""
+        return self.index(perms[:, self.pairs])
+
     def permuted(self, perms: np.ndarray) -> np.ndarray:
-        """Pair permutations (S, P) induced by atom permutations (S, N): entry p of row s is the pair on which
-        perms[s] puts pair p.  Raises UsageError when an image of a pair is missing from the list."""
-        images = self.index(perms[:, self.pairs])
+        """`images`, all of which are there: the pair permutations (S, P) that atom permutations (S, N) bring about.
+        Raises UsageError when an image of a pair is missing from the list."""
+        images = self.images(perms)
         if np.any(images < 0):
             s, p = np.argwhere(images < 0)[0]
             i, j = self.pairs[p]
@@ -118,6 +135,10 @@ class PairSet:
         pair[ends[order], column] = order // 2
         sign[ends[order], column] = signs[order]
         return pair, sign
+
+    def apart(self, x: "Tensor") -> bool:
+        """Whether inverse distances x (Q, P) are those of atoms that do not coincide."""
+        return float(x.max()) < 1 / COINCIDENT
 
     def refuse_coincident(self, positions: np.ndarray, what: str, frames: np.ndarray | None = None) -> None:
         """Raise DataError if the atoms of a pair coincide in one of the structures positions (Q, N, 3), Angstrom.
@@ -150,6 +171,12 @@ class PairSet:
         """Pair gradients to atoms, (dx/dR)^T g:  dx (Q, P, 3), g (Q, P) -> (Q, N, 3)."""
         return _loops_for(dx).pull(self, dx, g)
 
+    def jacobian(self, dx: "Tensor") -> "Tensor":
+        """Gradients (Q, P, 2, 3) of every pair by the positions of its two atoms, from dx (Q, P, 3)."""
+        import torch
+
+        return torch.stack([dx, -dx], 2)
+
     def jacobian_rank(self, positions: np.ndarray) -> int:
         """Largest rank of dx/dR over the structures positions (Q, N, 3): 3N-6 when the pairs fix the shape."""
         best = 0
@@ -163,3 +190,13 @@ class PairSet:
             values = np.linalg.eigvalsh(flat.T @ flat)
             best = max(best, int(np.sum(values > 1e-8 * values[-1])))
         return best
+
+
+def as_pairs(descriptor: Descriptor, what: str) -> PairSet:
+    """`descriptor` where it is a PairSet.  Raises UsageError, with `what` needs one, for another."""
+    if not isinstance(descriptor, PairSet):
+        raise UsageError(
+            f"{what} needs a descriptor of pairs, and this one has {len(descriptor)} features of another kind; train "
+            "with descriptor='pairs'."
+        )
+    return descriptor

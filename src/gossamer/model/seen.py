@@ -2,7 +2,7 @@
 structures that leave these: broken and new bonds, colliding atoms.
 
 A conformer change or a proton that jumps in the training structures, too, is no such thing; a conformer far outside the
-range of the training structures is told of by `leaves_range` alone.
+range of the training structures is told of by `range_left_by` alone.
 """
 
 import warnings
@@ -33,7 +33,7 @@ NEAR = 1.5  # if they are also within this many sums of covalent radii: else the
 # SURE of its upper end.  Of 21,000 structures not trained on (9 molecules, 50 and 200 trained on) none left it.
 WIDER = 2.0
 SURE = 0.05
-ALIKE = 0.3  # by a factor of e^ALIKE bonds may differ from usual ones once their unit is put right
+STRAINED = 0.3  # by a factor of e^STRAINED bonds may differ from usual ones once their unit is put right
 NAMED = 3  # pairs, and frames, named in a message
 ALIKE = 1e-4  # relative, RMS over the distances that the largest term sees, up to which two structures are one
 
@@ -58,7 +58,7 @@ def seen_in_training(model: "ForceField", positions: np.ndarray) -> np.ndarray:
             for block in np.array_split(positions, max(1, len(positions) // 1000))
         ]
     )
-    counted = (known > 0).all(axis=0)
+    counted = (known > 0).all(axis=0) & (asked > 0).all(axis=0)  # features other than 1/r have any sign
     if not counted.any():
         return np.zeros(len(positions), dtype=bool)
     freedom = max(1, min(3 * model.n_atoms - 6, int(counted.sum())))
@@ -80,12 +80,13 @@ class SeenDistances:
     @classmethod
     def build(cls, model: "ForceField") -> "SeenDistances":
         """From the training descriptors of the terms, and their permutations, which are training structures as well; of
-        a pair that pair functions alone see only the shortest distance is known."""
+        a pair that pair functions alone see only the shortest distance is known.  Features that are no inverse
+        distances tell of none."""
         from ase.data import covalent_radii
 
         numbers, pairs = model.numbers, model.pairs
         radii = np.append(covalent_radii, np.zeros(200))[numbers]
-        sums = radii[pairs.pairs].sum(1)
+        sums = radii[pairs.atoms[:, :2]].sum(1)
         shortest, longest = np.full(len(pairs), np.inf), np.zeros(len(pairs))
         bonded, rows = np.zeros(len(pairs)), np.zeros(len(pairs))
         for term, c in zip(model.terms, model.coefficients, strict=True):
@@ -106,7 +107,8 @@ class SeenDistances:
         lasting = (2 * bonded >= rows) & (longest < LASTING * sums)
         least = np.minimum(SHORTER * shortest, NEAR * sums)
         most = np.where(lasting, np.maximum(LONGER * longest, FAR * sums), np.inf)
-        return cls(numbers, pairs.pairs, shortest, longest, least, most)
+        told = pairs.inverse_distances
+        return cls(numbers, pairs.atoms[told, :2], *(found[told] for found in (shortest, longest, least, most)))
 
     @cached_property
     def range(self) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +144,7 @@ class SeenDistances:
         usual = np.sqrt(self.shortest * self.longest)[bonds]
         ratios = np.log(np.maximum(np.linalg.norm(structure[i] - structure[j], axis=1), 1e-300) / usual)
         for unit, size in LENGTH.items():
-            if unit != "Angstrom" and np.all(np.abs(ratios + np.log(size)) < ALIKE):
+            if unit != "Angstrom" and np.all(np.abs(ratios + np.log(size)) < STRAINED):
                 return unit
         return None
 

@@ -12,7 +12,7 @@ from gossamer.errors import DataError, ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.kernels import Matern52
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import Term
 from gossamer.model.validation import (
     ENERGY,
@@ -137,7 +137,8 @@ def export_sgdml(model: ForceField, path: str | Path) -> Path:
             f"export: sgdml knows the Matern-5/2 kernel only, the model has {term.kernel.name!r}; train with "
             "kernel='matern52'."
         )
-    if not np.array_equal(model.pairs.pairs, full.pairs) or not np.array_equal(term.places[0], np.arange(len(full))):
+    pairs = as_pairs(model.pairs, "export: sgdml")
+    if not np.array_equal(pairs.pairs, full.pairs) or not np.array_equal(term.places[0], np.arange(len(full))):
         raise UsageError(
             f"export: sgdml needs all {len(full)} pairs, the model keeps {len(model.pairs)}; export the full model."
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gossamer.chemistry.origin import GIVEN, WHOLE, Origin
+from gossamer.descriptors import Descriptor
 from gossamer.errors import UsageError
 from gossamer.kernels import Kernel
 from gossamer.model.pairs import PairSet
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Term:
     """f(R) = sum over places L of phi(x_L(R)),  phi ~ GP(0, amplitude * sum over perms h of k(x, h x')).
 
-    places (L, P) int64: indices into the force field's PairSet; every row is one ordered copy of the term's pairs.
+    places (L, P) int64: indices into the force field's pairs, or the features of another descriptor that it has; every
+    row is one ordered copy of those of the term.
     perms (H, P) int64: permutations of the P slots that leave phi unchanged; a closed group, row 0 the identity.
     weights (P,): the descriptor of slot p is weights[p] / r, equal within an orbit of `perms`.
     name: for people; origin: the fragment that it was made from, of which it may see fewer pairs than there are.
@@ -65,13 +67,13 @@ class Term:
     @classmethod
     def over_all(
         cls,
-        pairs: PairSet,
+        pairs: Descriptor,
         perms: np.ndarray,
         kernel: Kernel,
         amplitude: float = 1.0,
         weights: np.ndarray | None = None,
     ) -> "Term":
-        """One term over every pair of `pairs`, symmetric under atom permutations perms (S, N): sgdml's model.
+        """One term over every pair (feature) of `pairs`, symmetric under atom permutations perms (S, N): sgdml's model.
 
         Atom permutations that act alike on the pairs are counted once."""
         images = np.unique(pairs.permuted(perms), axis=0)
@@ -123,12 +125,12 @@ class Term:
             out[:, slots] += g[:, place]
 
 
-def kept(terms: Sequence[Term], pairs: PairSet, perms: np.ndarray) -> np.ndarray:
+def kept(terms: Sequence[Term], pairs: Descriptor, perms: np.ndarray) -> np.ndarray:
     """Which of the atom permutations perms (S, N) leave every term as it is, a mask (S,); places are indices into
     `pairs`.
 
     A permutation does where it takes the places of each term to the same places again, up to the term's own perms."""
-    moved = pairs.index(perms[:, pairs.pairs])
+    moved = pairs.images(perms)
     kept = np.ones(len(perms), dtype=bool)
     for term in terms:
         place_of: dict[bytes, int] = {}

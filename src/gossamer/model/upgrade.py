@@ -7,14 +7,15 @@ import numpy as np
 from gossamer.chemistry.origin import WHOLE, Origin
 from gossamer.chemistry.pairs import all_pairs
 from gossamer.model.force_field import ForceField
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import Term
 from gossamer.records.upgrade import origin_in_name
 
 
 def from_1(model: ForceField) -> ForceField:
     """Version 1 told by the names of its terms what they were made from."""
-    return replace(model, terms=tuple(replace(t, origin=_origin(t, model.pairs)) for t in model.terms))
+    pairs = as_pairs(model.pairs, "version 1")
+    return replace(model, terms=tuple(replace(t, origin=_origin(t, pairs)) for t in model.terms))
 
 
 def _origin(term: Term, pairs: PairSet) -> Origin:

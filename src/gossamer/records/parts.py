@@ -105,6 +105,7 @@ class Data:
 @dataclass(frozen=True)
 class Settings:
     """The settings a run ended with.  length (1/Angstrom): of the one global term, None in a sum;
+    descriptor: what the model looks at, "pairs" or the noun of others, which are counted as pairs elsewhere;
     baselines: kinds of what was taken off the labels; noise: a variance of
     labels of unit spread, relative_noise: that over the mean prior variance of a force component; tolerance and
     score_structures (on which pairs were scored): of a reduction."""
@@ -112,6 +113,7 @@ class Settings:
     terms: Kind = "global"
     length: float | None = None
     baselines: tuple[str, ...] = ()
+    descriptor: str = "pairs"
     noise: float | None = None
     relative_noise: float | None = None
     energies_as_labels: bool = False

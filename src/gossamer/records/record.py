@@ -50,7 +50,7 @@ class _Record:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TrainRecord(_Record):
     """The record of a training run.  length_search: every length and noise of a global term that was tried; history: of
-    the solver that made the model."""
+    the solver that made the model; error_bars: None of a model without."""
 
     kind = "train"
 

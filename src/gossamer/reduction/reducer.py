@@ -25,7 +25,7 @@ from gossamer.fitting.training import Fitted, Start, fit_terms, make_provenance,
 from gossamer.fitting.workflow import Fit, check_labels, check_trainable, check_usable
 from gossamer.fitting.workflow import fit as fit_model
 from gossamer.model.force_field import ForceField
-from gossamer.model.pairs import PairSet, orbit_numbers
+from gossamer.model.pairs import PairSet, as_pairs, orbit_numbers
 from gossamer.model.results import Errors
 from gossamer.model.terms import Term
 from gossamer.records import parts
@@ -107,7 +107,7 @@ class _Bench:
 
     @property
     def pairs(self) -> PairSet:
-        return self.fit.model.pairs
+        return as_pairs(self.fit.model.pairs, "reduce")
 
     def start(self, rows: np.ndarray, nearest: Fitted) -> Start:
         """What a fit whose global term sees `rows` begins with; the full model's preconditioner, where they are SHARED
@@ -169,6 +169,8 @@ def reduce(
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
     began = time.perf_counter()
+    if "descriptor" in options:
+        raise UsageError("descriptor: reduce thins out pairs, and takes no other descriptor; leave it out.")
     settings = make_settings(options, settings)
     check_choice(tolerance, terms)
     if settings.error_bars:
@@ -300,7 +302,7 @@ def _check_global(terms: Any) -> None:
 
 def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Context) -> _Bench:
     """Score the pairs of the full model."""
-    pairs, source = fit.model.pairs, data.scored
+    pairs, source = as_pairs(fit.model.pairs, "reduce"), data.scored
     at = next(t for t, term in enumerate(fit.model.terms) if term.is_global)
     images = fit.model.terms[at].n_images
     orbits = np.empty(len(pairs), dtype=np.int64)
@@ -458,7 +460,7 @@ def _entries(candidates: list[Candidate]) -> tuple[parts.Model, ...]:
 def _described(bench: _Bench, full: Candidate, chosen: Candidate, command: str) -> dict[str, Any]:
     """The fields of the record that tell of the full and the chosen model."""
     fit, data, shown = bench.fit, bench.parts, bench.parts.shown
-    rank = chosen.model.pairs.jacobian_rank(data.train.positions[:3])
+    rank = as_pairs(chosen.model.pairs, "reduce").jacobian_rank(data.train.positions[:3])
     return rec.describe_run(fit, chosen.model, data.train, data.valid, data.test, command) | {
         "full": full.entry,
         "chosen": chosen.entry,

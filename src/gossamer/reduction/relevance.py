@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from gossamer.backends.kernel_sum import radial_factors
+from gossamer.descriptors import dense
 from gossamer.devices import resolve_device
 from gossamer.errors import FitError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.model.force_field import ForceField, TermCoefficients
-from gossamer.model.pairs import PairSet
+from gossamer.model.pairs import as_pairs
 from gossamer.model.terms import Term
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ def masking_scores(
     is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair, the same for pairs that are
     permutations of each other.  Raises DataError for structures whose atoms coincide, and FitError where a score is not
     finite."""
-    model.pairs.refuse_coincident(positions, "structures to score on")
+    pairs = as_pairs(model.pairs, "masking of pairs")
+    pairs.refuse_coincident(positions, "structures to score on")
     n_orbits = int(orbits.max()) + 1
     device = resolve_device(model.device)
     terms = [_MaskedTerm.of(term, c, orbits, device) for term, c in zip(model.terms, model.coefficients, strict=True)]
     squares = torch.zeros(n_orbits, dtype=torch.float64, device=device)
     for q, structure in enumerate(positions):
-        x, dx = model.pairs.forward(torch.from_numpy(structure[None]).to(device))
-        jacobian = _dense_jacobian(model.pairs, dx[0])
+        x, dx = pairs.forward(torch.from_numpy(structure[None]).to(device))
+        jacobian = dense.matrices(pairs, dx)[0]
         change = squares.new_zeros((n_orbits, jacobian.shape[1]))
         for term in terms:
             term.add_force_change(x[0], jacobian, change)
@@ -110,12 +112,3 @@ class _MaskedTerm:
         profile = radial_factors(self.term.kernel, d2)
         along = profile.k2.mul_(a)
         return profile.k1, along if self.w is None else along.addcmul_(profile.k1, self.w)
-
-
-def _dense_jacobian(pairs: PairSet, dx: "Tensor") -> "Tensor":
-    """dx/dR of one structure as a matrix (P, 3N) from dx (P, 3)."""
-    out = dx.new_zeros((len(pairs), pairs.n_atoms, 3))
-    rows = torch.arange(len(pairs))
-    out[rows, torch.from_numpy(pairs.pairs[:, 0])] = dx
-    out[rows, torch.from_numpy(pairs.pairs[:, 1])] = -dx
-    return out.view(len(pairs), -1)

@@ -32,7 +32,7 @@ from gossamer.backends.numba._vectors import CACHED, WIDTH, load, total
 from gossamer.baselines._repulsion import add_one
 from gossamer.descriptors._basis import add_functions
 from gossamer.descriptors._pairs import inverse_distance
-from gossamer.loops import parallel_loop, use_threads
+from gossamer.loops import displacement, parallel_loop, use_threads
 
 LARGEST = np.finfo(np.float64).max
 HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincide or a position is not finite
@@ -95,10 +95,7 @@ def _descriptors(positions, pairs, x, dx):
     """x = 1/r and its gradient (pairs.PairSet.forward); returns the largest x, without finishing where it is huge."""
     largest = 0.0
     for p in range(pairs.shape[0]):
-        i, j = pairs[p, 0], pairs[p, 1]
-        a = positions[i, 0] - positions[j, 0]
-        b = positions[i, 1] - positions[j, 1]
-        c = positions[i, 2] - positions[j, 2]
+        a, b, c = displacement(positions, pairs[p, 0], pairs[p, 1])
         r2 = a * a + b * b + c * c
         if r2 < 1e-12:
             return HUGE

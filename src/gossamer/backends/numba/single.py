@@ -13,7 +13,7 @@ import numpy as np
 from gossamer.backends.numba import _step
 from gossamer.backends.numba.layout import FlatTerms, aligned, flat_functions
 from gossamer.baselines.repulsion import Repulsion
-from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
+from gossamer.model.pairs import COINCIDENT, PairSet, as_pairs, refuse_infinite
 
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline
@@ -49,13 +49,14 @@ class SingleEvaluator:
         flat = FlatTerms.build(model.terms, model.coefficients, stored_single)
         follows = threads is None
         threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
-        n, positions = len(model.pairs), np.empty((model.n_atoms, 3))
+        pairs = as_pairs(model.pairs, "compiled code for one structure")
+        n, positions = len(pairs), np.empty((model.n_atoms, 3))
         scratch = np.empty(n), np.empty((n, 3)), np.empty((threads, n)), aligned((threads, flat.work_size))
         walls = [baseline.laid_out for baseline in model.baselines if isinstance(baseline, Repulsion)]
         wall = tuple(np.concatenate(part) for part in zip(NO_WALL, *walls, strict=True))
         left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
-        pairs, summed = (np.array(model.pairs.pairs), *wall), (tuple(flat), flat_functions(model.functions))
-        parts = pairs, *summed, model.constant, model.scale
+        ends, summed = (np.array(pairs.pairs), *wall), (tuple(flat), flat_functions(model.functions))
+        parts = ends, *summed, model.constant, model.scale
         return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:

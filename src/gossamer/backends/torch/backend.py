@@ -11,7 +11,7 @@ import torch
 from gossamer.backends.products import energies_of, products_around, turn_along
 from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows
-from gossamer.backends.torch.covariance import ArrayTerm, LabelGroup, add_columns, add_diagonal
+from gossamer.backends.torch.covariance import ArrayTerm, LabelGroup, add_columns, add_diagonal, every_label
 from gossamer.devices import block_bytes
 from gossamer.kernels import Kernel, Profile
 from gossamer.model.pairs import PairSet
@@ -102,12 +102,8 @@ class ArrayBackend:
     def lower_triangle(
         self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures, energies: bool
     ) -> "Tensor":
-        n, n3 = structures.n, 3 * pairs.n_atoms
-        structure, component = np.repeat(np.arange(n), n3), np.tile(np.arange(n3), n)
-        if energies:
-            structure, component = np.append(structure, np.arange(n)), np.append(component, np.full(n, n3))
-        labels = ChosenLabels.grouped(structure, component)
-        (rows,) = self.columns(terms, pairs, structures, structures, labels, [range(n)], energies)
+        labels, spans = every_label(structures.n, pairs.n_atoms, energies), [range(structures.n)]
+        (rows,) = self.columns(terms, pairs, structures, structures, labels, spans, energies)
         return rows.T
 
 

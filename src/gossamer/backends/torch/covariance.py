@@ -46,6 +46,15 @@ class LabelGroup(NamedTuple):
         return groups
 
 
+def every_label(n_structures: int, n_atoms: int, energies: bool) -> ChosenLabels:
+    """All labels: the forces of all structures, and their energies where asked for."""
+    structure, component = np.divmod(np.arange(n_structures * 3 * n_atoms), 3 * n_atoms)
+    if energies:
+        structure = np.append(structure, np.arange(n_structures))
+        component = np.append(component, np.full(n_structures, 3 * n_atoms))
+    return ChosenLabels.grouped(structure, component)
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayTerm:
     """A term's tables on a device.  slots, signs (L, N, D): at every place the slots whose pair contains an atom and

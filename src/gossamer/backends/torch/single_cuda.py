@@ -13,10 +13,13 @@ import torch
 
 from gossamer.backends.rows import TrainingRows
 from gossamer.backends.torch.backend import ARRAYS
+from gossamer.descriptors.arrays import inverse_distance
 from gossamer.descriptors.basis import Basis
+from gossamer.descriptors.dense import occurrences
 from gossamer.devices import resolve_device
+from gossamer.displacements import displacements
 from gossamer.kernels import Kernel
-from gossamer.model.pairs import COINCIDENT, PairSet, refuse_infinite
+from gossamer.model.pairs import COINCIDENT, PairSet, as_pairs, refuse_infinite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,29 +112,20 @@ class DeviceForceField:
         if model.functions is not None:
             terms.append(_FunctionsOnDevice.build(model.functions, device))
             owners = np.concatenate([owners, model.functions.slots])
-        tables = (*model.pairs.pairs.T, _inverted(owners, len(model.pairs)), *model.pairs.incidence)
+        pairs = as_pairs(model.pairs, "a CUDA graph of the model")
+        tables = (*pairs.pairs.T, occurrences(owners, len(pairs)), *pairs.incidence)
         i, j, slots, incident, signs = (torch.as_tensor(np.ascontiguousarray(t), device=device) for t in tables)
         return cls(tuple(terms), i, j, slots, incident, signs, model.constant, model.scale)
 
     def __call__(self, positions: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
-        d = positions[:, self.first] - positions[:, self.second]
-        x = (d * d).sum(-1).rsqrt()
+        x, dx = inverse_distance(displacements(positions, self.first, self.second))
         parts = [term(x) for term in self.terms]
         energies = torch.stack([e for e, _ in parts]).sum(0) * self.scale + self.constant
         by_slot = torch.cat([*(g for _, g in parts), x.new_zeros((len(x), 1))], 1)
         g = by_slot[:, self.slots].sum(2)
-        pulled = d * (g * x * x * x * self.scale)[..., None]  # -dE/dr of the pair's first atom
+        pulled = dx * (g * -self.scale)[..., None]  # -dE/dr of the pair's first atom
         forces = (pulled[:, self.incident] * self.signs[..., None]).sum(2)
         return energies, forces, x.amax()
-
-
-def _inverted(owners: np.ndarray, n: int) -> np.ndarray:
-    """Where each of n owners stands in `owners` (S,): (n, K), filled up with S."""
-    counts = np.bincount(owners, minlength=n)
-    table = np.full((n, max(1, counts.max())), len(owners))
-    order = np.argsort(owners, kind="stable")
-    table[owners[order], np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)] = order
-    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +158,7 @@ class GraphedEvaluator:
             with torch.cuda.graph(graph):
                 packed = _pack(step(positions))
         inbox, outbox = (torch.empty(t.shape, dtype=t.dtype, pin_memory=True) for t in (positions, packed))
-        return cls(model.pairs, graph, positions, packed, inbox, outbox)
+        return cls(as_pairs(model.pairs, "a CUDA graph"), graph, positions, packed, inbox, outbox)
 
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of positions (Q, N, 3), Q as captured.
