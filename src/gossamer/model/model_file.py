@@ -276,13 +276,16 @@ def _bars(entry: dict[str, Any], arrays: dict[str, np.ndarray], model: ForceFiel
     folds = indices(arrays.get("folds"), "error_bars.folds", K, model.n_train)
     V = [array(arrays.get(f"{t}.V"), f"error_bars.{t}.V", "f", *model.coefficients[t].V.shape) for t in T]
     w = [arrays.get(f"{t}.w") for t in T]
+    energy_factor, forces_factor, power = (number(entry[name], name, 0.0, RANGE[1]) for name in BAR_NUMBERS)
     table = arrays.get("functions")
     return ErrorBars(
         folds,
         tuple(V),
         tuple(None if a is None else array(a, f"error_bars.{t}.w", "f", len(V[t])) for t, a in enumerate(w)),
         constants,
-        *(number(entry[name], name, 0.0, RANGE[1]) for name in BAR_NUMBERS),
+        energy_factor,
+        forces_factor,
+        power,
         None if table is None or functions is None else array(table, "error_bars.functions", "f", K, *functions.shape),
     )
 
