@@ -23,6 +23,10 @@ def test_error_bars_from_training_to_files(gossamer, ethanol_file, tmp_path):
     assert said.code == 0
     assert "Error bars" in said.out
     assert "in 68%" in said.out
+    begun = f"md {model} {ethanol_file} --steps 10 --quiet --out {tmp_path}/md.extxyz"
+    stopped = gossamer(f"{begun} --guard stop --guard-std 1e-6")
+    assert stopped.code != 0
+    assert "stopped by the guard: step 0: the standard deviation of a force" in stopped.err
     values = json.loads(gossamer(f"test {model} {ethanol_file} --json").out)
     assert set(values["error_bars"]) == {"forces", "energies"}
 

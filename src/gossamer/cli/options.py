@@ -184,6 +184,14 @@ Guard = Annotated[
     ),
 ]
 GuardFile = Annotated[Path, typer.Option(metavar="FILE", help="Where --guard save puts such structures, up to 100.")]
+GuardStd = Annotated[
+    float | None,
+    typer.Option(
+        metavar="EV/ANGSTROM",
+        help="Let --guard look at the standard deviations of forces as well, of a MODEL trained with --error-bars: above "
+        "this, a structure has left what MODEL was trained on.",
+    ),
+]
 OUTSIDE = Path("outside.extxyz")
 
 

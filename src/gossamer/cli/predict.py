@@ -22,6 +22,7 @@ def predict(
     device: o.Device = "auto",
     guard: o.Guard = "warn",
     guard_file: o.GuardFile = o.OUTSIDE,
+    guard_std: o.GuardStd = None,
     std: Annotated[
         bool,
         typer.Option("--std", help="Write standard deviations as well, of a MODEL trained with --error-bars."),
@@ -46,7 +47,7 @@ def predict(
     force_field = gs.load(model).on(device)
     if std:
         require_error_bars(force_field)
-    looking = Guard(force_field, guard, guard_file)
+    looking = Guard(force_field, guard, guard_file, guard_std)
     found = reading.read(structures)
     require_same_atoms(force_field, found)
     looking.look(found.positions, str(structures), found.frames)

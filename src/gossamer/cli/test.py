@@ -23,6 +23,7 @@ def test(
     device: o.Device = "auto",
     guard: o.Guard = "warn",
     guard_file: o.GuardFile = o.OUTSIDE,
+    guard_std: o.GuardStd = None,
     as_json: o.Json = False,
 ) -> None:
     """Measure the errors of MODEL on the labelled structures in DATA.
@@ -38,7 +39,7 @@ def test(
     )
     resolve_device(device)
     force_field = gs.load(model).on(device)
-    looking = Guard(force_field, guard, guard_file)
+    looking = Guard(force_field, guard, guard_file, guard_std)
     found = reading.read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
