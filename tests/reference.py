@@ -249,6 +249,11 @@ def masking_score(model, structures, mask):
                 _, k1, k2 = profile(term.kernel, delta)
                 w = 0.0 if c.w is None else c.w[j]
                 np.add.at(gradient, rows, term.amplitude * (k1 * V - (k2 * (delta @ V) + k1 * w) * delta))
+        if model.functions is not None:
+            far, _ = descriptor(model.pairs.pairs, structure)
+            for slot, k in zip(model.functions.slots, model.functions.classes, strict=True):
+                _, slopes = pair_basis(model.functions.basis, 1 / far[slot])
+                gradient[slot] += slopes @ model.functions.coefficients[k]
         total += np.sum((reference.ravel() + model.scale * jacobian.T @ gradient) ** 2)
     return np.sqrt(total / structures.size)
 

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import gossamer as gs
-from gossamer.engines.decks import ipi_deck
+from gossamer.engines.decks import PathIntegral, ipi_deck
 
 
 def main(model: str, data: str, steps: int = 200) -> None:
-    ipi_deck(gs.load(model), gs.read(data, labels=False).positions[0], "beads", beads=8)
-    deck = Path("beads/input.xml")
-    deck.write_text(deck.read_text().replace("<total_steps> 1000", f"<total_steps> {steps}"))
+    start = gs.read(data, labels=False).positions[0]
+    ipi_deck(gs.load(model), start, "beads", PathIntegral(beads=8, steps=steps))
     subprocess.run(
         [Path(sys.executable).parent / "i-pi", "input.xml"], cwd="beads", check=True, stdout=subprocess.DEVNULL
     )

@@ -18,6 +18,7 @@ from gossamer.model import pair_functions as module
 from gossamer.model.model_file import load
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import kept
+from gossamer.reduction.relevance import masking_scores
 
 BOTH = pytest.mark.parametrize("energies", [False, True])
 SPREAD = 0.3  # so wide that pairs lie on both sides of the cutoff, and where functions fall
@@ -197,6 +198,29 @@ def test_fewer_pairs_are_the_same_functions():
     close(g[:, fewer.slots].numpy(), slopes[:, functions.slots[[0, 2, 5]]].numpy(), 1e-12)
     assert functions.over(pairs, pairs.keep(np.setdiff1d(np.arange(len(pairs)), functions.slots))) is None
     assert e.shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["swap", "none"])
+def test_masking_scores_equal_brute_force(name):
+    """Of a global term and pair functions, and of pair functions alone."""
+    swap = np.array([[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 5, 4]])
+    functions = pair_functions()
+    functions = functions.of_pairs(np.where(np.arange(15) == functions.slots[-1], -1, np.arange(15)))
+    model, _, _ = random_model("swap", functions=functions)
+    R, orbits = wide(3, 5), model.pairs.orbits(swap)
+    if name == "none":
+        model = replace(model, terms=(), coefficients=())
+    scores = masking_scores(model, R, orbits)
+    for orbit in range(orbits.max() + 1):
+        if name == "swap":
+            expected = reference.masking_score(model, R, orbits == orbit)
+        else:
+            left = model.functions.slots[orbits[model.functions.slots] != orbit]
+            kept_slots = np.where(np.isin(np.arange(15), left), np.arange(15), -1)
+            masked = replace(model, functions=model.functions.of_pairs(kept_slots))
+            change = reference.predict(model, R)[1] - reference.predict(masked, R)[1]
+            expected = np.sqrt((change**2).mean())
+        np.testing.assert_allclose(scores[orbits == orbit], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,26 @@ def test_fragments_given_by_hand_may_stand_beside_them():
         made("ethanol", [*local, "pairs", "pairs"])
 
 
+@pytest.mark.parametrize("terms", ["pairs", "both"])
+def test_reduction_thins_them_out_by_whole_orbits(terms):
+    data = labelled("propane", n=40)
+    train, valid, test = data.split(24, 8, 8, seed=0)
+    if terms == "both":
+        terms = [*gs.local_fragments(train.positions, train.numbers, bonds=(1,)), "global", "pairs"]
+    found = gs.reduce(train, valid, test, terms=terms, quantiles=(30, 60), tolerance=0.5, learning_steps=2, force=True)
+    full, model, perms = found.full, found.model, found.record.symmetry.order
+    assert full.functions is not None
+    assert perms > 1
+    local = {pair for pair in found.record.pairs if pair.local}
+    kept = {(pair.i, pair.j) for pair in found.record.pairs if pair.kept}
+    assert {(pair.i, pair.j) for pair in local} <= kept
+    assert {tuple(pair) for pair in model.pairs.pairs.tolist()} == kept
+    for orbit in {pair.orbit for pair in found.record.pairs}:
+        assert len({pair.kept for pair in found.record.pairs if pair.orbit == orbit}) == 1
+    if model.functions is not None:
+        assert len(model.functions.slots) <= len(full.functions.slots)
+
+
 def test_a_model_with_them_is_trained_and_invariant(tmp_path):
     data = labelled("propane", n=40)
     train, valid, test = data.split(24, 8, 8, seed=0)

@@ -76,7 +76,7 @@ Terms = Annotated[
         "kernels of atoms within one and two bonds and around contacts of molecules, pairs adds to "
         "local ones (without those of contacts) a learned function of distance for every class of pairs three or more "
         "bonds apart, both adds the global kernel to local ones (without those of contacts), auto takes the best on "
-        "the validation set. reduce needs a global one.",
+        "the validation set. reduce needs a global kernel or pairs.",
     ),
 ]
 Fragments = Annotated[

@@ -106,7 +106,7 @@ class Cosine:
     """scale cos(angle) between the directions from the first atom to the second and to the third.
 
     scale: 1/Angstrom, how much an angle counts beside inverse distances.  With e, f the two unit vectors,
-    d cos/du = (f - cos e) / |u|  (smooth where the atoms are in a line, too)."""
+    d cos/du = (f - cos e) / norm(u)  (smooth where the atoms are in a line, too)."""
 
     scale: float
     name: ClassVar[str] = "cosine"

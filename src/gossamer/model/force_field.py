@@ -84,7 +84,7 @@ class ForceField:
     error_bars: ErrorBars | None = None
 
     def __post_init__(self) -> None:
-        if len(self.terms) != len(self.coefficients) or not self.terms:
+        if len(self.terms) != len(self.coefficients) or not (self.terms or self.functions):
             raise UsageError(f"terms: {len(self.terms)} given with {len(self.coefficients)} sets of coefficients.")
         for term, c in zip(self.terms, self.coefficients, strict=True):
             if c.X.shape != c.V.shape or c.X.shape[1] != term.n_pairs or len(c.X) % term.n_places:

@@ -15,7 +15,7 @@ from gossamer.events import Event, Progress, silent
 from gossamer.fitting import record as rec
 from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run, key_of
-from gossamer.fitting.makeup import Makeup
+from gossamer.fitting.makeup import PAIRS, Makeup
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context
@@ -57,7 +57,7 @@ class Reduction:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A descriptor that was tried: the pairs of its global term (rows of the full PairSet), model and errors."""
+    """A descriptor that was tried: the pairs that are thinned out (rows of the full PairSet), model and errors."""
 
     rows: np.ndarray
     model: ForceField
@@ -110,19 +110,20 @@ class _Bench:
         return as_pairs(self.fit.model.pairs, "reduce")
 
     def start(self, rows: np.ndarray, nearest: Fitted) -> Start:
-        """What a fit whose global term sees `rows` begins with; the full model's preconditioner, where they are SHARED
-        of the pairs at least, costs more iterations than one of its own, and less time."""
+        """What a fit that sees `rows` beside local pairs begins with; the full model's preconditioner, where they are
+        SHARED of the pairs at least, costs more iterations than one of its own, and less time."""
         shared = len(rows) >= SHARED * len(self.pairs)
         return Start(previous=nearest, columns_of=self.preconditioner if shared else None)
 
     def kept(self, rows: np.ndarray) -> np.ndarray:
-        """Mask (P,) of the pairs of a model whose global term sees `rows`."""
+        """Mask (P,) of the pairs of a model that sees `rows` beside local pairs."""
         kept = self.fixed.copy()
         kept[rows] = True
         return kept
 
     def makeup(self, rows: np.ndarray) -> Makeup:
-        """The terms of the full model with the global one cut down to the pairs `rows`, over the pairs they see."""
+        """The terms of the full model with the global one cut down to the pairs `rows`, and pair functions to these and
+        the local ones, over the pairs they see."""
         pairs, kept = self.pairs, self.pairs.keep(self.kept(rows))
         terms: list[Term | None] = []
         for term in self.fit.model.terms:
@@ -132,7 +133,11 @@ class _Bench:
                 seen = pairs.keep(rows)
                 cut = term.over(pairs, seen)
                 terms.append(None if cut is None else cut.over(seen, kept))
-        return Makeup(self.fit.choice.name, kept, tuple(term for term in terms if term is not None))
+        functions = self.fit.model.functions
+        if functions is not None:
+            functions = replace(functions, coefficients=None).over(pairs, kept)
+        used = tuple(term for term in terms if term is not None)
+        return Makeup(self.fit.choice.name, kept, used, functions=functions)
 
 
 def reduce(
@@ -164,7 +169,8 @@ def reduce(
     set, else the validation set); at most score_structures (None: 3000 divided by the number of images, at
     least 100) are drawn from it.  terms, symmetry, baseline, settings and options: as for `train`; every descriptor is
     trained with the lengths, weights and relative noise (or the absolute one, where given) of the full model.  Where
-    the model has local terms, the pairs of its global term are thinned out, down to none, and theirs are kept.
+    the model has local terms, the pairs of its global term and of its pair functions are thinned out together, down to
+    none but those of the local terms, which are kept.
     force: do not look at the labels; else what `inspect` calls an error raises DataError, and it warns of the rest
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
@@ -290,10 +296,11 @@ def _check_quantiles(quantiles: tuple[int, ...], compared: tuple[int, ...]) -> N
 
 
 def _check_global(terms: Any) -> None:
-    """Raise UsageError where the terms asked for lack the one whose pairs are thinned out."""
+    """Raise UsageError where the terms asked for lack those whose pairs are thinned out."""
     if terms == "local":
         raise UsageError("terms: 'local' leaves out the global term, whose pairs are what is reduced; use auto.")
-    if not isinstance(terms, str) and not any(f.is_global if isinstance(f, Fragment) else f == GLOBAL for f in terms):
+    far = (GLOBAL, PAIRS)
+    if not isinstance(terms, str) and not any(f.is_global if isinstance(f, Fragment) else f in far for f in terms):
         raise UsageError(
             "terms: the fragments leave out the global term, whose pairs are what is reduced; add 'global' to the "
             'list, in a file {"global": true}.'
@@ -303,14 +310,16 @@ def _check_global(terms: Any) -> None:
 def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Context) -> _Bench:
     """Score the pairs of the full model."""
     pairs, source = as_pairs(fit.model.pairs, "reduce"), data.scored
-    at = next(t for t, term in enumerate(fit.model.terms) if term.is_global)
-    images = fit.model.terms[at].n_images
-    orbits = np.empty(len(pairs), dtype=np.int64)
-    orbits[fit.model.terms[at].places[0]] = orbit_numbers(fit.model.terms[at].perms)
+    part = _thinned(fit.model)
+    images, orbits = len(fit.symmetry.perms), np.empty(len(pairs), dtype=np.int64)
+    if part.terms:
+        (whole,) = part.terms
+        images, orbits[whole.places[0]] = whole.n_images, orbit_numbers(whole.perms)
+    else:
+        orbits = pairs.orbits(fit.symmetry.perms)
     wanted = score_structures or max(100, SCORE_STRUCTURES // images)
     rng = np.random.default_rng(fit.settings.seed)
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
-    part = replace(fit.model, terms=(fit.model.terms[at],), coefficients=(fit.model.coefficients[at],))
     key = key_of("scores", fit.solution.coefficients, fit.model.terms, drawn, orbits)
     found = context.run.arrays_once(
         key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=context.progress)}
@@ -320,6 +329,15 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     rank = pairs.jacobian_rank(data.train.positions[:3])
     inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if fixed.any() else None
     return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context, inverse)
+
+
+def _thinned(model: ForceField) -> ForceField:
+    """The part of a model whose pairs are thinned out: its global term and its pair functions.  Raises UsageError where
+    it has neither."""
+    sides = [(term, c) for term, c in zip(model.terms, model.coefficients, strict=True) if term.is_global]
+    if not sides and model.functions is None:
+        raise UsageError("terms: no atoms are three bonds apart, so there are no pair functions to reduce; use both.")
+    return replace(model, terms=tuple(term for term, _ in sides), coefficients=tuple(c for _, c in sides))
 
 
 def _full_candidate(bench: _Bench) -> tuple[Candidate, Fitted]:

@@ -25,14 +25,15 @@ def masking_scores(
     """Score (P,) of every pair, eV/Angstrom: the root mean square, over structures positions (Q, N, 3) and force
     components, of the change of the model's forces when the pair's whole orbit is masked.
 
-    Masking sets the orbit's components to zero in every training descriptor, coefficient, query and Jacobian; nothing
-    is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair, the same for pairs that are
-    permutations of each other.  Raises DataError for structures whose atoms coincide, and FitError where a score is not
-    finite."""
+    Masking sets the orbit's components to zero in every training descriptor, coefficient, query and Jacobian, and takes
+    its pair functions away; nothing is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair,
+    the same for pairs that are permutations of each other.  Raises DataError for structures whose atoms coincide, and
+    FitError where a score is not finite."""
     pairs = as_pairs(model.pairs, "masking of pairs")
     pairs.refuse_coincident(positions, "structures to score on")
     n_orbits = int(orbits.max()) + 1
     device = resolve_device(model.device)
+    numbers = torch.as_tensor(orbits, device=device)
     terms = [_MaskedTerm.of(term, c, orbits, device) for term, c in zip(model.terms, model.coefficients, strict=True)]
     squares = torch.zeros(n_orbits, dtype=torch.float64, device=device)
     for q, structure in enumerate(positions):
@@ -41,6 +42,10 @@ def masking_scores(
         change = squares.new_zeros((n_orbits, jacobian.shape[1]))
         for term in terms:
             term.add_force_change(x[0], jacobian, change)
+        if model.functions is not None:
+            slots = model.functions.slots
+            _, g = model.functions.sums(x)
+            change.index_add_(0, numbers[slots], -g[0, slots, None] * jacobian[slots])
         squares += (change * change).sum(1)
         if q % 10 == 9 or q + 1 == len(positions):
             progress(Event("score", q + 1, len(positions), "masking pairs"))
