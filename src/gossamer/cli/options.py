@@ -188,8 +188,8 @@ GuardStd = Annotated[
     float | None,
     typer.Option(
         metavar="EV/ANGSTROM",
-        help="Let --guard look at the standard deviations of forces as well, of a MODEL trained with --error-bars: above "
-        "this, a structure has left what MODEL was trained on.",
+        help="Let --guard look at the standard deviations of forces as well, of a MODEL trained with --error-bars: "
+        "above this, a structure has left what MODEL was trained on.",
     ),
 ]
 OUTSIDE = Path("outside.extxyz")
