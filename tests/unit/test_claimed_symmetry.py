@@ -19,6 +19,11 @@ from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import kept
 
+
+def plain_kernel(smooth):
+    return Matern52(1.0)
+
+
 FEASIBLE = 300  # elements of a group of all permutations that bonds and handedness allow, for tests
 
 
@@ -57,7 +62,7 @@ def test_every_permutation_of_the_group_holds(name, terms):
     data = labelled(name)
     groups = [find_symmetry(data.positions, data.numbers, limit=n) for n in (4, usual_limit(data.n_atoms))]
     for group in [*groups, Symmetry(all_of(data), 1, 1, "")]:
-        made = makeup_of(terms, data, group, PairSet.full(data.n_atoms), Matern52(1.0))
+        made = makeup_of(terms, data, group, PairSet.full(data.n_atoms), plain_kernel)
         assert np.all(kept(made.terms, made.pairs, group.perms))
         assert_keeps(random_model(made, data), group.perms, data.positions[3:8])
 
@@ -72,7 +77,7 @@ def test_radii_contacts_and_unshared_fragments_hold_too(name):
         {"max_images": 2, "max_places": 1}, {"bonds": (3, 1)},
     ):  # fmt: skip
         local = local_fragments(data.positions, data.numbers, perms=group.perms, **options)
-        made = makeup_of(local, data, group, PairSet.full(data.n_atoms), Matern52(1.0))
+        made = makeup_of(local, data, group, PairSet.full(data.n_atoms), plain_kernel)
         assert np.all(kept(made.terms, made.pairs, group.perms)), options
         assert_keeps(random_model(made, data), group.perms, data.positions[3:6])
 
@@ -97,7 +102,7 @@ def test_what_holds_without_help_is_left_as_it_was(name):
     group = find_symmetry(data.positions, data.numbers, limit=usual_limit(data.n_atoms))
     full = {f.name: f for f in local_fragments(data.positions, data.numbers, perms=group.perms)}
     for plain in local_fragments(data.positions, data.numbers):
-        made = makeup_of([plain], data, group, pairs, Matern52(1.0))
+        made = makeup_of([plain], data, group, pairs, plain_kernel)
         if np.all(kept(made.terms, made.pairs, group.perms)):
             assert np.array_equal(plain.atoms, full[plain.name].atoms)
             assert np.array_equal(plain.perms, full[plain.name].perms)
@@ -118,11 +123,17 @@ def test_kept_tells_what_a_list_of_terms_breaks():
     carbons = set(np.flatnonzero(data.numbers == 6).tolist())
     (middle,) = [c for c in carbons if len(carbons & set(bonded[c])) == 2]
     end, other = sorted(carbons - {middle})
-    made = makeup_of([Fragment(np.array([end, middle]), np.arange(2)[None], "bond")], data, group, pairs, Matern52(1.0))
+    made = makeup_of(
+        [Fragment(np.array([end, middle]), np.arange(2)[None], "bond")],
+        data,
+        group,
+        pairs,
+        plain_kernel,
+    )
     holds = kept(made.terms, made.pairs, group.perms)
     assert np.array_equal(holds, group.perms[:, end] == end)
     bonds = Fragment(np.array([[end, middle], [other, middle]]), np.arange(2)[None], "bonds")
-    both = makeup_of([bonds], data, group, pairs, Matern52(1.0))
+    both = makeup_of([bonds], data, group, pairs, plain_kernel)
     assert np.all(kept(both.terms, both.pairs, group.perms))
 
 

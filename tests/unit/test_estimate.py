@@ -205,7 +205,7 @@ moved = moved + np.random.default_rng(0).normal(scale=0.05, size=moved.shape)
 many = gs.Dataset(data.numbers, moved, data.forces[np.arange(int(n)) % len(data)])
 settings = make_settings({"relative_noise": 1e-4, "solver": solver})
 group = resolve_symmetry("none", many, settings)
-made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms), Matern52(1.0))
+made = makeup_of(terms, many, group, gs.PairSet.full(many.n_atoms), lambda smooth: Matern52(1.0))
 fitted = fit_terms(made, Problem.of(many), Context(settings))
 print(peak(), fitted.plan.bytes, fitted.plan.solver)
 """

@@ -43,7 +43,7 @@ def test_the_written_default_is_the_model_both(data, tmp_path):
     file = write_fragments(tmp_path / "f.json", [*local, GLOBAL], data.numbers)
     given = read_fragments(file, data.numbers)
     group, pairs = symmetry_from_perms(METHYL, data.numbers), PairSet.full(data.n_atoms)
-    mine, theirs = (makeup_of(terms, data, group, pairs, Matern52(1.0)) for terms in (given, "both"))
+    mine, theirs = (makeup_of(terms, data, group, pairs, lambda smooth: Matern52(1.0)) for terms in (given, "both"))
     assert [t.name for t in mine.terms] == [t.name for t in theirs.terms]
     for a, b in zip(mine.terms, theirs.terms, strict=True):
         np.testing.assert_array_equal(a.places, b.places)
@@ -63,7 +63,7 @@ def test_only_local_terms_alone_need_contacts():
     both = Dataset(np.tile(one.numbers, 2), R, np.zeros_like(R))
     pairs, group = PairSet.full(12), symmetry_from_perms(np.arange(12)[None], both.numbers)
     for terms, expected in (("local", True), ("both", False)):
-        made = makeup_of(terms, both, group, pairs, Matern52(1.0))
+        made = makeup_of(terms, both, group, pairs, lambda smooth: Matern52(1.0))
         local = made.without_global()
         found = [local.pairs.pairs[term.places] // 6 for term in local.terms]
         assert any(np.any(which[..., 0] != which[..., 1]) for which in found) == expected

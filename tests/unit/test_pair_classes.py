@@ -65,7 +65,7 @@ def test_molecules_that_no_bond_joins_are_six_bonds_apart():
 def made(name, terms):
     data = labelled(name)
     pairs, group = PairSet.full(data.n_atoms), Symmetry.trivial(data.n_atoms)
-    return data, makeup_of(terms, data, group, pairs, Matern52(1.0))
+    return data, makeup_of(terms, data, group, pairs, lambda smooth: Matern52(1.0))
 
 
 def test_functions_begin_with_a_share_of_the_prior_variance():

@@ -485,7 +485,7 @@ def test_headline_where_every_pair_is_local(tmp_path: Path) -> None:
     record = RECORDS["reduce terms"]()
     for pair in record["pairs"]:
         pair.update(local=True, kept=True)
-    for inside, words in ((0, "is not needed"), (5, "keeps 5 of its 36"), (36, "needs every one")):
+    for inside, words in ((0, "none is needed"), (5, "5 of 36 are kept"), (36, "every one is needed")):
         record["chosen"] |= {"pairs": 36, "global_pairs": inside}
         record["full"] |= {"pairs": 36, "global_pairs": 36}
         text = said(record, tmp_path)

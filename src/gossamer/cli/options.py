@@ -69,14 +69,14 @@ Seed = Annotated[
 ]
 
 Terms = Annotated[
-    Literal["auto", "global", "local", "pairs", "both"],
+    Literal["auto", "global", "local", "pairs", "both", "all"],
     typer.Option(
         rich_help_panel="Model",
         help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
         "kernels of atoms within one and two bonds and around contacts of molecules, pairs adds to "
         "local ones (without those of contacts) a learned function of distance for every class of pairs three or more "
-        "bonds apart, both adds the global kernel to local ones (without those of contacts), auto takes the best on "
-        "the validation set. reduce needs a global kernel or pairs.",
+        "bonds apart, both adds the global kernel to local ones, all adds both; auto takes pairs, with the global "
+        "kernel where that pays on the validation set. reduce needs a global kernel or pairs.",
     ),
 ]
 Fragments = Annotated[

@@ -145,7 +145,8 @@ def reduction_paragraph(record: "ReduceRecord") -> str:
     ]
     if len(record.terms) > 1:
         inside = count_of(chosen.global_pairs, "pair") if chosen.global_pairs else ""
-        lines.append(f"It is a sum of {made_of(record)}{', which sees ' + inside if inside else ''}.")
+        beyond = "; beyond the local ones they see " if record.choice.name in ("pairs", "all") else ", which sees "
+        lines.append(f"It is a sum of {made_of(record)}{beyond + inside if inside else ''}.")
     lines.append(choice_sentence(record))
     if chosen.added_orbits:
         back = count_of(chosen.added_orbits, "set")
@@ -154,7 +155,7 @@ def reduction_paragraph(record: "ReduceRecord") -> str:
 
 
 def _kept(record: "ReduceRecord") -> str:
-    """ "331 of 861 pairs (38%)"; beside local terms those that only the global term sees, and how many are fixed."""
+    """ "331 of 861 pairs (38%)"; beside local terms those that none of them sees, and how many are fixed."""
     full, chosen, fixed = record.full.pairs, record.chosen.pairs, fixed_pairs(record)
     if not fixed:
         return f"{chosen:,} of {full:,} pairs ({chosen / full:.0%})"

@@ -34,6 +34,7 @@ from gossamer.fitting.stages import (
     Choice,
     Choosing,
     Claiming,
+    Completing,
     Learning,
     Searching,
     Solving,
@@ -203,6 +204,7 @@ PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Searching: _of_searching,
     Learning: _of_learning,
     Choosing: _of_choosing,
+    Completing: lambda stage, asked: Price({}, 0.0),  # only where a global term turns out to pay
     Claiming: lambda stage, asked: Price({}, 0.0),
     Solving: _of_solving,
     Calibrating: _of_calibrating,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from gossamer.backends.protocol import ChosenLabels, Structures
-from gossamer.devices import block_bytes
+from gossamer.devices import block_bytes, on_host
 from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 
@@ -99,18 +99,46 @@ class FunctionCovariance:
 
     def add_matrix(self, structures: Structures, energies: bool, out: "Tensor") -> None:
         """Add to the lower triangle of out (n, n), or to all of it, the covariance of all labels."""
-        M, n3 = structures.n, 3 * self.pairs.n_atoms
+        M, n3, compiled = structures.n, 3 * self.pairs.n_atoms, on_host(out)
+        if compiled:
+            self._add_compiled(structures, out)
         for k, one in enumerate(self._classes):
+            if compiled and not energies:
+                break
             features = self._features(one, structures, range(M))
             rows = n3 * np.arange(M)[:, None] + one.components[:-1]
             forces = features[:, :-1].reshape(-1, features.shape[2])
             scaled = self.functions.variances[k] * forces.T
             flat = torch.as_tensor(rows.ravel(), device=out.device)
             size = rows.shape[1]
-            for m in range(M):
+            for m in range(0 if compiled else M):
                 mine, before = slice(m * size, (m + 1) * size), (m + 1) * size
                 out[flat[mine, None], flat[:before]] += forces[mine] @ scaled[:, :before]
             if energies:
                 own = features[:, -1]
                 out[n3 * M :, flat] += own @ scaled
                 out[n3 * M :, n3 * M :] += self.functions.variances[k] * own @ own.T
+
+    def _add_compiled(self, structures: Structures, out: "Tensor") -> None:
+        """The part of `add_matrix` between forces."""
+        from gossamer.backends.numba import _functions  # compiled when it is first needed
+
+        x, dx, classes = structures.x, structures.dx, self._classes
+        slots = np.concatenate([one.slots for one in classes])
+        columns = [one.components[:-1] for one in classes]
+        scales = self.functions.variances
+        features = [
+            (scale * self._features(one, structures, range(len(x))))[:, :-1]
+            for scale, one in zip(scales, classes, strict=True)
+        ]
+        pairs = (
+            self.functions.basis(x[:, slots])[1].numpy(), dx[:, slots].numpy(), self.pairs.pairs[slots],
+            _starts([one.slots for one in classes]),
+        )  # fmt: skip
+        components = torch.cat(features, dim=1).numpy(), np.concatenate(columns), _starts(columns)
+        _functions.add_forces(pairs, components, 3 * self.pairs.n_atoms, out.numpy(), torch.get_num_threads())
+
+
+def _starts(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each part begins, and the last ends, when they stand one after the other."""
+    return np.cumsum([0, *map(len, parts)])

@@ -1,6 +1,6 @@
 """Terms and pair functions before they are fitted: made of fragments and classes of pairs, or over all pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ FUNCTION_SHARE = (
 )
 CENTRES, WIDTH = 20, 0.35  # of a pair function: Gaussians in log r, and their width there
 CUTOFF = 12.0  # Angstrom, of pair functions
+SEEN, MANY = 0.5, 2500  # share of the pairs, and force components, from which on smooth kernels pay
 BELOW = 0.9  # of the closest distance, where the centres begin
 
 
@@ -61,7 +62,22 @@ class Makeup:
         """The local terms alone, over the pairs that they see."""
         kept = [t for t, term in enumerate(self.terms) if not term.is_global]
         terms, functions, pairs = compressed(tuple(self.terms[t] for t in kept), self.functions, self.pairs)
-        return Makeup("local", pairs, terms, tuple(self.groups[t] for t in kept), functions)
+        name = "local" if functions is None else PAIRS
+        return Makeup(name, pairs, terms, tuple(self.groups[t] for t in kept), functions)
+
+    def with_global(self, pairs: PairSet, perms: np.ndarray, positions: np.ndarray) -> "Makeup":
+        """With a term over all of `pairs` besides, of the kind of the others, with the share of the prior variance that
+        it has before learning.  positions: of the training structures (M, N, 3), Angstrom."""
+        position = pairs.index(as_pairs(self.pairs, "terms: a global one").pairs)
+        whole = Term.over_all(pairs, perms, self.terms[0].kernel)
+        length = FLEXIBILITY * _spread(whole, pairs, positions)
+        whole = replace(whole, kernel=with_length(whole.kernel, length), amplitude=length**2)
+        share = GLOBAL_SHARE * self.mean_variance(positions[:1]) / mean_variance((whole,), pairs, positions[:1])
+        terms = tuple(replace(term, places=position[term.places]) for term in self.terms)
+        functions = None if self.functions is None else self.functions.of_pairs(position)
+        terms = (*terms, replace(whole, amplitude=share * whole.amplitude))
+        name, groups = "both" if functions is None else "all", tuple(orbit_numbers(term.perms) for term in terms)
+        return Makeup(name, pairs, terms, groups, functions)
 
     def covariance(self, positions: "Tensor", energies: bool) -> Covariance:
         """Of the labels of structures positions (M, N, 3), Angstrom, with themselves."""
@@ -81,27 +97,47 @@ class Makeup:
 
 
 def makeup_of(
-    terms: str | Sequence[Fragment | str], train: Dataset, group: Symmetry, pairs: Descriptor, kernel: Kernel
+    terms: str | Sequence[Fragment | str],
+    train: Dataset,
+    group: Symmetry,
+    pairs: Descriptor,
+    kernel_of: Callable[[bool], Kernel],
 ) -> Makeup:
     """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
     instead, without which molecules that no hydrogen bond joins would not feel each other; for "pairs" pair functions
-    instead."""
+    instead, for "all" these too; for "auto" what "pairs" is, or, where no pairs are so far apart, "both".  kernel_of:
+    the kernel, by whether it is to be smooth."""
     if isinstance(terms, str):
         as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
     if not isinstance(terms, str):
+        fragments = _given(terms, whole)
         functions = (
             pair_functions_of(train, group, pairs) if PAIRS in [f for f in terms if isinstance(f, str)] else None
         )
-        return makeup("given", _given(terms, whole), pairs, train, kernel, functions)
+        return makeup("given", fragments, pairs, train, kernel_of(_sees_all(fragments, train)), functions)
     local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
+    kernel = kernel_of(_sees_all(local, train))
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
         return makeup("local", local, pairs, train, kernel)
-    if terms == PAIRS:
-        return makeup(PAIRS, local, pairs, train, kernel, pair_functions_of(train, group, pairs))
-    return makeup("both", [*local, whole], pairs, train, kernel)
+    functions = None if terms == "both" else pair_functions_of(train, group, pairs)
+    if terms == PAIRS or (terms == "auto" and functions is not None):
+        return makeup(PAIRS, local, pairs, train, kernel, functions)
+    return makeup("both" if functions is None else "all", [*local, whole], pairs, train, kernel, functions)
+
+
+def _sees_all(fragments: Sequence[Fragment], train: Dataset) -> bool:
+    """Whether smooth kernels pay: local terms see most pairs of the molecule, and the structures are enough to learn
+    from (docs/decisions/0014-kernels.md)."""
+    seen = np.zeros((train.n_atoms, train.n_atoms), dtype=bool)
+    for fragment in fragments:
+        if not fragment.is_global:
+            for place in fragment.atoms:
+                seen[np.ix_(place, place)] = True
+    share = np.tril(seen, -1).sum() / (train.n_atoms * (train.n_atoms - 1) / 2)
+    return bool(share > SEEN and 3 * train.n_atoms * len(train) >= MANY)
 
 
 def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:

@@ -22,7 +22,7 @@ NOISES = (
     1e-2,
 )  # relative to the mean prior variance of a force component
 START_LENGTH, START_NOISE = 20.0, 1e-5
-GLOBAL_KERNEL, SUM_KERNEL = "matern52", "matern52"  # the first is sgdml's
+ROUGH_KERNEL, SMOOTH_KERNEL = "matern52", "matern92"  # the first is sgdml's (docs/decisions/0014-kernels.md)
 WORTH_A_STEP = 5e-3  # relative gain of the validation error without which a search does not go on
 
 
@@ -43,7 +43,7 @@ class Settings:
     stop: StopRule = field(default_factory=StopRule)
     learning_steps: int = LearningRule.steps  # of pair weights; 0 leaves them at one
     device: str = "auto"  # cpu, cuda, or cuda where there is a card
-    kernel: str | None = None  # of all terms, by name; None: GLOBAL_KERNEL for one global term, SUM_KERNEL for sums
+    kernel: str | None = None  # of all terms, by name; None: ROUGH_KERNEL, in sums that see all SMOOTH_KERNEL
     error_bars: bool = False  # whether the model tells how sure it is (fitting.error_bars)
     max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
 
@@ -58,11 +58,11 @@ class Settings:
 
     def global_kernel(self, length: float) -> kernels.Kernel:
         """The kernel of a model that is one global term."""
-        return kernels.make(self.kernel or GLOBAL_KERNEL, length)
+        return kernels.make(self.kernel or ROUGH_KERNEL, length)
 
-    def sum_kernel(self, length: float) -> kernels.Kernel:
-        """The kernel of a term of a sum."""
-        return kernels.make(self.kernel or SUM_KERNEL, length)
+    def sum_kernel(self, smooth: bool) -> kernels.Kernel:
+        """The kernel of the terms of a sum, with length 1; smooth: whether they are to be smooth if nobody asked."""
+        return kernels.make(self.kernel or (SMOOTH_KERNEL if smooth else ROUGH_KERNEL), 1.0)
 
     def __post_init__(self) -> None:
         if self.learning_steps < 0:

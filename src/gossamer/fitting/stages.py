@@ -27,7 +27,7 @@ from gossamer.model.error_bars import ErrorBars
 from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import kept
 
-WORTH = 0.01  # by how much, relatively, a global term must lower the validation error to be kept beside local ones
+WORTH = 0.03  # by how much, relatively, a global term must lower the validation error to stand beside other terms
 ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
 
 
@@ -75,9 +75,9 @@ def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> 
     if is_global(problem):
         searching = [Searching()] if problem.valid is not None and _is_searched(settings) else []
         return _one_term(problem, settings), (*searching, Claiming(), *ending)
-    made = makeup_of(problem.terms, problem.train, problem.group, problem.pairs, settings.sum_kernel(1.0))
+    made = makeup_of(problem.terms, problem.train, problem.group, problem.pairs, settings.sum_kernel)
     learning = Learning(_learned_on(made, problem, context))
-    choosing = [Choosing(keep_global)] if problem.terms == "auto" else []
+    choosing: list[Stage] = [Choosing(keep_global), Completing(learning)] if problem.terms == "auto" else []
     summed = replace(settings, length=None)  # the terms of a sum have lengths of their own
     return Choice(made, summed, problem.group), (learning, *choosing, Claiming(), *ending)
 
@@ -144,16 +144,16 @@ class Learning:
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         made, given = so_far.makeup, context.settings
-        learned = self._learned(made, problem, context)
+        learned = self._learned(so_far, problem, context)
         made = learned.made.scaled(1 / learned.made.mean_variance(problem.train.positions[:1]))
         settings = so_far.settings
         if not given.noise_given:
             settings = replace(settings, relative_noise=learned.relative_noise)
         return replace(so_far, makeup=made, settings=settings, learned=replace(learned, made=made))
 
-    def _learned(self, made: Makeup, problem: Problem, context: Context) -> Learned:
-        given, train = context.settings, problem.train
-        start = given.relative_noise or START_NOISE
+    def _learned(self, so_far: Choice, problem: Problem, context: Context) -> Learned:
+        made, given, train = so_far.makeup, context.settings, problem.train
+        start = so_far.settings.relative_noise or START_NOISE
         if not self.structures:
             return Learned(made, start, ())
         rule = LearningRule(steps=given.learning_steps, seed=given.seed, structures=self.structures)
@@ -167,9 +167,9 @@ class Learning:
 
 @dataclass(frozen=True)
 class Choosing:
-    """One global term, the sum, or its local terms alone: every kind is fitted to the same part of the training
-    structures and judged on the validation set, or, without that, on structures left out of that part.  keep_global:
-    never take the local terms alone."""
+    """One global term, a sum with one, or that sum without it: every kind is fitted to the same part of the training
+    structures and judged on the validation set, or, without that, on structures left out of that part.  A global term
+    joins those that were learned with its usual share; keep_global: never take local terms without anything else."""
 
     keep_global: bool
 
@@ -180,19 +180,43 @@ class Choosing:
             one = searched(one, pilot, context)
         else:
             one = replace(one, trials=_tried(one, pilot, context)[1])
-        both, alone = so_far, replace(so_far, makeup=so_far.makeup.without_global())
-        sums = [both] if self.keep_global or not _joins(alone.makeup, problem) else [both, alone]
-        tried = [_tried(kind, pilot, context) for kind in sums]
-        trials = (*one.trials, *(trial for _, more in tried for trial in more))
-        errors = {"global": _least(one.trials)}
-        errors |= {kind.name: _least(more) for kind, (_, more) in zip(sums, tried, strict=True)}
-        if errors.get("local", float("inf")) <= (1 + WORTH) * min(errors.values()):
-            best, (settings, _) = sums[1], tried[1]
-        elif errors["both"] <= errors["global"]:
-            best, (settings, _) = sums[0], tried[0]
-        else:
-            best, settings = one, one.settings
-        return replace(best, settings=settings, trials=trials, errors=errors)
+        sums = self._sums(so_far, problem)
+        tried = {kind.name: _tried(kind, pilot, context) for kind in sums}
+        trials = (*one.trials, *(trial for _, more in tried.values() for trial in more))
+        errors = {"global": _least(one.trials)} | {name: _least(more) for name, (_, more) in tried.items()}
+        name = _cheapest(errors)
+        best = next((replace(kind, settings=tried[name][0]) for kind in sums if kind.name == name), one)
+        return replace(best, trials=trials, errors=errors)
+
+    def _sums(self, so_far: Choice, problem: Problem) -> list[Choice]:
+        """The sum that was learned, and the same with a global term more, or less."""
+        made, pairs = so_far.makeup, problem.pairs
+        if made.name == PAIRS:
+            assert isinstance(pairs, PairSet)
+            more = made.with_global(pairs, problem.group.perms, problem.train.positions)
+            return [replace(so_far, makeup=more), so_far] if _joins(made, problem) else [replace(so_far, makeup=more)]
+        less = made.without_global()
+        return [so_far] if self.keep_global or not _joins(less, problem) else [so_far, replace(so_far, makeup=less)]
+
+
+def _cheapest(errors: dict[str, float]) -> str:
+    """Of the kinds of model tried, by validation error: the one without a global term, unless that lowers the error by
+    WORTH; else the sum, unless one global term is better."""
+    summed = next(name for name in ("all", "both") if name in errors)
+    alone = next((name for name in (PAIRS, "local") if name in errors), None)
+    if alone is not None and errors[alone] <= (1 + WORTH) * min(errors.values()):
+        return alone
+    return summed if errors[summed] <= errors["global"] else "global"
+
+
+@dataclass(frozen=True)
+class Completing:
+    """Learning once more where a global term has joined terms that were learned without it."""
+
+    learning: Learning
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        return self.learning(so_far, problem, context) if so_far.name == "all" else so_far
 
 
 def _tried(kind: Choice, pilot: Problem, context: Context) -> tuple[Settings, tuple[Trial, ...]]:
@@ -270,7 +294,7 @@ class Calibrating:
 
 def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:
     """Raise UsageError for a name that is no choice of terms, and for a length that no term would take."""
-    if isinstance(terms, str) and terms not in (known := ("auto", "global", "local", "both", PAIRS)):
+    if isinstance(terms, str) and terms not in (known := ("auto", "global", "local", "both", PAIRS, "all")):
         raise UsageError(f"terms: {terms!r} is not known; use {', '.join(known)}, or a list of fragments.")
     if settings.length is not None and terms not in ("auto", "global"):
         raise UsageError(

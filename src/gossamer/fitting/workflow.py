@@ -86,9 +86,11 @@ def fit(
     Without them the terms are chosen on a fifth of `train` left out of the trials, and one global term has length 20
     and relative noise 1e-5 unless given.  terms: "global", one term over all pairs (or over `pairs`), sgdml's model;
     "local", terms of atoms within one and two bonds, and around contacts between molecules, with learned weights;
-    "both", the sum of them, contacts apart; "auto", the global term, "both", or its local terms alone, as the
-    validation set says; or a list of Fragment, with "global" among them for the whole molecule, such as
-    ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" leave the global term out.
+    "pairs", local ones, contacts apart, and functions of the distances of pairs three or more bonds apart; "both",
+    local ones and the global term; "all", all of these; "auto", "pairs" ("local" terms where no pairs are so far
+    apart), with the global term, or that alone, where the validation set says so; or a list of Fragment, with "global"
+    among them for the whole molecule and "pairs" for the functions, such as
+    ``[*gs.local_fragments(R, z, radii=(3.5,)), "global"]``.  keep_global: never let "auto" take local terms alone.
     descriptor: what the model looks at: "pairs"; "angles", the pairs and the cosines of angles between bonds; or a
     FeatureSet (docs/architecture.md).  With another than pairs the model is one global term.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the

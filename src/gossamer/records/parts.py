@@ -11,9 +11,8 @@ from gossamer.errors import DataError
 
 Measured = Annotated[float, "may be NaN"]  # a number that must be there, and that a failed run may leave NaN
 
-Kind = Literal[
-    "global", "both", "local", "pairs", "given"
-]  # of a model: one term, a sum of local ones with it, they alone, they with pair functions
+# Of a model: one term, a sum of local ones with it, they alone, they with pair functions, and all of these.
+Kind = Literal["global", "both", "local", "pairs", "all", "given"]
 TermKind = Literal["global", "bonds", "radius", "contact", "given"]
 Selection = Literal["full", "relevance", "random", "shortest"]
 Part = Literal["test", "valid", "train"]

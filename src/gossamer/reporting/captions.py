@@ -33,7 +33,7 @@ CAPTIONS: Captions = {
         "The molecule with its kept pairs as threads",
     ),
     "web-terms": (
-        "Threads in the colours of the scale are pairs that only the global term sees: look for those that span the "
+        "Threads in the colours of the scale are pairs that no local term sees: look for those that span the "
         "molecule. The thin green ones are the local pairs, which every model keeps; dropped pairs are not drawn.",
         "The molecule with its pairs as threads, the local ones apart from the kept non-local ones",
     ),
@@ -61,8 +61,8 @@ CAPTIONS: Captions = {
         "Relevance score of each pair against its mean distance, kept and dropped",
     ),
     "relevance-terms": (
-        "Each dot is a pair, by its relevance in the global term; green pairs stay in any case, since local terms see "
-        "them. Look for blue dots far to the right, the non-local pairs that were kept.",
+        "Each dot is a pair, by its relevance outside the local terms; green pairs stay in any case, since local "
+        "terms see them. Look for blue dots far to the right, the non-local pairs that were kept.",
         "Relevance score of each pair against its mean distance: local, kept and dropped",
     ),
     "distances": (
@@ -76,7 +76,7 @@ CAPTIONS: Captions = {
     ),
     "kinds": (
         "Each kind of terms was fitted to the same part of the training data and judged on the validation structures; "
-        "local terms alone, the cheapest, are taken where they end left of the dashed line.",
+        "a sum without a global term, the cheapest, is taken where it ends left of the dashed line.",
         "Validation force RMSE of the kinds of terms that were tried",
     ),
     "kinds-sum": (

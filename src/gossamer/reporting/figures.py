@@ -34,6 +34,7 @@ from gossamer.reporting.reading import (
     Which,
     atom_errors,
     by_global_term,
+    far_terms,
     fixed_pairs,
     kept_pairs,
     limit,
@@ -364,7 +365,7 @@ def _mark_chosen(axes: Axes, record: ReduceRecord, key: str) -> None:
 def _pairs_axis(axes: Axes, record: ReduceRecord) -> None:
     """From zero; models without a global term stand there, with room for their marks."""
     terms = by_global_term(record)
-    axes.set_xlabel("atom pairs in the global term" if terms else "atom pairs kept")
+    axes.set_xlabel(f"atom pairs in {far_terms(record)}" if terms else "atom pairs kept")
     axes.set_xlim(left=-0.03 * axes.get_xlim()[1] if terms else 0)
     axes.xaxis.set_major_formatter(PLAIN)
 

@@ -8,6 +8,7 @@ from gossamer.reporting.markup import Html, element, formula, join
 from gossamer.reporting.reading import (
     FAR,
     PARTS,
+    far_terms,
     fixed_pairs,
     limit,
     size,
@@ -100,14 +101,14 @@ def _reduce_headline(record: ReduceRecord) -> str:
 
 
 def _terms_result(record: ReduceRecord, fixed: int, whole: bool) -> str:
-    """How many pairs that only the global term sees are left beside the `fixed` ones of the local terms."""
+    """How many pairs that no local term sees are left beside the `fixed` ones of the local terms."""
     kept, every = record.chosen.pairs - fixed, record.full.pairs - fixed
     inside, keeps = record.chosen.global_pairs, _keeps(record)
     beside = f"{fixed:,} local ones, which are fixed"
     if every <= 0:
-        return f"All {fixed:,} pairs are local, and the global term {_global_part(record, whole)}"
+        return f"All {fixed:,} pairs are local; of those in {far_terms(record)} {_far_part(record, whole)}"
     if kept >= every:
-        seen = "" if whole or inside is None else f", though the global term needs only {inside:,} pairs"
+        seen = "" if whole or inside is None else f", though {inside:,} pairs would do in {far_terms(record)}"
         return f"All {every:,} non-local pairs are needed beside {beside}{seen}"
     if kept <= 0:
         left = "is needed" if keeps else "is kept"
@@ -115,11 +116,11 @@ def _terms_result(record: ReduceRecord, fixed: int, whole: bool) -> str:
     return f"{kept:,} of {every:,} non-local pairs{' keep the accuracy' if keeps else ''} beside {beside}"
 
 
-def _global_part(record: ReduceRecord, whole: bool) -> str:
+def _far_part(record: ReduceRecord, whole: bool) -> str:
     inside, every = record.chosen.global_pairs, record.full.global_pairs
     if whole or inside is None or every is None:
-        return "needs every one"
-    return f"keeps {inside:,} of its {every:,}" if inside else "is not needed"
+        return "every one is needed"
+    return f"{inside:,} of {every:,} are kept" if inside else "none is needed"
 
 
 def _beside_full(record: ReduceRecord, whole: bool) -> str:
@@ -135,18 +136,18 @@ def _keeps(record: ReduceRecord) -> bool:
 
 
 def _kept_tiles(record: ReduceRecord) -> list[Tile]:
-    """How many pairs are kept; beside local terms, of those that only the global term sees."""
+    """How many pairs are kept; beside local terms, of those that none of them sees."""
     full, chosen, fixed, atoms = record.full, record.chosen, fixed_pairs(record), record.data.n_atoms
     if not fixed:
         share = 100 * chosen.pairs / max(full.pairs, 1)
         return [Tile("Pairs kept", f"{share:.0f}", "%", f"{chosen.pairs:,} of {full.pairs:,}")]
     kept, every = chosen.pairs - fixed, full.pairs - fixed
     if every <= 0 and chosen.global_pairs is not None:
-        return [Tile("Pairs in the global term", f"{chosen.global_pairs:,}", f"of {fixed:,}", "all are local too")]
+        return [Tile(f"Pairs in {far_terms(record)}", f"{chosen.global_pairs:,}", f"of {fixed:,}", "all are local too")]
     per_atom = f"\n{digits(kept / atoms, 2)} an atom" if atoms else ""
     local = f"{digits(fixed / atoms, 2)} an atom" if atoms else ""
     return [
-        Tile("Non-local pairs kept", f"{kept:,}", f"of {every:,}", f"only the global term sees them{per_atom}"),
+        Tile("Non-local pairs kept", f"{kept:,}", f"of {every:,}", f"no local term sees them{per_atom}"),
         Tile("Local pairs, fixed", f"{fixed:,}", "", local),
     ]
 

@@ -55,6 +55,13 @@ def by_global_term(record: Record) -> bool:
     return fixed_pairs(record) > 0 and record.full.global_pairs is not None
 
 
+def far_terms(record: Record) -> str:
+    """What sees pairs that no local term sees, and is thinned out."""
+    return {"pairs": "pair functions", "all": "the global term and pair functions"}.get(
+        record.choice.name or "", "the global term"
+    )
+
+
 def size(record: Record, model: Model) -> int | None:
     """The number of pairs by which a model is compared with the others."""
     return model.global_pairs if by_global_term(record) else model.pairs

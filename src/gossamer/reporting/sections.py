@@ -19,6 +19,7 @@ from gossamer.reporting.reading import (
     Quantity,
     Which,
     by_global_term,
+    far_terms,
     fixed_pairs,
     is_near,
     is_number,
@@ -88,7 +89,7 @@ def which_pairs(record: ReduceRecord) -> Section:
         picture(name, figures.relevance(record)),
         picture("distances", figures.distances(record)),
     )
-    where = " in the global term" if fixed_pairs(record) else ""
+    where = f" in {far_terms(record)}" if fixed_pairs(record) else ""
     intro = (
         f"The relevance of a pair is the root mean square change of the full model's forces when it is masked{where}."
     )
@@ -100,7 +101,7 @@ def makeup(record: Record) -> Section:
     if not terms.has_local_terms(record) and not terms.choice_sentence(record):
         return Section("", "", Html(""))
     plots = grid(
-        picture("kinds" if "local" in terms.tried(record) else "kinds-sum", term_figures.kinds(record)),
+        picture("kinds" if terms.has_cheapest(record) else "kinds-sum", term_figures.kinds(record)),
         picture("weights", term_figures.weights(record)),
         picture("learning", term_figures.learning(record)),
     )
@@ -192,7 +193,7 @@ def _rivals(record: ReduceRecord) -> str:
         if usable:
             n, near = min(usable, key=lambda rival: abs(rival[0] - count))
             said.append(f"{n:,} {name} give {mev(near.force_rmse)}")
-    where = " in the global term, beside the local ones," if inside else ""
+    where = f" in {far_terms(record)}, beside the local ones," if inside else ""
     ours = f"The {count:,} most relevant pairs{where} give a force RMSE of {rmse}"
     return f"{ours}; {' and '.join(said)}." if said else f"{ours}."
 
@@ -298,7 +299,7 @@ def _columns(record: Record) -> list[tuple[str, Callable[[Model], str]]]:
     if not fixed:
         return list(_COLUMNS)
     others = ("non-local", lambda model: f"{model.pairs - fixed:,}")
-    return [_COLUMNS[0], others, ("in the global term", lambda model: _count(model.global_pairs)), *_COLUMNS[1:]]
+    return [_COLUMNS[0], others, (f"in {far_terms(record)}", lambda model: _count(model.global_pairs)), *_COLUMNS[1:]]
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Model], str]], ...] = (

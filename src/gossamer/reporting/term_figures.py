@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from gossamer.records.record import Record
 from gossamer.reporting.drawing import distance_axis, error_range, handle, logarithmic, panel
 from gossamer.reporting.reading import is_number, local_terms
-from gossamer.reporting.terms import kind_name, tried
+from gossamer.reporting.terms import has_cheapest, kind_name, tried
 from gossamer.reporting.theme import LIGHT
 from gossamer.reporting.words import MEV, digits
 
@@ -121,8 +121,8 @@ def _weights_axis(axes: Axes, values: np.ndarray) -> None:
 
 
 def _worth_line(axes: Axes, record: Record, lowest: float) -> None:
-    """Below which local terms alone are taken, since they are the cheapest."""
-    if "local" not in tried(record) or record.choice.worth is None:
+    """Below which a sum without a global term is taken, since it is the cheapest."""
+    if not has_cheapest(record) or record.choice.worth is None:
         return
     axes.axvline(lowest * (1 + record.choice.worth), color=LIGHT["limit"], linewidth=1, linestyle=(0, (6, 3)))
 

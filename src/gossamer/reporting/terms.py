@@ -10,7 +10,8 @@ from gossamer.reporting.words import MEV, count_of, digits, listed
 CENTRES = 4  # so many are named, and the rest counted
 _KINDS = {
     "global": "one global term", "both": "local terms with a global one", "local": "local terms alone",
-    "pairs": "local terms with pair functions", "given": "the terms given",
+    "pairs": "local terms with pair functions", "all": "local terms with pair functions and a global one",
+    "given": "the terms given",
 }  # fmt: skip
 
 
@@ -20,13 +21,21 @@ def made_of(record: Record) -> str:
     if not local:
         lengths = [f" of length {term.length:g} /Å" for term in record.terms if term.length is not None]
         return f"one global term{''.join(lengths)}"
-    return count_of(local, "local term") + (" and a global one" if local < len(record.terms) else "")
+    parts = [count_of(local, "local term")]
+    parts += ["pair functions"] if record.choice.name in ("pairs", "all") else []
+    parts += ["a global term" if len(parts) > 1 else "a global one"] if local < len(record.terms) else []
+    return listed(parts)
 
 
 def tried(record: Record) -> dict[Kind, float]:
     """Validation force RMSE (eV/Å) of each kind of terms that was tried and could be solved, the lowest first."""
     errors = [(name, e) for name, e in record.choice.valid_force_rmse.items() if e is not None]
     return dict(sorted(errors, key=lambda item: item[1]))
+
+
+def has_cheapest(record: Record) -> bool:
+    """Whether a sum without a global term was tried."""
+    return bool({"local", "pairs"} & set(tried(record)))
 
 
 def kind_name(kind: Kind) -> str:
