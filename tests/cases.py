@@ -11,6 +11,7 @@ from gossamer.descriptors.basis import Basis
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
+from gossamer.model.error_bars import ErrorBars
 from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -90,3 +91,13 @@ def random_model(case, *, n_train=5, energies=False, seed=0, spread=0.1, functio
     K = KernelOperator.of(Covariance.among(terms, pairs, R, energies, functions), 1e-8)
     v = torch.from_numpy(np.random.default_rng(seed + 1).normal(size=K.size))
     return assemble(K, v, NUMBERS, 0.9, -3.0, {}), K, v
+
+
+def with_bars(model, n_members, seed=0):
+    """The model with error bars of random members, each of as many of its structures."""
+    rng = np.random.default_rng(seed)
+    folds = rng.permutation(np.arange(model.n_train) % n_members)
+    V = tuple(rng.normal(size=c.V.shape) for c in model.coefficients)
+    w = tuple(None if c.w is None else rng.normal(size=c.w.shape) for c in model.coefficients)
+    table = None if model.functions is None else rng.normal(size=(n_members, *model.functions.shape))
+    return replace(model, error_bars=ErrorBars(folds, V, w, rng.normal(size=n_members), 1.3, 0.7, 0.8, table))

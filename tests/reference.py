@@ -3,6 +3,8 @@
 M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations: docs/theory.md.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 
 
@@ -189,6 +191,32 @@ def predict(model, structures):
         energies.append(model.constant + model.scale * e)
         forces.append(model.scale * force.reshape(-1, 3))
     return np.array(energies), np.array(forces)
+
+
+def deviations(model, structures):
+    """Standard deviations of energies (Q,) and forces (Q, N, 3) by a model's committee, one member after another."""
+    bars, found = model.error_bars, []
+    for k, constant in enumerate(bars.constants):
+        coefficients = []
+        for term, c, V, w in zip(model.terms, model.coefficients, bars.V, bars.w, strict=True):
+            rows = [j for j in range(len(c.X)) if bars.folds[j // term.n_places] == k]
+            coefficients.append(SimpleNamespace(X=c.X[rows], V=V[rows], w=None if w is None else w[rows]))
+        functions = model.functions
+        if functions is not None:
+            functions = SimpleNamespace(
+                basis=functions.basis, slots=functions.slots, classes=functions.classes, shape=functions.shape,
+                coefficients=bars.functions[k],
+            )  # fmt: skip
+        found.append(predict(SimpleNamespace(
+            pairs=model.pairs, terms=model.terms, coefficients=coefficients, functions=functions, constant=constant,
+            scale=model.scale,
+        ), structures))  # fmt: skip
+    energies, components = (np.sqrt(sum((a - sum(all_) / len(all_)) ** 2 for a in all_) / (len(all_) - 1))
+                              for all_ in zip(*found, strict=True))  # fmt: skip
+    per_atom = np.sqrt((components[..., 0] ** 2 + components[..., 1] ** 2 + components[..., 2] ** 2) / 3)
+    return bars.energy_factor * energies, bars.forces_factor * np.repeat(
+        per_atom[..., None], 3, axis=-1
+    ) ** bars.forces_power
 
 
 def fit(terms, pairs, structures, labels, noise):

@@ -14,21 +14,17 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import METHYL, NUMBERS, arrays, random_model, structures
+from cases import arrays, pair_functions, random_model, structures, with_bars
 from molecules import beside
 
 from gossamer.chemistry.fragments import Fragment, local_fragments
 from gossamer.chemistry.origin import Origin
-from gossamer.chemistry.pairs import all_pairs
-from gossamer.descriptors import Cosine, InverseDistance
 from gossamer.errors import ModelFileError
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
-from gossamer.model.features import FeatureSet, Part
 from gossamer.model.fragment_terms import term_of
 from gossamer.model.model_file import VERSION, load
 from gossamer.model.pairs import PairSet
-from gossamer.model.terms import Term
 from gossamer.model.upgrade import from_1
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -43,9 +39,12 @@ def test_the_present_version_has_its_sample():
 def test_every_version_predicts_what_it_did(path):
     expected = json.loads(path.with_suffix(".json").read_text())
     model = load(path)
-    p = model.predict(structures(2, seed=9))
+    p = model.predict(structures(2, seed=9), std="energy_std" in expected)
     np.testing.assert_allclose(p.energies, expected["energies"], rtol=1e-9)
     np.testing.assert_allclose(p.forces, expected["forces"], atol=1e-9 * np.abs(expected["forces"]).max())
+    if "energy_std" in expected:
+        np.testing.assert_allclose(p.energy_std, expected["energy_std"], rtol=1e-9)
+        np.testing.assert_allclose(p.forces_std, expected["forces_std"], rtol=1e-7)
     assert model.provenance == {}
 
 
@@ -109,19 +108,12 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
     assert [t.origin.kind for t in load(MODELS / "v1.gossamer").terms] == ["given", "global"]
 
 
-def of_features():
-    """A model of the one kind of descriptor that version 4 is for."""
-    corners = np.array([(0, 1, 3), (0, 1, 4), (0, 1, 5), (0, 3, 4), (0, 3, 5), (0, 4, 5)])
-    features = FeatureSet(6, (Part(InverseDistance(), all_pairs(6)), Part(Cosine(0.3), corners)))
-    terms = (Term.over_all(features, METHYL, Matern52(2.0)),)
-    K = KernelOperator.build(terms, features, torch.from_numpy(structures(3)), 1e-8, energies=True)
-    return assemble(K, torch.linspace(-1, 1, K.size, dtype=torch.float64), NUMBERS, 0.9, -3.0, {})
-
-
 if __name__ == "__main__":
-    sample = of_features()
+    sample, _, _ = random_model("several", n_train=4, energies=True, functions=pair_functions())
+    sample = with_bars(sample, 2)
     sample.save(MODELS / f"v{VERSION}.gossamer")
-    at = sample.predict(structures(2, seed=9))
+    at = sample.predict(structures(2, seed=9), std=True)
+    deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}
     (MODELS / f"v{VERSION}.json").write_text(
-        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()})
+        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()} | deviations)
     )

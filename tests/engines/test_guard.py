@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import NUMBERS, SHAPE, random_model, structures
+from cases import NUMBERS, SHAPE, random_model, structures, with_bars
 
 import gossamer as gs
 from gossamer.engines.guard import SAVED, Guard
@@ -147,3 +147,50 @@ def test_every_bad_frame_is_caught_and_no_good_one(ethanol_file):
     for frame in bad_frames(data.positions[40:], data.numbers, np.random.default_rng(0)):
         with pytest.raises(ExtrapolationError):
             Guard(model, "stop").look(frame)
+
+
+def barred():
+    """A model with error bars, structures inside its range, and their largest standard deviations of forces (Q,)."""
+    model, R = with_bars(random_model("methyl", n_train=20)[0], 5), structures(20, seed=0)
+    return model, R, model.predict(R, std=True, warn=False).forces_std.max(axis=(1, 2))
+
+
+def test_a_large_deviation_is_outside():
+    model, R, std = barred()
+    at = int(np.argmax(std))
+    limit = np.sort(std)[-2:].mean()
+    with pytest.raises(
+        ExtrapolationError, match=rf"data: the standard deviation of a force of frame {at} is .*above the"
+    ):
+        Guard(model, "stop", most_std=limit).look(R, "data")
+    with pytest.raises(ExtrapolationError, match="step 1: the standard deviation of a force of the structure is"):
+        Guard(model, "stop", most_std=limit).look(R[at], "step 1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Guard(model, "stop", most_std=1.01 * std.max()).look(R)
+        Guard(model, "stop").look(R)
+
+
+def test_unsure_frames_are_saved(tmp_path):
+    model, R, std = barred()
+    guard = Guard(model, "save", tmp_path / "unsure.extxyz", most_std=np.median(std))
+    with pytest.warns(ExtrapolationWarning, match="9 more like it"):
+        guard.look(R)
+    assert len(gs.read(tmp_path / "unsure.extxyz", labels=False)) == 10
+
+
+def test_a_broken_structure_is_named_by_its_bonds():
+    model, _, std = barred()
+    with pytest.raises(ExtrapolationError, match="bonds or contacts unlike any"):
+        Guard(model, "stop", most_std=0.5 * std.min()).look(broken())
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_a_limit_must_be_positive(model, limit):
+    with pytest.raises(UsageError, match="guard: a standard deviation of"):
+        Guard(model, most_std=limit)
+
+
+def test_a_limit_needs_error_bars(model):
+    with pytest.raises(UsageError, match="std: the model has no error bars"):
+        Guard(model, most_std=0.1)

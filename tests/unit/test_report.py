@@ -769,3 +769,20 @@ def test_viewer_starts_in_a_browser(pages: dict[str, str], tmp_path: Path) -> No
     state = re.search(r'class="live"[^>]*data-state="([^"]*)"', done.stdout)
     assert state is None or state[1] == "ready"  # None: a browser without WebGL keeps the flat picture
     assert 'href="blob:' in done.stdout
+
+
+def test_error_bars_are_drawn_where_there_are_some() -> None:
+    values = json.loads((Path(__file__).parents[1] / "records" / "v3-train.json").read_text(encoding="utf-8"))
+    without = from_json(values)
+    assert not isinstance(without, ReduceRecord)
+    assert figures.reliability(without, "forces") is None
+    sizes = {"predicted": [0.01, 0.02, 0.04], "found": [0.012, 0.02, 0.03], "coverage": [0.5, 0.7, 0.9, 0.94]}
+    record = from_json(values | {"error_bars": {"forces": sizes, "energies": None}})
+    assert not isinstance(record, ReduceRecord)
+    figure = figures.reliability(record, "forces")
+    assert figure is not None
+    line = figure.axes[0].lines[1]
+    np.testing.assert_allclose(line.get_xdata(), [10, 20, 40])
+    np.testing.assert_allclose(line.get_ydata(), [12, 20, 30])
+    assert "70%" in figure.axes[0].texts[0].get_text()
+    assert figures.reliability(record, "energies") is None

@@ -22,6 +22,7 @@ def estimate(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    error_bars: o.ErrorBars = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -52,7 +53,9 @@ def estimate(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
-    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor)
+    fitting = Fitting(
+        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars
+    )
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
     found = as_dict(predict(parts.train, parts.valid, **options))

@@ -100,6 +100,7 @@ class Fitting:
     kernel: str | None
     baseline: str
     descriptor: str = "pairs"
+    error_bars: bool = False
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""

@@ -93,6 +93,7 @@ def md(
             "OUT.outside.extxyz, or do not look.",
         ),
     ] = "warn",
+    guard_std: o.GuardStd = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -119,8 +120,9 @@ def md(
     """  # fmt: skip
     import gossamer as gs
     from gossamer.devices import resolve_device
+    from gossamer.engines.guard import Guard
     from gossamer.simulate.beads import require_beads, run_beads
-    from gossamer.simulate.dynamics import run_md
+    from gossamer.simulate.dynamics import MdFiles, run_md
     from gossamer.simulate.observe import observe
     from gossamer.simulate.settings import MdSettings
 
@@ -140,6 +142,8 @@ def md(
         require_beads(settings, beads)
         if resume or report is not None:
             raise UsageError("--beads: given with --resume or --report, which i-PI's folder has not; leave them out.")
+        if guard_std is not None:
+            raise UsageError("--beads: given with --guard-std, which a path integral does not look at; leave it out.")
     frame = "0" if index is None else index
     reading = Reading(
         length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
@@ -155,8 +159,9 @@ def md(
             ring = run_beads(force_field, began, out, settings, beads, guard=guard, progress=progress)
         _show_beads(ring, as_json)
         return
+    looking = Guard(force_field, guard, MdFiles.outside(out), guard_std)
     with showing(quiet) as progress:
-        run = run_md(force_field, began, out, settings, resume=resume, guard=guard, progress=progress)
+        run = run_md(force_field, began, out, settings, resume=resume, guard=looking, progress=progress)
         if report is not None:
             progress(Event("report"))
             gs.report(observe(run, force_field, model.name, context.obj), report)

@@ -130,6 +130,14 @@ Noise = Annotated[
 Energies = Annotated[
     bool, typer.Option("--energies", help="Train on the energies as well as on the forces.", rich_help_panel=_MODEL)
 ]
+ErrorBars = Annotated[
+    bool,
+    typer.Option(
+        "--error-bars", rich_help_panel=_MODEL,
+        help="Let the model tell standard deviations of its energies and forces, calibrated on the validation set "
+        "(predict --std, test).",
+    ),
+]  # fmt: skip
 SymmetryOption = Annotated[
     str,
     typer.Option(
@@ -176,6 +184,14 @@ Guard = Annotated[
     ),
 ]
 GuardFile = Annotated[Path, typer.Option(metavar="FILE", help="Where --guard save puts such structures, up to 100.")]
+GuardStd = Annotated[
+    float | None,
+    typer.Option(
+        metavar="EV/ANGSTROM",
+        help="Let --guard look at the standard deviations of forces as well, of a MODEL trained with --error-bars: "
+        "above this, a structure has left what MODEL was trained on.",
+    ),
+]
 OUTSIDE = Path("outside.extxyz")
 
 

@@ -22,6 +22,11 @@ def predict(
     device: o.Device = "auto",
     guard: o.Guard = "warn",
     guard_file: o.GuardFile = o.OUTSIDE,
+    guard_std: o.GuardStd = None,
+    std: Annotated[
+        bool,
+        typer.Option("--std", help="Write standard deviations as well, of a MODEL trained with --error-bars."),
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES.
@@ -29,8 +34,10 @@ def predict(
     Example: gossamer predict ethanol.gossamer conformers.xyz --out predicted.extxyz
     """
     import gossamer as gs
+    from gossamer.data.dataset import LabelStd
     from gossamer.devices import resolve_device
     from gossamer.engines.guard import Guard
+    from gossamer.evaluate.deviations import require_error_bars
 
     reading = Reading(
         length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
@@ -38,17 +45,29 @@ def predict(
     resolve_device(device)
     writable_data(out, model, structures)
     force_field = gs.load(model).on(device)
-    looking = Guard(force_field, guard, guard_file)
+    if std:
+        require_error_bars(force_field)
+    looking = Guard(force_field, guard, guard_file, guard_std)
     found = reading.read(structures)
     require_same_atoms(force_field, found)
     looking.look(found.positions, str(structures), found.frames)
-    predicted = force_field.predict(found.positions, warn=False)
-    energies, forces = predicted.energies, predicted.forces
+    predicted = force_field.predict(found.positions, warn=False, std=std)
+    energy_std, forces_std = predicted.energy_std, predicted.forces_std
+    deviations = None if energy_std is None or forces_std is None else LabelStd(energy_std, forces_std)
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
-    gs.write(replace(found, energies=energies, forces=forces, provenance=provenance), out)
+    labels = {"energies": predicted.energies, "forces": predicted.forces}
+    gs.write(replace(found, provenance=provenance, **labels), out, std=deviations)
     if as_json:
-        print_json({"out": str(out), "structures": len(found), "energies": energies.tolist(), "energy_unit": "eV"})
+        more = {} if energy_std is None else {"energy_std": energy_std.tolist()}
+        values = {
+            "out": str(out),
+            "structures": len(found),
+            "energies": predicted.energies.tolist(),
+            "energy_unit": "eV",
+        }
+        print_json(values | more)
     else:
         from gossamer.reporting.words import count_of
 
-        say([f"{out}: energies and forces of {count_of(len(found), 'structure')}, in eV and Angstrom"])
+        what = "energies and forces, with standard deviations," if std else "energies and forces"
+        say([f"{out}: {what} of {count_of(len(found), 'structure')}, in eV and Angstrom"])

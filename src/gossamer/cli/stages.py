@@ -9,7 +9,7 @@ INNER = ("search", "search noise", "precondition", "solve")  # the stages of one
 _NAMES = {
     "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
     "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
-    "reduce": "reducing", "test": "testing", "report": "writing report",
+    "reduce": "reducing", "error bars": "error bars", "test": "testing", "report": "writing report",
     "relax": "relaxing", "vibrations": "vibrations", "md": "dynamics",
 }  # fmt: skip
 _VALUES = {

@@ -23,6 +23,7 @@ def test(
     device: o.Device = "auto",
     guard: o.Guard = "warn",
     guard_file: o.GuardFile = o.OUTSIDE,
+    guard_std: o.GuardStd = None,
     as_json: o.Json = False,
 ) -> None:
     """Measure the errors of MODEL on the labelled structures in DATA.
@@ -38,21 +39,23 @@ def test(
     )
     resolve_device(device)
     force_field = gs.load(model).on(device)
-    looking = Guard(force_field, guard, guard_file)
+    looking = Guard(force_field, guard, guard_file, guard_std)
     found = reading.read(data)
     require_same_atoms(force_field, found)
     look_at_labels(found, force=force)
     looking.look(found.positions, str(data), found.frames)
     errors = force_field.errors(found)
     seen = int(force_field.trained_on(found.positions).sum())
+    bars = None if force_field.error_bars is None else force_field.reliability(found)
     if as_json:
-        print_json(
-            {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen, **asdict(errors)}
-        )
+        values = {"model": str(model), "data": str(data), "structures": len(found), "trained_on": seen}
+        print_json(values | asdict(errors) | ({} if bars is None else {"error_bars": asdict(bars)}))
     else:
-        from gossamer.cli.text import about_test, errors_table
+        from gossamer.cli.text import about_test, errors_table, reliability_table
         from gossamer.reporting.words import count_of
 
         console().print(errors_table(errors, count_of(len(found), "structure")))
+        if bars is not None:
+            console().print(reliability_table(bars))
         for sentence in about_test(errors, len(found), seen):
             say([sentence])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gossamer.data.checks import Inspection
     from gossamer.data.dataset import Dataset
     from gossamer.model.results import Errors
-    from gossamer.records.parts import Model
+    from gossamer.records.parts import ErrorBars, Model
     from gossamer.records.record import ReduceRecord
     from gossamer.simulate.dynamics import MdRun
     from gossamer.simulate.relax import Relaxed
@@ -69,6 +69,21 @@ def errors_table(errors: _Errors, over: str) -> "Table":
         if mae is not None and rmse is not None:
             cells = (f"{digits(MEV * e)} meV{unit}  {digits(KCAL * e)} kcal/mol{unit}" for e in (mae, rmse))
             table.add_row(name, *cells)
+    return table
+
+
+def reliability_table(bars: "ErrorBars") -> "Table":
+    """The size of errors over that of their error bars, and how many errors lie within the intervals of these."""
+    from gossamer.records.parts import LEVELS
+
+    table = _table(
+        "Error bars: RMS error over RMS standard deviation, and shares of errors within intervals",
+        "", "all", "lowest tenth", "highest tenth", *(f"in {level:.0%}" for level in LEVELS),
+    )  # fmt: skip
+    for name, found in (("forces", bars.forces), ("energies", bars.energies)):
+        if found is not None:
+            ratios = [f"{ratio:.2f}" for ratio in (found.ratio, found.ratios[0], found.ratios[-1])]
+            table.add_row(name, *ratios, *(f"{share:.0%}" for share in found.coverage))
     return table
 
 

@@ -38,6 +38,7 @@ def train(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    error_bars: o.ErrorBars = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -75,7 +76,9 @@ def train(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
-    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor)
+    fitting = Fitting(
+        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor, error_bars
+    )
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     files = _files(job, out, record, report)

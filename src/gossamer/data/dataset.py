@@ -51,6 +51,13 @@ class Split(NamedTuple):
     test: "Dataset"
 
 
+class LabelStd(NamedTuple):
+    """Standard deviations of the labels of a data set: of energies (n,), eV, and forces (n, N, 3), eV/Angstrom."""
+
+    energies: np.ndarray
+    forces: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """n structures of one molecule of N atoms.

@@ -12,15 +12,19 @@ from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
 from gossamer.model.structures import require_molecule
 
+DEVIATIONS = ("energy_std", "forces_std")
+
 
 class GossamerCalculator(Calculator):
     """Energies in eV and forces in eV/Angstrom of a ForceField; the atoms must stand in the model's order.
 
     guard: what is done where atoms leave what the model was trained on, see `gossamer.engines.guard.Guard`.
+    Their standard deviations are worked out where they are asked for, `calculator.get_property("energy_std", atoms)`
+    or "forces_std", of a model with error bars.
     Changes are found by comparing the bytes of positions, numbers and periodic axes, and atoms are not copied: ASE's
     own comparison of all that an Atoms holds costs more than a step."""
 
-    implemented_properties = ["energy", "free_energy", "forces"]  # noqa: RUF012 (ASE's own protocol)
+    implemented_properties = ["energy", "free_energy", "forces", *DEVIATIONS]  # noqa: RUF012 (ASE's own protocol)
 
     def __init__(
         self, model: ForceField, evaluator: Evaluator | None = None, guard: GuardChoice = "warn", **kwargs: Any
@@ -52,6 +56,9 @@ class GossamerCalculator(Calculator):
         energy, forces = self.door.one(atoms.positions)
         self._positions, self._atoms = atoms.positions.tobytes(), _kind(atoms)
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
+        if not set(DEVIATIONS).isdisjoint(properties or ()):
+            found = self.door.evaluator.std.one(atoms.positions)
+            self.results |= dict(zip(DEVIATIONS, found, strict=True))
 
 
 def _kind(atoms: Atoms) -> bytes:

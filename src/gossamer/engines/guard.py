@@ -26,14 +26,26 @@ class Guard:
     structures, or a distance is far outside its range there (`model.seen`).  action: "warn" tells of the first one
     (ExtrapolationWarning) and looks no more; "stop" raises ExtrapolationError; "save" warns once and writes the first
     structure of every excursion to `file` (.extxyz, .npz, .traj or .db), after those it holds, up to 100 in all; "off"
-    does not look.
+    does not look.  most_std: eV/Angstrom, standard deviation of a force component above which a structure counts as
+    left, of a model with error bars; a look then costs about as much as a prediction.
 
-    Raises UsageError for another action, and for a file that cannot be gone on with."""
+    Raises UsageError for another action, a most_std that is not positive or of a model without error bars, and for a
+    file that cannot be gone on with."""
 
-    def __init__(self, model: "ForceField", action: Action = "warn", file: str | Path = "outside.extxyz") -> None:
+    def __init__(
+        self,
+        model: "ForceField",
+        action: Action = "warn",
+        file: str | Path = "outside.extxyz",
+        most_std: float | None = None,
+    ) -> None:
         if action not in get_args(Action):
             raise UsageError(f"guard: {action!r} is not known; use {', '.join(get_args(Action))} or a Guard.")
         self.numbers, self.seen, self.action, self.file = model.numbers, model.seen, action, Path(file)
+        if most_std is not None and not most_std > 0:
+            raise UsageError(f"guard: a standard deviation of {most_std} eV/Angstrom given; it must be positive.")
+        self.most_std = most_std
+        self._deviations = None if most_std is None else model.evaluator().std
         self._told = False
         self._outside = np.zeros(0, dtype=bool)
         if action == "save":
@@ -58,10 +70,12 @@ class Guard:
             return
         structures = np.ascontiguousarray(positions, dtype=np.float64)
         if structures.ndim == 2:
-            if not self.seen.range_left_by(structures) and self.action != "save":  # the usual step of a run
+            usual = self._deviations is None and self.action != "save"
+            if usual and not self.seen.range_left_by(structures):
                 return
             structures = structures[None]
         left = np.array([self.seen.range_left_by(structure) for structure in structures], dtype=bool)
+        left |= self._largest_std(structures) > (self.most_std or 0.0)
         going_on = self.action == "save" and len(left) == len(self._outside)
         new = left & ~self._outside if going_on else left
         self._outside = left
@@ -74,7 +88,7 @@ class Guard:
         unit = self.seen.likely_unit(structures[np.argmax(new)])
         if unit is not None:
             raise UsageError(f"{name}: its bonds are like those of the training structures in {unit}; give Angstrom.")
-        told = self.seen.told(structures, new, name, frames)
+        told = self._said(structures, new, name, frames)
         if self.action == "stop":
             raise ExtrapolationError(told)
         if not self._told:
@@ -82,6 +96,28 @@ class Guard:
             warnings.warn(told, ExtrapolationWarning, stacklevel=3)
         if self.action == "save":
             self._save(structures[new])
+
+    def _largest_std(self, structures: np.ndarray) -> np.ndarray:
+        """The largest standard deviation of a force component of every structure (Q,), 0 where none are looked at."""
+        if self._deviations is None:
+            return np.zeros(len(structures))
+        return self._deviations.many(structures)[1].max(axis=(1, 2))
+
+    def _said(
+        self, structures: np.ndarray, new: np.ndarray, name: str, frames: Sequence[int] | np.ndarray | None
+    ) -> str:
+        """The sentence about the structures that are new outside."""
+        outside = new & np.array([self.seen.range_left_by(structure) for structure in structures], dtype=bool)
+        if outside.any():
+            return self.seen.told(structures, outside, name, frames)
+        std = self._largest_std(structures)
+        first = int(np.argmax(new))
+        which = "the structure" if len(new) == 1 else f"frame {first if frames is None else frames[first]}"
+        others = f", and {int(new.sum()) - 1} more like it" if new.sum() > 1 else ""
+        return (
+            f"{name}: the standard deviation of a force of {which} is {std[first]:.3g} eV/Angstrom, above the "
+            f"{self.most_std:g} asked for{others}; train on such structures too."
+        )
 
     def _save(self, structures: np.ndarray) -> None:
         from gossamer.data.dataset import Dataset

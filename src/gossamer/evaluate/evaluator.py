@@ -14,6 +14,7 @@ from gossamer.backends.rows import TrainingRows
 from gossamer.baselines import added
 from gossamer.devices import block_bytes, resolve_device
 from gossamer.errors import UsageError
+from gossamer.evaluate.deviations import Deviations
 from gossamer.evaluate.precision import Precision, as_stored, check_precision, is_stored_single
 from gossamer.model.pairs import PairSet, refuse_infinite
 
@@ -124,6 +125,11 @@ class Evaluator:
         if functions is not None:
             functions.add(x, energies, gradients, x.new_tensor(functions.coefficients))
         return energies, gradients
+
+    @cached_property
+    def std(self) -> Deviations:
+        """Its standard deviations of energies and forces.  Raises UsageError for a model without error bars."""
+        return Deviations.build(self)
 
     @cached_property
     def stored_single(self) -> tuple[bool, ...]:

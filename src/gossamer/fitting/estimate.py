@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.error_bars import MEMBERS
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes
 from gossamer.fitting.makeup import Makeup
@@ -29,6 +30,7 @@ from gossamer.fitting.resources import (
 )
 from gossamer.fitting.settings import Settings
 from gossamer.fitting.stages import (
+    Calibrating,
     Choice,
     Choosing,
     Claiming,
@@ -191,6 +193,13 @@ def _of_solving(stage: Solving, asked: _Asked) -> Price:
     return Price({"matrix": fits * prepare, "factorisation": fits * solve}, plan.bytes)
 
 
+def _of_calibrating(stage: Calibrating, asked: _Asked) -> Price:
+    n_structures = -(-len(asked.problem.train) // MEMBERS)
+    n, plan = asked.planned(n_structures)
+    seconds = MEMBERS * sum(_seconds(n, n_structures, asked.made.terms, plan, asked.rates))
+    return Price({"error bars": seconds}, plan.bytes)
+
+
 PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Searching: _of_searching,
     Learning: _of_learning,
@@ -198,6 +207,7 @@ PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Completing: lambda stage, asked: Price({}, 0.0),  # only where a global term turns out to pay
     Claiming: lambda stage, asked: Price({}, 0.0),
     Solving: _of_solving,
+    Calibrating: _of_calibrating,
 }
 
 

@@ -30,6 +30,7 @@ class Options(TypedDict, total=False):
     device: str
     kernel: str | None
     max_images: int | None
+    error_bars: bool
 
 
 def make_settings(options: "Options | Mapping[str, Any]", settings: Settings | None = None) -> Settings:

@@ -245,5 +245,6 @@ def train_record(
         history=tuple(parts.Step(s.iteration, s.residual, s.valid) for s in fit.solution.history),
         parity=describe_parity(shown, fit.settings.seed, full=fit.model),
         per_atom=per_atom_mae(fit.model, shown),
+        error_bars=None if fit.model.error_bars is None else fit.model.reliability(shown),
         seconds=fit.seconds,
     )

@@ -15,6 +15,7 @@ from gossamer.chemistry.symmetry import Symmetry
 from gossamer.errors import UsageError
 from gossamer.events import Event
 from gossamer.fitting.checkpoint import key_of
+from gossamer.fitting.error_bars import check_error_bars, committee
 from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures
 from gossamer.fitting.makeup import PAIRS, Makeup, makeup_of
 from gossamer.fitting.problem import Context, Problem
@@ -22,6 +23,7 @@ from gossamer.fitting.resources import GIB
 from gossamer.fitting.search import Search, Trial, fit_with_noise_search, nearest_noise, pilot_search
 from gossamer.fitting.settings import START_LENGTH, START_NOISE, Settings
 from gossamer.fitting.training import Fitted, fit_terms
+from gossamer.model.error_bars import ErrorBars
 from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import kept
 
@@ -32,8 +34,8 @@ ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "
 @dataclass(frozen=True, eq=False)
 class Choice:
     """What is settled: the terms, the settings to fit them with, the symmetry that all of them keep, and in the end the
-    fit.  search: whether the noise is still to be searched at full size; errors: validation force RMSE (eV/Angstrom)
-    of what was tried on a part of the data, by name."""
+    fit, and its error bars where they are asked for.  search: whether the noise is still to be searched at full size;
+    errors: validation force RMSE (eV/Angstrom) of what was tried on a part of the data, by name."""
 
     makeup: Makeup
     settings: Settings
@@ -43,6 +45,7 @@ class Choice:
     errors: dict[str, float] = field(default_factory=dict)
     learned: Learned | None = None
     fitted: Fitted | None = None
+    error_bars: ErrorBars | None = None
 
     @property
     def name(self) -> str:
@@ -63,17 +66,20 @@ def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> 
     """What to begin with, and the stages of its fit.
 
     One global term: length and noise searched on a part of the data where there are structures to judge by, then the
-    fit.  A sum: its weights learned, and, where "auto" has the choice, the kinds of model tried, then the fit.
-    Raises UsageError or MemoryBudgetError."""
+    fit.  A sum: its weights learned, and, where "auto" has the choice, the kinds of model tried, then the fit; last
+    the error bars, where they are asked for.  Raises UsageError or MemoryBudgetError."""
     settings = context.settings
+    if settings.error_bars:
+        check_error_bars(len(problem.train), 0 if problem.valid is None else len(problem.valid))
+    ending: tuple[Stage, ...] = (Solving(), Calibrating()) if settings.error_bars else (Solving(),)
     if is_global(problem):
         searching = [Searching()] if problem.valid is not None and _is_searched(settings) else []
-        return _one_term(problem, settings), (*searching, Claiming(), Solving())
+        return _one_term(problem, settings), (*searching, Claiming(), *ending)
     made = makeup_of(problem.terms, problem.train, problem.group, problem.pairs, settings.sum_kernel)
     learning = Learning(_learned_on(made, problem, context))
     choosing: list[Stage] = [Choosing(keep_global), Completing(learning)] if problem.terms == "auto" else []
     summed = replace(settings, length=None)  # the terms of a sum have lengths of their own
-    return Choice(made, summed, problem.group), (learning, *choosing, Claiming(), Solving())
+    return Choice(made, summed, problem.group), (learning, *choosing, Claiming(), *ending)
 
 
 def is_global(problem: Problem) -> bool:
@@ -274,6 +280,16 @@ class Solving:
             fitted = fit_terms(so_far.makeup, problem, here)
         settings = replace(so_far.settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
         return replace(so_far, fitted=fitted.without_system(), settings=settings, trials=trials)
+
+
+@dataclass(frozen=True)
+class Calibrating:
+    """The error bars of the model that was solved for, with its terms and noise."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        assert so_far.fitted is not None
+        bars = committee(so_far.makeup, so_far.fitted.model, problem, context.at(so_far.settings))
+        return replace(so_far, error_bars=bars)
 
 
 def check_terms(terms: str | Sequence[Fragment | str], settings: Settings) -> None:

@@ -119,6 +119,7 @@ def fit(
     provenance = make_provenance(train, choice.symmetry, choice.settings) | {"terms": choice.name}
     provenance |= {"noise": choice.settings.noise}
     model = replace(choice.fitted.model, provenance=provenance, baselines=problem.baselines)
+    model = replace(model, error_bars=choice.error_bars)
     return Fit(model, choice, problem, time.perf_counter() - began)
 
 

@@ -11,11 +11,13 @@ from gossamer.data.dataset import hill_formula
 from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
+from gossamer.model.error_bars import ErrorBars, reliability
 from gossamer.model.pair_functions import NEED, PairFunctions
 from gossamer.model.pairs import as_pairs
 from gossamer.model.results import Errors, Prediction
 from gossamer.model.structures import asked, require_atoms
 from gossamer.model.terms import Term
+from gossamer.records.parts import ErrorBars as ErrorBarsRecord
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -65,7 +67,8 @@ class ForceField:
     called pairs here (gossamer.model.features); coefficients: one entry per term; constant eV; scale eV/Angstrom (the
     labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
     predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines);
-    functions: of pair distances, with their coefficients, where there are some.
+    functions: of pair distances, with their coefficients, where there are some; error_bars: where it was trained with
+    them.
     """
 
     numbers: np.ndarray
@@ -78,6 +81,7 @@ class ForceField:
     device: str = "cpu"
     baselines: "tuple[Baseline, ...]" = ()
     functions: PairFunctions | None = None
+    error_bars: ErrorBars | None = None
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not (self.terms or self.functions):
@@ -96,12 +100,15 @@ class ForceField:
         if self.functions is not None:
             as_pairs(self.pairs, NEED)
             self.functions.require_fitted(len(self.pairs))
+        if self.error_bars is not None:
+            self.error_bars.require_fits(self)
 
     def __repr__(self) -> str:
         seen = f"{len(self.pairs)} {self.pairs.noun}"
         counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {seen}"
         under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
-        return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under})"
+        bars = "" if self.error_bars is None else ", with error bars"
+        return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under}{bars})"
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or sent to another process: the fields, not what was derived from them."""
@@ -120,22 +127,30 @@ class ForceField:
         Raises UsageError where there is none."""
         return replace(self, device=str(resolve_device(device)))
 
-    def predict(self, structures: "Structures", *, precision: "Precision" = "auto", warn: bool = True) -> Prediction:
+    def predict(
+        self, structures: "Structures", *, precision: "Precision" = "auto", warn: bool = True, std: bool = False
+    ) -> Prediction:
         """Energies (Q,) and forces (Q, N, 3) of structures: positions (Q, N, 3) or (N, 3), Angstrom, an ase.Atoms or a
         list of them, or a Dataset.
 
         precision: how training rows are kept, see `evaluator`, which is what many calls in another precision want.
         warn: give one ExtrapolationWarning where bonds differ from those of all training structures.
-        Raises UsageError for other atoms or another number of them, DataError for positions that are not finite or
-        coincide."""
+        std: give standard deviations of energies and forces as well, at about twice the cost.
+        Raises UsageError for other atoms or another number of them, or a model without error bars, DataError for
+        positions that are not finite or coincide."""
         evaluator = self._evaluator if precision == "auto" else self.evaluator(precision=precision)
         positions, name, frames = asked(structures, self.numbers)
         if warn and positions.shape[1:] == (self.n_atoms, 3):
             self.seen.warn(positions, name, frames, stacklevel=2)
         if len(positions) == 1:
             energy, force = evaluator.one(positions[0])
-            return Prediction(np.array([energy]), force[None])
-        return Prediction(*evaluator.many(positions))
+            found = Prediction(np.array([energy]), force[None])
+        else:
+            found = Prediction(*evaluator.many(positions))
+        if not std:
+            return found
+        energy_std, forces_std = evaluator.std.many(positions)
+        return replace(found, energy_std=energy_std, forces_std=forces_std)
 
     def evaluator(
         self,
@@ -185,6 +200,19 @@ class ForceField:
         offset = _other_zero(de, dataset.energies)
         de = de - (offset or 0.0)
         return Errors(*force_errors, float(np.abs(de).mean()), float(np.sqrt((de**2).mean())), offset)
+
+    def reliability(self, dataset: "Dataset") -> "ErrorBarsRecord":
+        """How its error bars compare with its errors on a labelled data set of the same molecule, another zero of
+        energies taken off.  Raises UsageError for a model without error bars, or other atoms."""
+        require_atoms(dataset, self.numbers)
+        p = self.predict(dataset.positions, warn=False, std=True)
+        assert p.energy_std is not None
+        assert p.forces_std is not None
+        of_forces = reliability(p.forces_std, p.forces - dataset.labelled_forces())
+        if dataset.energies is None:
+            return ErrorBarsRecord(of_forces)
+        de = dataset.energies - p.energies
+        return ErrorBarsRecord(of_forces, reliability(p.energy_std, de - (_other_zero(de, dataset.energies) or 0.0)))
 
     def trained_on(self, positions: np.ndarray) -> np.ndarray:
         """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones

@@ -17,6 +17,7 @@ from gossamer.descriptors import Descriptor, Feature, make, parameters_of
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import ModelFileError, UsageError
 from gossamer.files import atomic_path, regular_file
+from gossamer.model.error_bars import ErrorBars
 from gossamer.model.features import FeatureSet, Part
 from gossamer.model.force_field import ForceField, TermCoefficients
 from gossamer.model.model_baseline import ModelBaseline
@@ -40,10 +41,13 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 4  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone, and still written of them
+VERSION = 5  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars.
+# 3 and 4 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
+BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
+BARS = "error_bars."  # begins the names of their arrays
 ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w")  # of a term; w where energies are labels
 
 
@@ -80,7 +84,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if described else 3,
+        "version": VERSION if model.error_bars is not None else 4 if described else 3,
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -92,10 +96,13 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if model.functions is not None:
         header["functions"], found = _packed_functions(model.functions)
         arrays |= {f"functions.{key}": a for key, a in found.items()}
+    if model.error_bars is not None:
+        header["error_bars"], found = _packed_bars(model.error_bars)
+        arrays |= {f"{BARS}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     for b, baseline in enumerate(model.baselines):
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
-            entry["model"], found = _packed(baseline.model)
+            entry["model"], found = _packed(replace(baseline.model, error_bars=None))
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
@@ -106,6 +113,15 @@ def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[st
     assert functions.coefficients is not None
     arrays = {name: np.ascontiguousarray(getattr(functions, name)) for name in FUNCTION_ARRAYS}
     return functions.basis._asdict() | {"names": list(functions.names)}, arrays
+
+
+def _packed_bars(bars: ErrorBars) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `_bars` makes error bars from again."""
+    arrays = {"folds": bars.folds, "constants": bars.constants}
+    arrays |= {f"{t}.V": V for t, V in enumerate(bars.V)} | {f"{t}.w": w for t, w in enumerate(bars.w) if w is not None}
+    if bars.functions is not None:
+        arrays["functions"] = bars.functions
+    return {name: getattr(bars, name) for name in BAR_NUMBERS}, arrays
 
 
 def _descriptor_packed(pairs: Descriptor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -219,7 +235,9 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
     theirs = [{key.removeprefix(_prefix(b)): a for key, a in arrays.items() if key.startswith(_prefix(b))}
               for b in range(len(asked))]  # fmt: skip
     arrays = {key: a for key, a in arrays.items() if not key.startswith(tuple(map(_prefix, range(len(asked)))))}
-    functions = header.get("functions")
+    functions, bars = header.get("functions"), header.get("error_bars")
+    of_bars = {key: a for key, a in arrays.items() if bars is not None and key.startswith(BARS)}
+    arrays = {key: a for key, a in arrays.items() if key not in of_bars}
     named = {"pairs"} if header.get("descriptor") is None else {key for key in arrays if key.startswith("features.")}
     known = {"numbers"} | named | {f"functions.{key}" for key in FUNCTION_ARRAYS if functions is not None}
     known |= {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
@@ -231,7 +249,7 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
     origins = [GIVEN if version == 1 else _origin(entry["origin"], t, arrays, pairs) for t, entry in enumerate(entries)]
     if len({len(c.X) // term.n_places for term, c in read}) > 1:
         raise ValueError("its terms have different numbers of training structures")
-    return ForceField(
+    model = ForceField(
         numbers,
         pairs,
         tuple(replace(term, origin=origin) for (term, _), origin in zip(read, origins, strict=True)),
@@ -241,6 +259,34 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
         provenance(header["provenance"], numbers),
         baselines=tuple(_baseline(entry, found, numbers, version) for entry, found in zip(asked, theirs, strict=True)),
         functions=None if functions is None else _functions(functions, arrays, len(pairs)),
+    )
+    return model if bars is None else replace(model, error_bars=_bars(bars, of_bars, model))
+
+
+def _bars(entry: dict[str, Any], arrays: dict[str, np.ndarray], model: ForceField) -> ErrorBars:
+    """Error bars of a model, which has none yet."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"error_bars are {shown(entry)}, and must be an object")
+    T, functions = range(len(model.terms)), model.functions
+    arrays = {key.removeprefix(BARS): a for key, a in arrays.items()}
+    if not arrays.keys() <= {"folds", "constants", "functions"} | {f"{t}.{key}" for t in T for key in "Vw"}:
+        raise ValueError("an array of its error bars belongs to none of its terms")
+    constants = array(arrays.get("constants"), "error_bars.constants", "f", None)
+    K = len(constants)
+    folds = indices(arrays.get("folds"), "error_bars.folds", K, model.n_train)
+    V = [array(arrays.get(f"{t}.V"), f"error_bars.{t}.V", "f", *model.coefficients[t].V.shape) for t in T]
+    w = [arrays.get(f"{t}.w") for t in T]
+    energy_factor, forces_factor, power = (number(entry[name], name, 0.0, RANGE[1]) for name in BAR_NUMBERS)
+    table = arrays.get("functions")
+    return ErrorBars(
+        folds,
+        tuple(V),
+        tuple(None if a is None else array(a, f"error_bars.{t}.w", "f", len(V[t])) for t, a in enumerate(w)),
+        constants,
+        energy_factor,
+        forces_factor,
+        power,
+        None if table is None or functions is None else array(table, "error_bars.functions", "f", K, *functions.shape),
     )
 
 

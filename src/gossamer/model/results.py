@@ -12,10 +12,15 @@ KCAL = 1 / energy_in_ev("kcal/mol")  # kcal/mol in an eV
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of Q structures; float64 arrays."""
+    """energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of Q structures; float64 arrays.
+
+    energy_std (Q,), forces_std (Q, N, 3): their standard deviations, in the same units, the same for the three
+    components of a force; None where not asked for."""
 
     energies: np.ndarray
     forces: np.ndarray
+    energy_std: np.ndarray | None = None
+    forces_std: np.ndarray | None = None
 
     def __repr__(self) -> str:
         q, n, _ = self.forces.shape

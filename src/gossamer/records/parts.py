@@ -4,6 +4,7 @@ A part that a run did not have is its empty value: "", (), 0 of a count, None of
 that is not finite are null."""
 
 from dataclasses import dataclass, field
+from math import inf, sqrt
 from typing import Annotated, Literal, get_args
 
 from gossamer.errors import DataError
@@ -27,6 +28,41 @@ def _equal_columns(what: str, *columns: tuple[object, ...]) -> None:
             f"record: {what} have {', '.join(map(str, lengths))} entries, but must have equally many; write the record "
             "again."
         )
+
+
+LEVELS = (0.5, 0.68, 0.9, 0.95)  # of the central intervals of a normal distribution
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Standard deviations beside errors: their root mean squares in bins of as many errors each, by rising standard
+    deviation, in columns of equal length; coverage: shares of errors within the intervals of LEVELS."""
+
+    predicted: tuple[float, ...] = ()
+    found: tuple[float, ...] = ()
+    coverage: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _equal_columns("error_bars: predicted and found", self.predicted, self.found)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Found over predicted, bin by bin."""
+        return tuple(f / p if p > 0 else inf for p, f in zip(self.predicted, self.found, strict=True))
+
+    @property
+    def ratio(self) -> float:
+        """Of all errors together."""
+        squares = [sum(value**2 for value in column) for column in (self.found, self.predicted)]
+        return sqrt(squares[0] / squares[1]) if squares[1] > 0 else inf
+
+
+@dataclass(frozen=True)
+class ErrorBars:
+    """Error bars on the structures that errors were measured on, of force components and of energies."""
+
+    forces: Reliability
+    energies: Reliability | None = None
 
 
 @dataclass(frozen=True)

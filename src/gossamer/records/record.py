@@ -50,12 +50,13 @@ class _Record:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TrainRecord(_Record):
     """The record of a training run.  length_search: every length and noise of a global term that was tried; history: of
-    the solver that made the model."""
+    the solver that made the model; error_bars: None of a model without."""
 
     kind = "train"
 
     length_search: tuple[p.Trial, ...] = ()
     history: tuple[p.Step, ...] = ()
+    error_bars: p.ErrorBars | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

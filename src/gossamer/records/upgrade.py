@@ -98,4 +98,9 @@ def _are_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
 
 
-UPGRADES: dict[int, Callable[[Values], Values]] = {1: _from_1}  # from the version to the next
+def _from_2(values: Values) -> Values:
+    """Version 2 had no error bars."""
+    return dict(values, format="gossamer-record-3")
+
+
+UPGRADES: dict[int, Callable[[Values], Values]] = {1: _from_1, 2: _from_2}  # from the version to the next

@@ -179,6 +179,8 @@ def reduce(
         raise UsageError("descriptor: reduce thins out pairs, and takes no other descriptor; leave it out.")
     settings = make_settings(options, settings)
     check_choice(tolerance, terms)
+    if settings.error_bars:
+        raise UsageError("error_bars: `reduce` gives none; leave them out, or use `train`.")
     _check_quantiles(quantiles, compared)
     data = _Parts(train, valid, test, pool)
     _check_parts(data, score_structures)

@@ -37,6 +37,15 @@ CAPTIONS: Captions = {
         "molecule. The thin green ones are the local pairs, which every model keeps; dropped pairs are not drawn.",
         "The molecule with its pairs as threads, the local ones apart from the kept non-local ones",
     ),
+    "forces-bars": (
+        "Each dot is a tenth of the force components, by rising standard deviation: on the line errors are as large as "
+        "the model says, in the shade within 20 % of that.",
+        "Root mean square error of forces against the standard deviation that the model gives",
+    ),
+    "energies-bars": (
+        "The same for energies, of which there are few, so that dots scatter.",
+        "Root mean square error of energies against the standard deviation that the model gives",
+    ),
     "molecule": (
         "Click an atom for its force error; colour the atoms by error to see where the model is weakest.",
         "The molecule, balls and sticks",

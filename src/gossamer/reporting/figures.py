@@ -49,6 +49,7 @@ from gossamer.reporting.reading import (
 from gossamer.reporting.theme import LIGHT, atom_colour, heat, style
 from gossamer.reporting.words import MEV, count_of, digits
 
+WITHIN = 1.2  # by which factor errors may differ from their bars, as shaded
 _RIVALS = (("random", LIGHT["random"], (0, (4, 2)), "s"), ("shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"))
 
 
@@ -161,6 +162,26 @@ def parity(record: Record, quantity: Quantity, model: Which) -> Figure | None:
         rmse = stated_rmse(record, quantity, model)
         rmse = float(np.sqrt(np.mean((predicted - reference) ** 2))) if rmse is None else rmse
         note(axes, 0.97, "right", f"RMSE\n{digits(rmse * MEV)} m{unit}", height=0.04)
+        return figure
+
+
+def reliability(record: TrainRecord, quantity: Quantity) -> Figure | None:
+    """Root mean square errors of `quantity` ("forces" or "energies") against standard deviations, in bins of these."""
+    found = None if record.error_bars is None else getattr(record.error_bars, quantity)
+    if found is None or min((*found.predicted, *found.found), default=0.0) <= 0:
+        return None
+    unit = "meV/Å" if quantity == "forces" else "meV"
+    predicted, errors = (np.array(values) * MEV for values in (found.predicted, found.found))
+    low, high = 0.8 * min(predicted.min(), errors.min()), 1.25 * max(predicted.max(), errors.max())
+    with panel() as (figure, axes):
+        ends = np.array([low, high])
+        axes.fill_between(ends, ends / WITHIN, ends * WITHIN, color=LIGHT["muted"], alpha=0.15, linewidth=0)
+        axes.plot(ends, ends, color=LIGHT["muted"], linewidth=0.8)
+        axes.plot(predicted, errors, "o-", color=LIGHT["full"], linewidth=1.2, markersize=4)
+        axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        axes.set_xlabel(f"standard deviation, {unit}")
+        axes.set_title(f"RMS error of {quantity}, {unit}")
+        note(axes, 0.03, "left", f"{found.coverage[1]:.0%} of errors within one\nstandard deviation")
         return figure
 
 

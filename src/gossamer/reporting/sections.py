@@ -119,6 +119,10 @@ def predictions(record: Record) -> Section:
         plots = [picture(f"{quantity}-{name}", figures.parity(record, quantity, name)) for name in names]
         plots.append(picture(f"{quantity}-errors", figures.error_distribution(record, quantity)))
         rows.append(grid(*plots, kind="grid three" if len(names) == 2 else "grid"))
+    if isinstance(record, TrainRecord):
+        rows.append(
+            grid(*(picture(f"{quantity}-bars", figures.reliability(record, quantity)) for quantity in quantities))
+        )
     return Section("How good the predictions are", "", join(rows))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gossamer import units
-from gossamer.data.dataset import Dataset
+from gossamer.data.dataset import Dataset, LabelStd
 from gossamer.data.formats.files import existing
 from gossamer.data.formats.raw import Options, Raw, to_dataset
 from gossamer.errors import UnitsError, UsageError
@@ -70,17 +70,23 @@ def _reader(file: Path) -> Callable[[Path, Options], Raw]:
 
 
 def write(
-    dataset: Dataset, path: str | os.PathLike[str], *, energy_unit: str = "eV", length_unit: str = "Angstrom"
+    dataset: Dataset,
+    path: str | os.PathLike[str],
+    *,
+    energy_unit: str = "eV",
+    length_unit: str = "Angstrom",
+    std: LabelStd | None = None,
 ) -> None:
     """Write a data set as .npz (sgdml's layout), .extxyz or .xyz, .traj or .db; forces in energy_unit/length_unit.
-    The file appears whole or not at all.  Raises UsageError for another suffix, OutputError for a path that cannot
-    be written, UnitsError for a unit the format does not allow."""
+    The file appears whole or not at all.  std: standard deviations of the labels, written as energy_std and forces_std
+    (E_std and F_std in npz) in the same units.  Raises UsageError for another suffix, OutputError for a path that
+    cannot be written, UnitsError for a unit the format does not allow."""
     from importlib import import_module
 
     target = Path(path)
     energy_unit, length_unit = check_writable(target, energy_unit=energy_unit, length_unit=length_unit)
     name = _WRITERS[target.suffix.lower()]
-    import_module(f"gossamer.data.formats.{name}").write(dataset, target, energy_unit, length_unit)
+    import_module(f"gossamer.data.formats.{name}").write(dataset, target, energy_unit, length_unit, std)
 
 
 def check_writable(path: Path, *, energy_unit: str = "eV", length_unit: str = "Angstrom") -> tuple[str, str]:

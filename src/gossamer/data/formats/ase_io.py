@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.data.dataset import Dataset
+from gossamer.data.dataset import Dataset, LabelStd
 from gossamer.data.formats import database, programs
 from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
@@ -73,8 +73,8 @@ def read(path: Path, options: Options) -> Raw:
     )  # fmt: skip
 
 
-def write(data: Dataset, path: Path, energy: str, length: str) -> None:
-    """Write a traj or db file, both in eV and Angstrom by definition.
+def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | None = None) -> None:
+    """Write a traj or db file, both in eV and Angstrom by definition; std: standard deviations of the labels.
     Raises OutputError when the path is not writable."""
     import ase.io
     from ase import Atoms
@@ -84,6 +84,9 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
     images = []
     for row, positions in enumerate(data.positions):
         atoms = Atoms(data.numbers, positions, info=info)
+        if std is not None:
+            atoms.info["energy_std"] = float(std.energies[row])
+            atoms.arrays["forces_std"] = std.forces[row]
         labels: dict[str, Any] = {}
         if data.energies is not None:
             labels["energy"] = float(data.energies[row])

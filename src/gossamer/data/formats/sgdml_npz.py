@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gossamer.data.dataset import Dataset
+from gossamer.data.dataset import Dataset, LabelStd
 from gossamer.data.formats.arrays import read_arrays
 from gossamer.data.formats.npz import NpzFile
 from gossamer.data.formats.raw import Options, Raw
@@ -26,9 +26,10 @@ def read(path: Path, options: Options) -> Raw:
     return read_arrays(file, options, path.stem)
 
 
-def write(data: Dataset, path: Path, energy: str, length: str) -> None:
+def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | None = None) -> None:
     """Write what sgdml 1.0.3 reads, its fingerprint included; energies and forces that are absent stay out.
-    energy, length: the units to write in.  Raises OutputError when the path is not writable."""
+    energy, length: the units to write in; std: standard deviations of the labels.  Raises OutputError
+    when the path is not writable."""
     energy, length = energy_unit(energy), length_unit(length)
     per_ev, per_angstrom = 1 / energy_in_ev(energy), 1 / length_in_angstrom(length)
     arrays = {"R": data.positions * per_angstrom, "z": data.numbers.astype(np.int64)}
@@ -48,6 +49,8 @@ def write(data: Dataset, path: Path, energy: str, length: str) -> None:
         values = arrays[key]
         arrays |= {f"{key}_min": values.min(), f"{key}_max": values.max()}
         arrays |= {f"{key}_mean": values.mean(), f"{key}_var": values.var()}
+    if std is not None:
+        arrays |= {"E_std": std.energies[:, None] * per_ev, "F_std": std.forces * (per_ev / per_angstrom)}
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays, **texts)  # type: ignore[arg-type]  # numpy takes scalars and strings too
 
