@@ -16,7 +16,7 @@ INDICES = (
 FLOATS = ("nan", "inf", "-inf", "-1", "word", "1e999")
 FITTING = (
     *(f"--length {value}" for value in (*FLOATS, "0")), *(f"--noise {value}" for value in FLOATS),
-    *(f"--memory {value}" for value in (*FLOATS, "0")), "--solver magic", "--kernel matern11", "--terms all",
+    *(f"--memory {value}" for value in (*FLOATS, "0")), "--solver magic", "--kernel matern11", "--terms sum",
     "--baseline sto-3g", "--baseline repulsion,x", "--baseline ''", "--terms local --length 20",
     "--terms both --length 9", "--max-images 0", "--max-images -2", "--max-images two", "--fragments none.json",
     "--terms local --fragments none.json", "--symmetry none.txt", "--train 0", "--train -1", "--train x", "--valid -1",
