@@ -1,5 +1,6 @@
 """Running command lines inside the test process, in a folder full of good and bad files."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def shelf_folder(tmp_path_factory: pytest.TempPathFactory, ethanol_file: Path) -
     assert run(shlex.split(f"train {folder}/good.npz {TRAIN} --out {folder}/m.gossamer")) == 0
     model = (folder / "m.gossamer").read_bytes()
     (folder / "cut.gossamer").write_bytes(model[: len(model) // 2])
-    (folder / "future.gossamer").write_bytes(model.replace(rb"\"version\": 2", rb"\"version\": 9"))
+    (folder / "future.gossamer").write_bytes(re.sub(rb'(\\"version\\": )[0-9]', rb"\g<1>9", model, count=1))
     (folder / "cut.npz").write_bytes((folder / "good.npz").read_bytes()[:1000])
     (folder / "text.npz").write_text("structures, allegedly\n")
     (folder / "empty.npz").touch()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gossamer.cli.outputs import console, say
 from gossamer.cli.stages import COMPILING, INNER, OUTER, describe, stage_name
 from gossamer.events import Event, Progress, silent
-from gossamer.reporting.words import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,4 +69,6 @@ class Lines:
         began, done = self._first
         if event.total is None or event.done <= done or event.done >= event.total:
             return ""
+        from gossamer.reporting.words import duration  # with which NumPy comes, and --help is slow
+
         return f"{duration((event.total - event.done) * (now - began) / (event.done - done))} left"
