@@ -155,7 +155,7 @@ def test_train_says_which_terms_and_why(gossamer: Command, work: Path) -> None:
     found = gossamer("train good.npz --train 25 --valid 10 --symmetry none --quiet --out x.gossamer --report x.html")
     choice = json.loads(Path("x.json").read_text())["choice"]
     errors = choice["valid_force_rmse"]
-    assert set(errors) == {"global", "both", "local"}
+    assert set(errors) == {"global", "all", "pairs"}
     assert len(choice["learning"]) == 60
     (line,) = [line for line in found.out.splitlines() if line.startswith("Taken: ")]
     assert all(f"{digits(1000 * error)} " in line for error in errors.values())
