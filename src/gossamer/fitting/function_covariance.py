@@ -76,6 +76,13 @@ class FunctionCovariance:
         then, if asked for, the energies, of a span of left ones."""
         n3 = 3 * self.pairs.n_atoms
         owner = np.repeat(np.arange(len(labels.structures)), np.diff(labels.starts))
+        if on_host(out) and not energies:
+            from gossamer.backends.numba import _functions  # compiled when it is first needed
+
+            pairs, of_right = (*self._slopes(left, list(span)), *self._in_order), self._slopes(right, labels.structures)
+            chosen, threads = (owner, labels.components, labels.order), torch.get_num_threads()
+            _functions.add_columns(pairs, of_right, chosen, self.functions.variances, out.numpy(), threads)
+            return
         forces = out[:, : len(span) * n3].view(len(out), len(span), n3)
         for k, one in enumerate(self._classes):
             row = np.full(n3 + 1, -1)
@@ -123,20 +130,27 @@ class FunctionCovariance:
         """The part of `add_matrix` between forces."""
         from gossamer.backends.numba import _functions  # compiled when it is first needed
 
-        x, dx, classes = structures.x, structures.dx, self._classes
-        slots = np.concatenate([one.slots for one in classes])
+        classes, every = self._classes, range(structures.n)
         columns = [one.components[:-1] for one in classes]
-        scales = self.functions.variances
         features = [
-            (scale * self._features(one, structures, range(len(x))))[:, :-1]
-            for scale, one in zip(scales, classes, strict=True)
+            (scale * self._features(one, structures, every))[:, :-1]
+            for scale, one in zip(self.functions.variances, classes, strict=True)
         ]
-        pairs = (
-            self.functions.basis(x[:, slots])[1].numpy(), dx[:, slots].numpy(), self.pairs.pairs[slots],
-            _starts([one.slots for one in classes]),
-        )  # fmt: skip
+        pairs = (*self._slopes(structures, list(every)), *self._in_order)
         components = torch.cat(features, dim=1).numpy(), np.concatenate(columns), _starts(columns)
         _functions.add_forces(pairs, components, 3 * self.pairs.n_atoms, out.numpy(), torch.get_num_threads())
+
+    @property
+    def _in_order(self) -> tuple[np.ndarray, np.ndarray]:
+        """The atoms (P, 2) of the pairs, class by class, and where each class begins and the last ends."""
+        slots = [one.slots for one in self._classes]
+        return self.pairs.pairs[np.concatenate(slots)], _starts(slots)
+
+    def _slopes(self, structures: Structures, chosen: "Sequence[int] | np.ndarray") -> tuple[np.ndarray, np.ndarray]:
+        """Of chosen structures the slopes (m, P, B) of the functions and dx (m, P, 3) of the pairs, class by class."""
+        slots = np.concatenate([one.slots for one in self._classes])
+        x, dx = structures.x[chosen][:, slots], structures.dx[chosen][:, slots]
+        return self.functions.basis(x)[1].numpy(), dx.numpy()
 
 
 def _starts(parts: Sequence[np.ndarray]) -> np.ndarray:

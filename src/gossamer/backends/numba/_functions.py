@@ -1,4 +1,4 @@
-"""Compiled twin of `FunctionCovariance.add_matrix`: the covariance of force components under pair functions.
+"""Compiled twins of `FunctionCovariance`: the covariance of force components under pair functions.
 
 Between structures m and n and within one class, sum_b A s_b(p) f_b(c) is what component c of n gives to the slope of
 pair p of m; pulled back to the two atoms of p it is a part of the matrix.  Few pairs of a class share an atom, so that
@@ -43,3 +43,48 @@ def add_forces(pairs, components, n3: int, out: np.ndarray, threads: int) -> Non
     components that each class touches, their numbers (C,) in a structure, and where each class begins (K + 1,)."""
     use_threads(threads)
     _matrix(pairs, components, n3, out)
+
+
+@parallel_loop(fastmath=True)
+def _columns(pairs, right, labels, scales, n3, out):
+    slopes, dx, ends, first_pair = pairs
+    there_slopes, there_dx = right
+    owners, components, rows = labels
+    size = slopes.shape[2]
+    for c in prange(len(owners)):
+        n, atom, axis = owners[c], components[c] // 3, components[c] % 3
+        row = out[rows[c]]
+        feature = np.empty(size)
+        for k in range(len(first_pair) - 1):
+            feature[:] = 0.0
+            touched = False
+            for p in range(first_pair[k], first_pair[k + 1]):
+                if ends[p, 0] != atom and ends[p, 1] != atom:
+                    continue
+                touched = True
+                weight = there_dx[n, p, axis] * scales[k]
+                if ends[p, 0] == atom:
+                    weight = -weight
+                for b in range(size):
+                    feature[b] += weight * there_slopes[n, p, b]
+            if not touched:
+                continue
+            for m in range(len(slopes)):
+                for p in range(first_pair[k], first_pair[k + 1]):
+                    value = 0.0
+                    for b in range(size):
+                        value += slopes[m, p, b] * feature[b]
+                    i, j = m * n3 + 3 * ends[p, 0], m * n3 + 3 * ends[p, 1]
+                    for a in range(3):
+                        row[i + a] -= dx[m, p, a] * value
+                        row[j + a] += dx[m, p, a] * value
+
+
+def add_columns(pairs, right, labels, scales: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """Add to out (C, 3N of every left structure) the covariance of chosen force components of right structures.
+
+    pairs: as of `add_forces`, of the left structures; right: slopes (M, P, B) and dx (M, P, 3) of the right ones;
+    labels: per chosen component (C,) its right structure, its number there, and its row of out; scales (K,): variances
+    of the classes."""
+    use_threads(threads)
+    _columns(pairs, right, labels, scales, out.shape[1] // len(pairs[0]), out)
