@@ -26,6 +26,7 @@ MD17 = ROOT.parent / "shared" / "data" / "md17_ethanol.npz"
 EXPORTABLE = ("ethanol", "ethanol_nosym", "ethanol_energies", "ethanol_cg")
 MODELS = (*EXPORTABLE, "ethanol_bohr")
 SAME = 1e-9  # of the force norm and of the energy spread; float64 sums scatter by up to 3e-10 here (NOTES.md)
+ROUNDED = 3e-9  # of energies, large numbers that nearly cancel: 1.3e-9 on one machine, below 1e-9 on another
 SAME_ENERGY_MD17 = 1e-8  # of the spread of 200-point models at lam 1e-10: a float64 sum is no better than 3e-9 there
 
 needs_peer = pytest.mark.skipif(not PYTHON.exists(), reason="no .parity-venv; `make parity` builds it")
@@ -87,7 +88,7 @@ def rewritten(source: Path, target: Path, *, without: tuple[str, ...] = (), **ch
 @pytest.mark.parametrize("name", MODELS)
 def test_imported_model_predicts_what_sgdml_predicts(name):
     R, E, F = expected(name)
-    assert_same(gs.load(RECORDED / f"{name}.npz").predict(R), E, F)
+    assert_same(gs.load(RECORDED / f"{name}.npz").predict(R), E, F, energy=ROUNDED)
 
 
 def test_one_structure_at_a_time_is_the_batch():
