@@ -464,7 +464,7 @@ def kept_of(record: Record, non_local: int, inside: int) -> Record:
             23,
             30,
             1.0,
-            "All 23 non-local pairs are needed beside 13 local ones, which are fixed, though the global term",
+            "All 23 non-local pairs are needed beside 13 local ones, which are fixed, though 30 pairs would do in the global term",
         ),
     ],
 )
@@ -489,7 +489,7 @@ def test_headline_where_every_pair_is_local(tmp_path: Path) -> None:
         record["chosen"] |= {"pairs": 36, "global_pairs": inside}
         record["full"] |= {"pairs": 36, "global_pairs": 36}
         text = said(record, tmp_path)
-        assert f"All 36 pairs are local, and the global term {words}: force RMSE" in text
+        assert f"All 36 pairs are local; of those in the global term {words}: force RMSE" in text
         assert f"Pairs in the global term{inside} of 36" in text
 
 
