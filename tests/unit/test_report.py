@@ -464,7 +464,8 @@ def kept_of(record: Record, non_local: int, inside: int) -> Record:
             23,
             30,
             1.0,
-            "All 23 non-local pairs are needed beside 13 local ones, which are fixed, though 30 pairs would do in the global term",
+            "All 23 non-local pairs are needed beside 13 local ones, which are fixed, though 30 pairs would do in the "
+            "global term",
         ),
     ],
 )

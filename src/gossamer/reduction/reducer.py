@@ -92,7 +92,8 @@ class _Parts:
 @dataclass(frozen=True, eq=False)
 class _Bench:
     """Everything that stays the same while descriptors are tried.  context: its settings are those of every fit;
-    preconditioner: of the full model, where its local terms make it one of every descriptor's system too."""
+    preconditioner: of the full model, where its local terms make it one of every descriptor's system too, and no pair
+    functions are masked."""
 
     parts: _Parts
     fit: Fit
@@ -327,7 +328,8 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     fixed = rec.seen_locally(fit.model)
     distances = rec.mean_distances(data.train.positions, pairs)
     rank = pairs.jacobian_rank(data.train.positions[:3])
-    inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if fixed.any() else None
+    shares = fixed.any() and fit.model.functions is None  # without pair functions that preconditioner is a poor one
+    inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if shares else None
     return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context, inverse)
 
 
