@@ -106,7 +106,8 @@ def test_a_training_interrupted_anywhere_goes_on_to_the_same_model(parts, tmp_pa
     for ours, theirs in zip(again.model.coefficients, whole.model.coefficients, strict=True):
         np.testing.assert_array_equal(ours.V, theirs.V)
     assert again.model.provenance == whole.model.provenance
-    assert "learn" not in [event.stage for event in seen]
+    learned, anew = ([event.stage for event in told].count("learn") for told in (events, seen))
+    assert anew <= max(0, learned - 3)  # what was learned first, before kinds of model were tried, is not learned again
     assert [t.relative_noise for t in again.trials] == [t.relative_noise for t in whole.trials]
     assert [s.residual for s in again.solution.history] == [s.residual for s in whole.solution.history]
 
