@@ -217,16 +217,13 @@ def _start(model: "ForceField", file: Path, start: Path | None, reading: Reading
 
 
 def _values(run: "MdRun") -> dict[str, Any]:
-    from gossamer.simulate.averages import averages
-
-    found = [averages(path, run) for path in run.files.trajectories]
     return {
         "trajectories": [str(path) for path in run.files.trajectories],
         "restart": str(run.files.restart),
         "steps": run.settings.steps,
         "began_at_step": run.began,
         "picoseconds": run.settings.steps * run.settings.timestep / 1000,
-        "replicas": [asdict(one) for one in found],
+        "replicas": [asdict(one) for one in run.averages],
         "temperature_unit": "K",
         "energy_unit": "eV",
         "drift_unit": "eV per atom per ns",

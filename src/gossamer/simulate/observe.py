@@ -8,7 +8,7 @@ import numpy as np
 from gossamer.chemistry.bonds import bond_distances
 from gossamer.data.dataset import hill_formula, symbols
 from gossamer.records.md import Course, Distance, MdRecord, Residue
-from gossamer.simulate.averages import averages, frames_of
+from gossamer.simulate.averages import frames_of
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
@@ -42,7 +42,7 @@ def observe(run: "MdRun", model: "ForceField", name: str = "", command: str = ""
         settings=asdict(run.settings),
         picoseconds=run.settings.steps * run.settings.timestep / 1000,
         ns_per_day=run.ns_per_day,
-        averages=tuple(averages(path, run) for path in run.files.trajectories),
+        averages=run.averages,
         courses=tuple(_course(frames, heavy) for frames in looked_at),
         rmsd_of="all atoms" if len(heavy) == model.n_atoms else "atoms other than hydrogen",
         bonds=_distances(model.seen, bonds, positions),
