@@ -6,10 +6,10 @@ fall into each other there (docs/decisions/0009-repulsion.md).
     V(r) = k Z_i Z_j / r  phi(r / a)  S(r),   a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Angstrom,   k = 14.3996 eV Angstrom
     phi(x) = 0.18175 exp(-3.19980 x) + 0.50986 exp(-0.94229 x) + 0.28022 exp(-0.40290 x) + 0.02817 exp(-0.20162 x)
 
-(Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there,
-S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.  r_off is the sum of the van der Waals radii
-(Alvarez 2013), or a part of the closest distance of the pair in the training structures where that is less: the
-repulsion is zero on all of them and on others a little beyond, so that it changes neither labels nor errors.
+(Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there (gossamer.switching).
+r_off is the sum of the van der Waals radii (Alvarez 2013), or a part of the closest distance of the pair in the
+training structures where that is less: the repulsion is zero on all of them and on others a little beyond, so that it
+changes neither labels nor errors.
 """
 
 from dataclasses import dataclass, field
