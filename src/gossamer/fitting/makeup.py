@@ -206,10 +206,8 @@ def pair_functions_of(train: Dataset, group: Symmetry, pairs: Descriptor) -> Pai
     """Functions of the distances that the structures visit within CUTOFF, for every class of those of `pairs` that are
     ever as close; None where there are none."""
     found = pair_classes(train.positions, train.numbers, group.perms)
-    least = closest(train.positions)
-    least = np.min([least[np.ix_(perm, perm)] for perm in group.perms], axis=0)
     i, j = found.pairs.T
-    shortest, slots = least[i, j], as_pairs(pairs, NEED).index(found.pairs)
+    shortest, slots = closest(train.positions, group.perms)[i, j], as_pairs(pairs, NEED).index(found.pairs)
     used = np.flatnonzero((slots >= 0) & (shortest < CUTOFF))
     if not len(used):
         return None
