@@ -182,6 +182,7 @@ def test_symmetry_is_kept_where_images_are_of_one_class():
     apart = replace(lacking, classes=[0, 1, 2, 3, 3], names=tuple("abcd"), variances=np.ones(4))
     assert apart.keeps(pairs, swap).tolist() == [True, False]
     assert kept(terms, pairs, swap).all()
+    assert kept(terms, pairs, swap, apart).tolist() == [True, False]
 
 
 def test_fewer_pairs_are_the_same_functions():

@@ -258,9 +258,7 @@ class Claiming:
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         made, group = so_far.makeup, problem.group
-        keeps = kept(made.terms, made.pairs, group.perms) & kept_by(problem.baselines, group.perms)
-        if made.functions is not None:
-            keeps &= made.functions.keeps(made.pairs, group.perms)
+        keeps = kept(made.terms, made.pairs, group.perms, made.functions) & kept_by(problem.baselines, group.perms)
         claimed = group.cut_to(keeps)
         if claimed.order < group.order:
             context.progress(Event("symmetry", 1, 1, claimed.note))
