@@ -62,6 +62,12 @@ class Basis(NamedTuple):
         fall, by_r = self.fall(r)
         return values * fall, -r * (slopes * fall + r * by_r * values)
 
+    def summed(self, x: "Tensor", c: "Tensor", offsets: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Of pairs at x (Q, P), with coefficients c (P, B) of each: the sums (Q,) over all of them, and their slopes
+        d/dx (Q, P); offsets (B,) as in `at`."""
+        values, slopes = self.at(x, offsets)
+        return (values * c).sum((1, 2)), (slopes * c).sum(2)
+
     def fall(self, r: "Tensor") -> "tuple[Tensor, Tensor]":
         """S and dS/dr."""
         width = (1 - FALLS) * self.cutoff
