@@ -1,5 +1,5 @@
-"""Compiled parallel loops that also run in a forked process, on one thread (gossamer.forked), and the vector between
-two atoms in them."""
+"""Compiled parallel loops that also run in a forked process, on one thread (gossamer.forked), and what they share: the
+vector between two atoms, and how functions fall to zero."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,7 +8,10 @@ from typing import Any
 
 import numba
 
+from gossamer import switching
 from gossamer.forked import threads_lost
+
+falling = numba.njit(inline="always")(switching.falling)
 
 
 @numba.njit(inline="always")

@@ -12,6 +12,7 @@ from gossamer.backends.numba import single
 from gossamer.backends.torch.single_cuda import DeviceForceField
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import UsageError
+from gossamer.fitting import function_covariance
 from gossamer.fitting.covariance import Covariance, Structures
 from gossamer.fitting.operator import KernelOperator
 from gossamer.model import pair_functions as module
@@ -38,7 +39,8 @@ def model_of(energies=False):
 
 def everywhere(monkeypatch):
     """Let array operations do what compiled loops do on the CPU."""
-    monkeypatch.setattr(module, "on_host", lambda tensor: False)
+    for where in (module, function_covariance):
+        monkeypatch.setattr(where, "on_host", lambda tensor: False)
 
 
 @pytest.mark.parametrize("basis", [Basis(0.6, 0.11, 0.35, 3.2, 20), Basis(1.1, 0.3, 0.2, 50.0, 7)])
@@ -182,6 +184,7 @@ def test_symmetry_is_kept_where_images_are_of_one_class():
     apart = replace(lacking, classes=[0, 1, 2, 3, 3], names=tuple("abcd"), variances=np.ones(4))
     assert apart.keeps(pairs, swap).tolist() == [True, False]
     assert kept(terms, pairs, swap).all()
+    assert kept(terms, pairs, swap, apart).tolist() == [True, False]
 
 
 def test_fewer_pairs_are_the_same_functions():

@@ -79,6 +79,14 @@ def test_save_keeps_the_beginning_of_every_excursion(model, tmp_path):
     np.testing.assert_array_equal(gs.read(file).positions[2:], [broken() + 3.0])
 
 
+def test_a_sentence_is_made_only_where_it_is_told(model, tmp_path, monkeypatch):
+    made, said = [], Guard._said
+    monkeypatch.setattr(Guard, "_said", lambda *given: made.append(given) or said(*given))
+    with pytest.warns(ExtrapolationWarning):
+        look(Guard(model, "save", tmp_path / "out.extxyz"), broken(), INSIDE, broken(), INSIDE, broken())
+    assert len(made) == 1
+
+
 def test_a_file_does_not_grow_without_end(model, tmp_path):
     file = tmp_path / "out.extxyz"
     with pytest.warns(ExtrapolationWarning):

@@ -1,6 +1,5 @@
 """The door to i-PI, inside it and over a socket.  Skipped where the extra is not installed."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,13 +81,13 @@ def test_the_trajectory_is_that_of_ase(ethanol, deck):
 
 
 def test_over_a_socket(ethanol, deck):
-    address = f"gossamer_test_{os.getpid()}"
-    write_nve(ethanol, deck, SOCKET.format(address=address), steps=100)
-    with subprocess.Popen([BIN / "i-pi", "nve.xml"], cwd=deck, stdout=subprocess.PIPE, text=True) as server:
+    write_nve(ethanol, deck, SOCKET.format(address="socket"), steps=100)
+    prefix = ["-S", "../"]  # beside the deck, and short: names of sockets have a hundred characters
+    with subprocess.Popen([BIN / "i-pi", *prefix, "nve.xml"], cwd=deck, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        while not Path(f"/tmp/ipi_{address}").exists():
+        while not (deck.parent / "socket").exists():
             assert server.poll() is None
-        driver = [BIN / "i-pi-driver-py", "-u", "-a", address, "-m", "custom", "-P", "gossamer_pes.py"]
+        driver = [BIN / "i-pi-driver-py", "-u", *prefix, "-a", "socket", "-m", "custom", "-P", "gossamer_pes.py"]
         done = subprocess.run([*driver, "-o", "model=model.gossamer,template=start.xyz"], cwd=deck, capture_output=True)
         server.communicate()
     assert done.returncode == 0, done.stderr

@@ -71,6 +71,7 @@ def test_a_record_tells_what_was_seen(run, model):
     assert len(record.courses[0].times) == 101
     assert record.courses[0].times[-1] == pytest.approx(0.2)
     assert record.courses[0].rmsd[0] == 0
+    assert record.averages is run.averages  # the trajectories are read once for them
     assert max(map(abs, record.courses[0].totals)) < 0.02 < max(map(abs, record.courses[0].energies))
     assert len(record.bonds) == 8
     for bond in record.bonds:

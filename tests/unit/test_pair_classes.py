@@ -13,6 +13,7 @@ from gossamer.fitting.covariance import mean_variance
 from gossamer.fitting.makeup import CENTRES, makeup_of
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
+from gossamer.reduction import reducer
 
 PLAIN = np.arange(100)
 
@@ -116,6 +117,19 @@ def test_reduction_thins_them_out_by_whole_orbits(terms):
         assert len({pair.kept for pair in found.record.pairs if pair.orbit == orbit}) == 1
     if model.functions is not None:
         assert len(model.functions.slots) <= len(full.functions.slots)
+
+
+def test_a_reduction_keeps_no_preconditioner_that_descriptors_do_not_share(monkeypatch):
+    data, full, begun = labelled("propane", n=40), [], []
+    fit, search = reducer.fit_model, reducer._search
+    monkeypatch.setattr(reducer, "fit_model", lambda *given, **more: full.append(fit(*given, **more)) or full[0])
+    monkeypatch.setattr(reducer, "_search", lambda *given: begun.extend(given[:3]) or search(*given))
+    gs.reduce(*data.split(24, 8, 8, seed=0), terms="pairs", quantiles=(50,), learning_steps=2, solver="cg", force=True)
+    bench, _, attempts = begun
+    assert full[0].fitted.preconditioner is not None
+    assert bench.preconditioner is None
+    assert bench.fit.fitted.preconditioner is None
+    assert all(fitted.preconditioner is None for _, fitted in attempts._tried.values())
 
 
 def test_a_model_with_them_is_trained_and_invariant(tmp_path):

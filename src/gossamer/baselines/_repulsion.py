@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from gossamer.baselines.screening import RATES, SHARES
-from gossamer.loops import displacement
+from gossamer.loops import displacement, falling
 
 S0, S1, S2, S3 = SHARES
 B0, B1, B2, B3 = RATES
@@ -33,9 +33,8 @@ def add_one(positions, wall, forces):
         slope = -v / r - bare * inverse_length * (B0 * e0 + B1 * e1 + B2 * e2 + B3 * e3)
         if r > inner:
             width = outer - inner
-            t = (r - inner) / width
-            s = 1.0 - t * t * t * (10.0 - 15.0 * t + 6.0 * t * t)
-            slope = slope * s - v * 30.0 * t * t * (1.0 - t) * (1.0 - t) / width
+            s, by_t = falling((r - inner) / width)
+            slope = slope * s + v * by_t / width
             v *= s
         energy += v
         f = -slope / r

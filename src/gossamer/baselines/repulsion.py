@@ -6,10 +6,10 @@ fall into each other there (docs/decisions/0009-repulsion.md).
     V(r) = k Z_i Z_j / r  phi(r / a)  S(r),   a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Angstrom,   k = 14.3996 eV Angstrom
     phi(x) = 0.18175 exp(-3.19980 x) + 0.50986 exp(-0.94229 x) + 0.28022 exp(-0.40290 x) + 0.02817 exp(-0.20162 x)
 
-(Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there,
-S = 1 - t^3 (10 - 15 t + 6 t^2), with continuous second derivatives.  r_off is the sum of the van der Waals radii
-(Alvarez 2013), or a part of the closest distance of the pair in the training structures where that is less: the
-repulsion is zero on all of them and on others a little beyond, so that it changes neither labels nor errors.
+(Ziegler, Biersack and Littmark 1985); S falls from 1 at half of a distance r_off to 0 there (gossamer.switching).
+r_off is the sum of the van der Waals radii (Alvarez 2013), or a part of the closest distance of the pair in the
+training structures where that is less: the repulsion is zero on all of them and on others a little beyond, so that it
+changes neither labels nor errors.
 """
 
 from dataclasses import dataclass, field
@@ -18,15 +18,15 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gossamer.chemistry.bonds import bond_distances, bond_graph
+from gossamer.chemistry.bonds import bond_graph
+from gossamer.chemistry.pair_classes import EVER, far_apart
+from gossamer.chemistry.pairs import all_pairs, pair_images
 from gossamer.errors import DataError, UsageError
 
 COULOMB = 14.399645  # eV Angstrom, e^2 / (4 pi epsilon_0)
 SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
 FULL = 0.5  # of the distance where it ends, up to which the repulsion is full
 NEARER = 0.85  # of the closest distance of a pair in the training structures, where its repulsion ends
-BONDS = 3  # atoms at least so many bonds apart repel each other
-EVER = 0.02  # of the training structures in which two atoms are bonded for them to count as bonded: protons jump
 
 
 class Reach(NamedTuple):
@@ -71,14 +71,10 @@ class Repulsion:
 
         positions (n, N, 3) Angstrom: the training structures; two atoms bonded in a few of them do not repel each
         other.  Raises DataError for an element without a van der Waals radius."""
-        apart = bond_distances(bond_graph(positions, numbers, share=EVER), len(numbers)) >= BONDS
-        ends = np.minimum(contact_distances(numbers), NEARER * closest(positions))
-        for perm in perms:
-            image = np.ix_(perm, perm)
-            apart, ends = apart & apart[image], np.minimum(ends, ends[image])
-        i, j = np.tril_indices(len(numbers), -1)
-        free = apart[i, j]
-        return cls(np.asarray(numbers), np.stack([i[free], j[free]], axis=1), ends[i, j][free])
+        bonds = bond_graph(positions, numbers, share=EVER)
+        pairs = all_pairs(len(numbers))[far_apart(bonds, len(numbers), pair_images(perms))]
+        ends = np.minimum(contact_distances(numbers), NEARER * closest(positions, perms))
+        return cls(np.asarray(numbers), pairs, ends[tuple(pairs.T)])
 
     def __call__(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom."""
@@ -120,10 +116,14 @@ def contact_distances(numbers: np.ndarray) -> np.ndarray:
     return radii[numbers][:, None] + radii[numbers]
 
 
-def closest(positions: np.ndarray) -> np.ndarray:
-    """The least distance (N, N) of every two atoms in structures positions (n, N, 3), Angstrom."""
+def closest(positions: np.ndarray, perms: np.ndarray) -> np.ndarray:
+    """The least distance (N, N) of every two atoms and their images under atom permutations perms (S, N), in structures
+    positions (n, N, 3), Angstrom."""
     n = positions.shape[1]
     least = np.full((n, n), np.inf)
     for structure in positions:
         np.minimum(least, np.linalg.norm(structure[:, None] - structure, axis=-1), out=least)
-    return least
+    nearest = np.full((n, n), np.inf)
+    for perm in perms:
+        np.minimum(nearest, least[np.ix_(perm, perm)], out=nearest)
+    return nearest

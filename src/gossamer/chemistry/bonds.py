@@ -37,6 +37,15 @@ def bond_graph(positions: np.ndarray, numbers: np.ndarray, *, share: float = 0.5
     return np.array(bonds, dtype=np.int64).reshape(-1, 2)
 
 
+def neighbours_of(bonds: np.ndarray, n_atoms: int) -> tuple[tuple[int, ...], ...]:
+    """The bonded atoms of every atom, ascending; bonds (B, 2)."""
+    near: list[list[int]] = [[] for _ in range(n_atoms)]
+    for i, j in bonds.tolist():
+        near[i].append(j)
+        near[j].append(i)
+    return tuple(tuple(sorted(atoms)) for atoms in near)
+
+
 def bond_distances(bonds: np.ndarray, n_atoms: int) -> np.ndarray:
     """Number of bonds on the shortest way between two atoms, (N, N) int64; UNCONNECTED where there is none."""
     from scipy.sparse.csgraph import shortest_path

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gossamer.chemistry.bonds import bond_graph
+from gossamer.chemistry.bonds import bond_graph, neighbours_of
 
 RIGID = 0.98  # a centre has a handedness when it shows the same one in this fraction of the structures
 STEPS = 20_000  # a search for a relabelling gives up after this many trials
@@ -28,11 +28,8 @@ class MolecularGraph:
     @classmethod
     def build(cls, positions: np.ndarray, numbers: np.ndarray, *, share: float = 0.1) -> "MolecularGraph":
         """Graph of the structures positions (n, N, 3) Angstrom; `share` as in `bond_graph`."""
-        neighbours: list[list[int]] = [[] for _ in numbers]
-        for i, j in bond_graph(positions, numbers, share=share):
-            neighbours[i].append(int(j))
-            neighbours[j].append(int(i))
-        flat = cls(tuple(map(int, numbers)), tuple(tuple(sorted(n)) for n in neighbours), (0,) * len(numbers))
+        neighbours = neighbours_of(bond_graph(positions, numbers, share=share), len(numbers))
+        flat = cls(tuple(map(int, numbers)), neighbours, (0,) * len(numbers))
         hands = np.array([_hand(positions, c, bonded) for c, bonded in enumerate(flat.neighbours)], dtype=int)
         classes, _ = flat.colours(1)
         for kind in set(classes):  # centres of one kind are all rigid or all free, or the relabellings form no group

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gossamer.chemistry.bonds import bond_distances, bond_graph
+from gossamer.chemistry.bonds import bond_distances, bond_graph, neighbours_of
 from gossamer.chemistry.pairs import all_pairs, pair_images
 
-APART = 3  # bonds at least between the two atoms of a pair
+APART = 3  # bonds at least between the two atoms of a pair that is far apart
 FAR = 6  # bonds, from which on their number no longer tells pairs apart; atoms that none join are as far
 EVER = 0.02  # of the structures in which two atoms are bonded for them to count as bonded: protons jump
 
@@ -30,7 +30,7 @@ def pair_classes(positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) 
     pairs, looks = all_pairs(len(numbers)), _looks(bonds, numbers)
     apart = np.minimum(bond_distances(bonds, len(numbers)), FAR)[tuple(pairs.T)]
     images = pair_images(perms)
-    free = np.flatnonzero((apart[images] >= APART).all(axis=0))
+    free = np.flatnonzero(far_apart(bonds, len(numbers), images))
     said = [
         (*sorted((looks[i], looks[j])), int(apart[p])) for p, (i, j) in zip(free, pairs[free].tolist(), strict=True)
     ]
@@ -42,15 +42,20 @@ def pair_classes(positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) 
     return PairClasses(pairs[free], classes, tuple("{}...{}, {} bonds".format(*kinds[k]) for k in first))
 
 
+def far_apart(bonds: np.ndarray, n_atoms: int, images: np.ndarray | None = None) -> np.ndarray:
+    """Which of all pairs are of atoms APART or more bonds (B, 2) apart, a mask (P,); of pairs with images (S, P), in
+    every one of them."""
+    apart = bond_distances(bonds, n_atoms)[tuple(all_pairs(n_atoms).T)] >= APART
+    return apart if images is None else apart[images].all(axis=0)
+
+
 def _looks(bonds: np.ndarray, numbers: np.ndarray) -> list[str]:
     """Every atom's element and those of its neighbours, such as "C(CHHH)"."""
     from ase.data import chemical_symbols
 
-    near: list[list[str]] = [[] for _ in numbers]
-    for i, j in bonds.tolist():
-        near[i].append(chemical_symbols[numbers[j]])
-        near[j].append(chemical_symbols[numbers[i]])
-    return [f"{chemical_symbols[z]}({''.join(sorted(n))})" for z, n in zip(numbers, near, strict=True)]
+    symbols = [chemical_symbols[z] for z in numbers]
+    near = neighbours_of(bonds, len(numbers))
+    return [f"{own}({''.join(sorted(symbols[b] for b in n))})" for own, n in zip(symbols, near, strict=True)]
 
 
 def _merged(classes: np.ndarray, images: np.ndarray, n: int) -> np.ndarray:

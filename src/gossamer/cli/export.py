@@ -44,7 +44,7 @@ def export(
     """
     import gossamer as gs
 
-    reading = Reading(length_unit=length_unit, index=index, labels=False)
+    reading = Reading.unlabelled(length_unit, index)
     if target == "torch":
         from gossamer.engines.exported import export_torch
 

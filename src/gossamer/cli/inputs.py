@@ -42,6 +42,15 @@ class Reading:
 
         Options(**asdict(self))
 
+    @classmethod
+    def unlabelled(
+        cls, length_unit: str | None, index: str, positions_key: str | None = None, numbers_key: str | None = None
+    ) -> "Reading":
+        """Of structures that need no labels."""
+        return cls(
+            length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
+        )
+
     def read(self, path: Path) -> "Dataset":
         """The data in eV and Angstrom."""
         import gossamer as gs

@@ -24,87 +24,103 @@ _MOTION = "Motion"
 _FILES = "Trajectory"
 
 
+_Start = Annotated[
+    Path | None,
+    typer.Argument(metavar="[START]", help="Where to begin; by default the data that the model was trained on."),
+]
+_Out = Annotated[Path, typer.Option(metavar="FILE", help="Trajectory to write: .extxyz, .xyz or .traj.")]
+_Index = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FRAME",
+        help="Which frame of START; by default the first, or of the model's own "
+        "data the first it was trained on. With --replicas, as many, or one for all.",
+    ),
+]
+_Steps = Annotated[int | None, typer.Option(metavar="N", help="How long, in steps.", rich_help_panel=_MOTION)]
+_Picoseconds = Annotated[
+    float | None, typer.Option(metavar="PS", help="How long, in place of --steps.", rich_help_panel=_MOTION)
+]
+_Ensemble = Annotated[
+    Literal["langevin", "bussi", "nve"],
+    typer.Option(
+        rich_help_panel=_MOTION,
+        help="At a temperature by friction and noise on every atom, at a temperature by scaling velocities, or at "
+        "constant energy.",
+    ),
+]
+_Temperature = Annotated[
+    float, typer.Option(metavar="KELVIN", help="In NVE, of the first velocities.", rich_help_panel=_MOTION)
+]
+_Timestep = Annotated[float, typer.Option(metavar="FS", help="Time step.", rich_help_panel=_MOTION)]
+_Friction = Annotated[float, typer.Option(metavar="1/PS", help="Of Langevin.", rich_help_panel=_MOTION)]
+_Relaxation = Annotated[
+    float, typer.Option(metavar="PS", help="Of the kinetic energy, with Bussi.", rich_help_panel=_MOTION)
+]
+_Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of every random number.", rich_help_panel=_MOTION)
+]
+_Replicas = Annotated[
+    int,
+    typer.Option(metavar="K", help="Copies that run in one batch, each to a file of its own.", rich_help_panel=_MOTION),
+]
+_Beads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="P",
+        rich_help_panel=_MOTION,
+        help="Path integral of P beads in i-PI (pip install 'gossamer[ipi]'), all in one batch; --out is then a "
+        "new folder.",
+    ),
+]
+_Every = Annotated[int, typer.Option(metavar="STEPS", help="Between frames of the trajectory.", rich_help_panel=_FILES)]
+_RestartEvery = Annotated[
+    int, typer.Option(metavar="STEPS", help="Between restarts (OUT.restart).", rich_help_panel=_FILES)
+]
+_Guard = Annotated[
+    Literal["warn", "stop", "save", "off"],
+    typer.Option(
+        rich_help_panel=_FILES,
+        help="Where the molecule leaves what MODEL was trained on: say so once, stop, write such structures to "
+        "OUT.outside.extxyz, or do not look.",
+    ),
+]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        rich_help_panel=_FILES,
+        help="Go on from OUT.restart, to the same trajectory as without an interruption; without that file, begin.",
+    ),
+]
+_Report = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.", rich_help_panel=_FILES)
+]
+
+
 def md(
     context: typer.Context,
     model: o.ModelFile,
-    start: Annotated[
-        Path | None,
-        typer.Argument(metavar="[START]", help="Where to begin; by default the data that the model was trained on."),
-    ] = None,
+    start: _Start = None,
     *,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Trajectory to write: .extxyz, .xyz or .traj.")],
-    index: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FRAME",
-            help="Which frame of START; by default the first, or of the model's own "
-            "data the first it was trained on. With --replicas, as many, or one for all.",
-        ),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="How long, in steps.", rich_help_panel=_MOTION)] = None,
-    picoseconds: Annotated[
-        float | None, typer.Option(metavar="PS", help="How long, in place of --steps.", rich_help_panel=_MOTION)
-    ] = None,
-    ensemble: Annotated[
-        Literal["langevin", "bussi", "nve"],
-        typer.Option(
-            rich_help_panel=_MOTION,
-            help="At a temperature by friction and noise on every atom, at a temperature by scaling velocities, or at "
-            "constant energy.",
-        ),
-    ] = "langevin",
-    temperature: Annotated[
-        float, typer.Option(metavar="KELVIN", help="In NVE, of the first velocities.", rich_help_panel=_MOTION)
-    ] = 300.0,
-    timestep: Annotated[float, typer.Option(metavar="FS", help="Time step.", rich_help_panel=_MOTION)] = 0.5,
-    friction: Annotated[float, typer.Option(metavar="1/PS", help="Of Langevin.", rich_help_panel=_MOTION)] = 10.0,
-    relaxation: Annotated[
-        float, typer.Option(metavar="PS", help="Of the kinetic energy, with Bussi.", rich_help_panel=_MOTION)
-    ] = 0.1,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of every random number.", rich_help_panel=_MOTION)
-    ] = 0,
-    replicas: Annotated[
-        int,
-        typer.Option(
-            metavar="K", help="Copies that run in one batch, each to a file of its own.", rich_help_panel=_MOTION
-        ),
-    ] = 1,
-    beads: Annotated[
-        int | None,
-        typer.Option(
-            metavar="P",
-            rich_help_panel=_MOTION,
-            help="Path integral of P beads in i-PI (pip install 'gossamer[ipi]'), all in one batch; --out is then a "
-            "new folder.",
-        ),
-    ] = None,
-    every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Between frames of the trajectory.", rich_help_panel=_FILES)
-    ] = 20,
-    restart_every: Annotated[
-        int, typer.Option(metavar="STEPS", help="Between restarts (OUT.restart).", rich_help_panel=_FILES)
-    ] = 5000,
-    guard: Annotated[
-        Literal["warn", "stop", "save", "off"],
-        typer.Option(
-            rich_help_panel=_FILES,
-            help="Where the molecule leaves what MODEL was trained on: say so once, stop, write such structures to "
-            "OUT.outside.extxyz, or do not look.",
-        ),
-    ] = "warn",
+    out: _Out,
+    index: _Index = None,
+    steps: _Steps = None,
+    picoseconds: _Picoseconds = None,
+    ensemble: _Ensemble = "langevin",
+    temperature: _Temperature = 300.0,
+    timestep: _Timestep = 0.5,
+    friction: _Friction = 10.0,
+    relaxation: _Relaxation = 0.1,
+    seed: _Seed = 0,
+    replicas: _Replicas = 1,
+    beads: _Beads = None,
+    every: _Every = 20,
+    restart_every: _RestartEvery = 5000,
+    guard: _Guard = "warn",
     guard_std: o.GuardStd = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            rich_help_panel=_FILES,
-            help="Go on from OUT.restart, to the same trajectory as without an interruption; without that file, begin.",
-        ),
-    ] = False,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.", rich_help_panel=_FILES)
-    ] = None,
+    resume: _Resume = False,
+    report: _Report = None,
     length_unit: o.LengthUnit = None,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
@@ -127,27 +143,13 @@ def md(
     from gossamer.simulate.settings import MdSettings
 
     settings = MdSettings(
-        ensemble,
-        _steps(steps, picoseconds, timestep),
-        temperature,
-        timestep,
-        friction,
-        relaxation,
-        seed,
-        replicas,
-        every,
-        restart_every,
-    )
+        ensemble, _steps(steps, picoseconds, timestep), temperature, timestep, friction, relaxation, seed, replicas,
+        every, restart_every,
+    )  # fmt: skip
     if beads is not None:
         require_beads(settings, beads)
-        if resume or report is not None:
-            raise UsageError("--beads: given with --resume or --report, which i-PI's folder has not; leave them out.")
-        if guard_std is not None:
-            raise UsageError("--beads: given with --guard-std, which a path integral does not look at; leave it out.")
-    frame = "0" if index is None else index
-    reading = Reading(
-        length_unit=length_unit, index=frame, positions_key=positions_key, numbers_key=numbers_key, labels=False
-    )
+        _refuse_with_beads(resume or report is not None, guard_std is not None)
+    reading = Reading.unlabelled(length_unit, "0" if index is None else index, positions_key, numbers_key)
     resolve_device(device)
     taken = [model] if beads is not None else _writable(out, settings, model, *([] if start is None else [start]))
     if report is not None:
@@ -181,6 +183,14 @@ def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int
         given = "neither is" if picoseconds is None else "both are"
         raise UsageError(f"--steps, --picoseconds: {given} given; give one of them.")
     return steps_in(picoseconds, timestep)
+
+
+def _refuse_with_beads(of_files: bool, of_guard: bool) -> None:
+    """Raise UsageError for options of a trajectory's files, or of the guard, that i-PI has not."""
+    if of_files:
+        raise UsageError("--beads: given with --resume or --report, which i-PI's folder has not; leave them out.")
+    if of_guard:
+        raise UsageError("--beads: given with --guard-std, which a path integral does not look at; leave it out.")
 
 
 def _writable(out: Path, settings: "MdSettings", *taken: Path) -> list[Path]:
@@ -217,16 +227,13 @@ def _start(model: "ForceField", file: Path, start: Path | None, reading: Reading
 
 
 def _values(run: "MdRun") -> dict[str, Any]:
-    from gossamer.simulate.averages import averages
-
-    found = [averages(path, run) for path in run.files.trajectories]
     return {
         "trajectories": [str(path) for path in run.files.trajectories],
         "restart": str(run.files.restart),
         "steps": run.settings.steps,
         "began_at_step": run.began,
         "picoseconds": run.settings.steps * run.settings.timestep / 1000,
-        "replicas": [asdict(one) for one in found],
+        "replicas": [asdict(one) for one in run.averages],
         "temperature_unit": "K",
         "energy_unit": "eV",
         "drift_unit": "eV per atom per ns",

@@ -39,9 +39,7 @@ def predict(
     from gossamer.engines.guard import Guard
     from gossamer.evaluate.deviations import require_error_bars
 
-    reading = Reading(
-        length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
-    )
+    reading = Reading.unlabelled(length_unit, index, positions_key, numbers_key)
     resolve_device(device)
     writable_data(out, model, structures)
     force_field = gs.load(model).on(device)

@@ -44,9 +44,7 @@ def relax(
     from gossamer.simulate.relax import relax as relaxed_by
 
     settings = RelaxSettings(optimizer, fmax, steps)
-    reading = Reading(
-        length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
-    )
+    reading = Reading.unlabelled(length_unit, index, positions_key, numbers_key)
     resolve_device(device)
     writable_data(out, model, structures)
     force_field = gs.load(model).on(device)

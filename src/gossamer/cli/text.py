@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gossamer.cli.streams import plain
-from gossamer.reporting.reading import fixed_pairs, tested_on
+from gossamer.reporting.reading import fixed_pairs, has_functions, tested_on
 from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
 
@@ -145,7 +145,7 @@ def reduction_paragraph(record: "ReduceRecord") -> str:
     ]
     if len(record.terms) > 1:
         inside = count_of(chosen.global_pairs, "pair") if chosen.global_pairs else ""
-        beyond = "; beyond the local ones they see " if record.choice.name in ("pairs", "all") else ", which sees "
+        beyond = "; beyond the local ones they see " if has_functions(record) else ", which sees "
         lines.append(f"It is a sum of {made_of(record)}{beyond + inside if inside else ''}.")
     lines.append(choice_sentence(record))
     if chosen.added_orbits:
@@ -254,14 +254,11 @@ def about_vibrations(found: "Vibrations", thermal: "Thermochemistry | None") -> 
 
 def about_md(run: "MdRun") -> list[str]:
     """How long and how fast, then a line per trajectory."""
-    from gossamer.simulate.averages import averages
-
     s = run.settings
     length = f"{s.steps:,} steps of {s.timestep:g} fs, {s.steps * s.timestep / 1000:,g} ps"
     went_on = f", from step {run.began:,} on" if run.began else ""
     lines = [f"{length}{went_on}; {digits(run.ns_per_day)} ns/day"]
-    for path in run.files.trajectories:
-        found = averages(path, run)
+    for path, found in zip(run.files.trajectories, run.averages, strict=True):
         sure = "" if found.temperature_error is None else f" ± {found.temperature_error:.1f}"
         drift = f", drift {found.drift:.2g} eV per atom per ns" if s.ensemble == "nve" else ""
         mean = f"temperature {found.temperature:.1f}{sure} K, potential energy {found.energy:.4f} eV{drift}"

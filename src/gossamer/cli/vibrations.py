@@ -71,9 +71,7 @@ def vibrations(
     rest = None if as_it_is else RelaxSettings(fmax=fmax)
     gas = GasSettings(temperature, pressure, symmetry_number, spin)
     require_displacement(displacement)
-    reading = Reading(
-        length_unit=length_unit, index=index, positions_key=positions_key, numbers_key=numbers_key, labels=False
-    )
+    reading = Reading.unlabelled(length_unit, index, positions_key, numbers_key)
     resolve_device(device)
     if modes is not None:
         writable_modes(modes, model, structure)

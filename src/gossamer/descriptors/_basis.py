@@ -12,7 +12,7 @@ factor.
 import numpy as np
 from numba import njit, prange
 
-from gossamer.loops import parallel_loop, use_threads
+from gossamer.loops import falling, parallel_loop, use_threads
 
 PARTS = 8  # of the structures, summed one after the other, so that no digit depends on the number of threads
 
@@ -23,8 +23,8 @@ def _fall(r, inner, cutoff):
     if r <= inner:
         return 1.0, 0.0
     width = cutoff - inner
-    s = (r - inner) / width
-    return 1.0 - s * s * s * (10.0 - 15.0 * s + 6.0 * s * s), -30.0 * (s * (1.0 - s)) ** 2 / width
+    fall, by_s = falling((r - inner) / width)
+    return fall, by_s / width
 
 
 @njit(fastmath=True, error_model="numpy", cache=True)

@@ -2,7 +2,7 @@
 
     G_b(t) = exp(-(t - t_b)^2 / 2 w^2),  t = log r = -log x,    E = S(r) sum_b c_b G_b(t)
 
-    S = 1 - s^3 (10 - 15 s + 6 s^2),  s = (r - r_1) / (r_2 - r_1) from 0 to 1,  r_2 the cutoff, r_1 = FALLS r_2.
+    S = falling(s) (gossamer.switching),  s = (r - r_1) / (r_2 - r_1) from 0 to 1,  r_2 the cutoff, r_1 = FALLS r_2.
 
 Array operations on any device; compiled twins for the CPU in `_basis`, held together by contract tests."""
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gossamer.chemistry.bonds import COINCIDENT
+from gossamer.switching import falling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,8 +62,14 @@ class Basis(NamedTuple):
         fall, by_r = self.fall(r)
         return values * fall, -r * (slopes * fall + r * by_r * values)
 
+    def summed(self, x: "Tensor", c: "Tensor", offsets: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Of pairs at x (Q, P), with coefficients c (P, B) of each: the sums (Q,) over all of them, and their slopes
+        d/dx (Q, P); offsets (B,) as in `at`."""
+        values, slopes = self.at(x, offsets)
+        return (values * c).sum((1, 2)), (slopes * c).sum(2)
+
     def fall(self, r: "Tensor") -> "tuple[Tensor, Tensor]":
         """S and dS/dr."""
         width = (1 - FALLS) * self.cutoff
-        s = ((r - FALLS * self.cutoff) / width).clamp(0, 1)
-        return 1 - s**3 * (10 - 15 * s + 6 * s * s), -30 * (s * (1 - s)) ** 2 / width
+        fall, by_s = falling(((r - FALLS * self.cutoff) / width).clamp(0, 1))
+        return fall, by_s / width

@@ -88,12 +88,11 @@ class Guard:
         unit = self.seen.likely_unit(structures[np.argmax(new)])
         if unit is not None:
             raise UsageError(f"{name}: its bonds are like those of the training structures in {unit}; give Angstrom.")
-        told = self._said(structures, new, name, frames)
         if self.action == "stop":
-            raise ExtrapolationError(told)
+            raise ExtrapolationError(self._said(structures, new, name, frames))
         if not self._told:
             self._told = True
-            warnings.warn(told, ExtrapolationWarning, stacklevel=3)
+            warnings.warn(self._said(structures, new, name, frames), ExtrapolationWarning, stacklevel=3)
         if self.action == "save":
             self._save(structures[new])
 

@@ -22,6 +22,7 @@ from gossamer.kernels.radial import exponent, polynomials
 from gossamer.model.features import FeatureSet
 from gossamer.model.model_baseline import ModelBaseline
 from gossamer.model.pairs import PairSet, as_pairs
+from gossamer.switching import falling
 
 if TYPE_CHECKING:
     from gossamer.baselines import Baseline
@@ -164,9 +165,8 @@ class _FunctionsModule(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(values)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        values, slopes = self.basis.at(x[:, self.slots], self.offsets)
-        g = torch.zeros_like(x).index_add(1, self.slots, (slopes * self.c).sum(2))
-        return (values * self.c).sum((1, 2)), g
+        energies, slopes = self.basis.summed(x[:, self.slots], self.c, self.offsets)
+        return energies, torch.zeros_like(x).index_add(1, self.slots, slopes)
 
 
 class _RepulsionModule(nn.Module):
@@ -194,9 +194,8 @@ class _RepulsionModule(nn.Module):
         rates = sum((rate * part for rate, part in zip(RATES[1:], parts[1:], strict=True)), RATES[0] * parts[0])
         slope = -v / r - bare * self.inverse_length * rates
         width = self.outer - self.inner
-        t = ((r - self.inner) / width).clamp(0, 1)
-        fall = 1 - t**3 * (10 - 15 * t + 6 * t * t)
-        slope = slope * fall - v * 30 * (t * (1 - t)) ** 2 / width
+        fall, by_t = falling(((r - self.inner) / width).clamp(0, 1))
+        slope = slope * fall + v * by_t / width
         return (v * fall).sum(1), _on_atoms(self, (-slope / r)[..., None] * d, torch.zeros_like(positions))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gossamer.chemistry.bonds import bond_graph
+from gossamer.chemistry.bonds import bond_graph, neighbours_of
 from gossamer.chemistry.pairs import all_pairs
 from gossamer.descriptors import Cosine, Descriptor, InverseDistance
 from gossamer.errors import UsageError
@@ -50,10 +50,7 @@ def angles(positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray, scale:
 
     positions (M, N, 3), Angstrom: bonds are those of most structures, and their images under perms (S, N), which may be
     other ones where a proton jumps.  Raises UsageError where no two bonds meet."""
-    neighbours: list[list[int]] = [[] for _ in numbers]
-    for i, j in bond_graph(positions, numbers).tolist():
-        neighbours[i].append(j)
-        neighbours[j].append(i)
+    neighbours = neighbours_of(bond_graph(positions, numbers), len(numbers))
     corners = [(vertex, *ends) for vertex, near in enumerate(neighbours) for ends in combinations(near, 2)]
     if not corners:
         raise UsageError("descriptor: 'angles' needs an atom with two bonds, and there is none; use 'pairs'.")

@@ -74,7 +74,7 @@ def error_bars_of(model: ForceField, members: list[ForceField], folds: np.ndarra
     order = np.argsort(folds, kind="stable")
     V, w = [], []
     for t, term in enumerate(model.terms):
-        rows = (order[:, None] * term.n_places + np.arange(term.n_places)).ravel()
+        rows = term.rows_of(order)
         V.append(_in_order([m.coefficients[t].V * (m.scale / model.scale) for m in members], rows))
         found = [m.coefficients[t].w for m in members]
         w.append(None if found[0] is None else _in_order(

@@ -106,28 +106,15 @@ class FunctionCovariance:
 
     def add_matrix(self, structures: Structures, energies: bool, out: "Tensor") -> None:
         """Add to the lower triangle of out (n, n), or to all of it, the covariance of all labels."""
-        M, n3, compiled = structures.n, 3 * self.pairs.n_atoms, on_host(out)
-        if compiled:
-            self._add_compiled(structures, out)
-        for k, one in enumerate(self._classes):
-            if compiled and not energies:
-                break
-            features = self._features(one, structures, range(M))
-            rows = n3 * np.arange(M)[:, None] + one.components[:-1]
-            forces = features[:, :-1].reshape(-1, features.shape[2])
-            scaled = self.functions.variances[k] * forces.T
-            flat = torch.as_tensor(rows.ravel(), device=out.device)
-            size = rows.shape[1]
-            for m in range(0 if compiled else M):
-                mine, before = slice(m * size, (m + 1) * size), (m + 1) * size
-                out[flat[mine, None], flat[:before]] += forces[mine] @ scaled[:, :before]
-            if energies:
-                own = features[:, -1]
-                out[n3 * M :, flat] += own @ scaled
-                out[n3 * M :, n3 * M :] += self.functions.variances[k] * own @ own.T
+        if on_host(out):
+            self._add_forces_compiled(structures, out)
+        else:
+            self._add_forces(structures, out)
+        if energies:
+            self._add_energies(structures, out)
 
-    def _add_compiled(self, structures: Structures, out: "Tensor") -> None:
-        """The part of `add_matrix` between forces."""
+    def _add_forces_compiled(self, structures: Structures, out: "Tensor") -> None:
+        """The part of `add_matrix` between forces, on the CPU."""
         from gossamer.backends.numba import _functions  # compiled when it is first needed
 
         classes, every = self._classes, range(structures.n)
@@ -140,16 +127,45 @@ class FunctionCovariance:
         components = torch.cat(features, dim=1).numpy(), np.concatenate(columns), _starts(columns)
         _functions.add_forces(pairs, components, 3 * self.pairs.n_atoms, out.numpy(), torch.get_num_threads())
 
+    def _add_forces(self, structures: Structures, out: "Tensor") -> None:
+        """The part of `add_matrix` between forces, on any device."""
+        for k, one in enumerate(self._classes):
+            features = self._features(one, structures, range(structures.n))[:, :-1]
+            size, flat = features.shape[1], self._flat(one, structures)
+            forces = features.reshape(-1, features.shape[2])
+            scaled = self.functions.variances[k] * forces.T
+            for m in range(structures.n):
+                mine, before = slice(m * size, (m + 1) * size), (m + 1) * size
+                out[flat[mine, None], flat[:before]] += forces[mine] @ scaled[:, :before]
+
+    def _add_energies(self, structures: Structures, out: "Tensor") -> None:
+        """The part of `add_matrix` between energies and all labels."""
+        first = 3 * self.pairs.n_atoms * structures.n
+        for k, one in enumerate(self._classes):
+            features = self._features(one, structures, range(structures.n))
+            own, forces = features[:, -1], features[:, :-1].reshape(-1, features.shape[2])
+            scaled = self.functions.variances[k] * own
+            out[first:, self._flat(one, structures)] += scaled @ forces.T
+            out[first:, first:] += scaled @ own.T
+
+    def _flat(self, one: _Class, structures: Structures) -> "Tensor":
+        """Where the force components (M * (R - 1),) that a class touches stand among those of all M structures."""
+        components = 3 * self.pairs.n_atoms * np.arange(structures.n)[:, None] + one.components[:-1]
+        return torch.as_tensor(components.ravel(), device=structures.dx.device)
+
+    @cached_property
+    def _slots(self) -> np.ndarray:
+        """Of the pairs (P,), class by class."""
+        return np.concatenate([one.slots for one in self._classes])
+
     @property
     def _in_order(self) -> tuple[np.ndarray, np.ndarray]:
         """The atoms (P, 2) of the pairs, class by class, and where each class begins and the last ends."""
-        slots = [one.slots for one in self._classes]
-        return self.pairs.pairs[np.concatenate(slots)], _starts(slots)
+        return self.pairs.pairs[self._slots], _starts([one.slots for one in self._classes])
 
     def _slopes(self, structures: Structures, chosen: "Sequence[int] | np.ndarray") -> tuple[np.ndarray, np.ndarray]:
         """Of chosen structures the slopes (m, P, B) of the functions and dx (m, P, 3) of the pairs, class by class."""
-        slots = np.concatenate([one.slots for one in self._classes])
-        x, dx = structures.x[chosen][:, slots], structures.dx[chosen][:, slots]
+        x, dx = structures.x[chosen][:, self._slots], structures.dx[chosen][:, self._slots]
         return self.functions.basis(x)[1].numpy(), dx.numpy()
 
 

@@ -69,9 +69,7 @@ class Makeup:
         """With a term over all of `pairs` besides, of the kind of the others, with the share of the prior variance that
         it has before learning.  positions: of the training structures (M, N, 3), Angstrom."""
         position = pairs.index(as_pairs(self.pairs, "terms: a global one").pairs)
-        whole = Term.over_all(pairs, perms, self.terms[0].kernel)
-        length = FLEXIBILITY * _spread(whole, pairs, positions)
-        whole = replace(whole, kernel=with_length(whole.kernel, length), amplitude=length**2)
+        whole = _flexible(Term.over_all(pairs, perms, self.terms[0].kernel), pairs, positions)
         share = GLOBAL_SHARE * self.mean_variance(positions[:1]) / mean_variance((whole,), pairs, positions[:1])
         terms = tuple(replace(term, places=position[term.places]) for term in self.terms)
         functions = None if self.functions is None else self.functions.of_pairs(position)
@@ -171,10 +169,9 @@ def makeup(
     with equal prior variance; functions, over `pairs`, are scaled to theirs."""
     terms = []
     for fragment in fragments:
-        term = _term(fragment, pairs, kernel)
-        length = FLEXIBILITY * _spread(term, pairs, train.positions)
+        term = _flexible(_term(fragment, pairs, kernel), pairs, train.positions)
         share = GLOBAL_SHARE if fragment.is_global and len(fragments) > 1 else 1.0
-        terms.append(replace(term, kernel=with_length(kernel, length), amplitude=share * length**2))
+        terms.append(replace(term, amplitude=share * term.amplitude))
     if functions is not None:
         local, some = tuple(term for term in terms if not term.is_global) or tuple(terms), train.positions[:1]
         share = FUNCTION_SHARE * mean_variance(local, pairs, some) / mean_variance((), pairs, some, functions)
@@ -206,10 +203,8 @@ def pair_functions_of(train: Dataset, group: Symmetry, pairs: Descriptor) -> Pai
     """Functions of the distances that the structures visit within CUTOFF, for every class of those of `pairs` that are
     ever as close; None where there are none."""
     found = pair_classes(train.positions, train.numbers, group.perms)
-    least = closest(train.positions)
-    least = np.min([least[np.ix_(perm, perm)] for perm in group.perms], axis=0)
     i, j = found.pairs.T
-    shortest, slots = least[i, j], as_pairs(pairs, NEED).index(found.pairs)
+    shortest, slots = closest(train.positions, group.perms)[i, j], as_pairs(pairs, NEED).index(found.pairs)
     used = np.flatnonzero((slots >= 0) & (shortest < CUTOFF))
     if not len(used):
         return None
@@ -220,6 +215,13 @@ def pair_functions_of(train: Dataset, group: Symmetry, pairs: Descriptor) -> Pai
     left, classes = np.unique(found.classes[used], return_inverse=True)
     names = tuple(found.names[k] for k in left)
     return PairFunctions(basis, slots[used], classes, names, np.ones(len(names)), shortest[used])
+
+
+def _flexible(term: Term, pairs: Descriptor, positions: np.ndarray) -> Term:
+    """With a kernel length that fits how much its descriptors vary over the structures positions (M, N, 3), and the
+    amplitude that gives forces the same prior variance whatever the length."""
+    length = FLEXIBILITY * _spread(term, pairs, positions)
+    return replace(term, kernel=with_length(term.kernel, length), amplitude=length**2)
 
 
 def _spread(term: Term, pairs: Descriptor, positions: np.ndarray) -> float:

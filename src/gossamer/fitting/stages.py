@@ -238,18 +238,9 @@ def _least(trials: Sequence[Trial]) -> float:
 def _joins(made: Makeup, problem: Problem) -> bool:
     """Whether bonds and the pairs of the terms together hold all atoms in one piece; parts that no pair joins would not
     feel each other."""
-    train = problem.train
-    bonds = bond_graph(train.positions, train.numbers)
-    return (
-        len(
-            set(
-                molecules(
-                    np.vstack([bonds.reshape(-1, 2), as_pairs(made.pairs, "terms: local ones").pairs]), train.n_atoms
-                ).tolist()
-            )
-        )
-        == 1
-    )
+    train, near = problem.train, as_pairs(made.pairs, "terms: local ones").pairs
+    joined = np.vstack([bond_graph(train.positions, train.numbers), near])
+    return not molecules(joined, train.n_atoms).any()
 
 
 @dataclass(frozen=True)
@@ -258,9 +249,7 @@ class Claiming:
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         made, group = so_far.makeup, problem.group
-        keeps = kept(made.terms, made.pairs, group.perms) & kept_by(problem.baselines, group.perms)
-        if made.functions is not None:
-            keeps &= made.functions.keeps(made.pairs, group.perms)
+        keeps = kept(made.terms, made.pairs, group.perms, made.functions) & kept_by(problem.baselines, group.perms)
         claimed = group.cut_to(keeps)
         if claimed.order < group.order:
             context.progress(Event("symmetry", 1, 1, claimed.note))

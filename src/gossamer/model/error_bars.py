@@ -84,7 +84,7 @@ class ErrorBars:
         mine = np.flatnonzero(self.folds == k)
         coefficients = []
         for term, c, V, w in zip(model.terms, model.coefficients, self.V, self.w, strict=True):
-            rows = (mine[:, None] * term.n_places + np.arange(term.n_places)).ravel()
+            rows = term.rows_of(mine)
             coefficients.append(replace(c, X=c.X[rows], V=V[rows], w=None if w is None else w[rows]))
         functions = model.functions
         if functions is not None and self.functions is not None:

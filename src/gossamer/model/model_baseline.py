@@ -27,8 +27,7 @@ class ModelBaseline:
         from gossamer.model.terms import kept
 
         model = self.model
-        keeps = kept(model.terms, model.pairs, perms) & kept_by(model.baselines, perms)
-        return keeps if model.functions is None else keeps & model.functions.keeps(model.pairs, perms)
+        return kept(model.terms, model.pairs, perms, model.functions) & kept_by(model.baselines, perms)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Only that it is a model, whose own contents model_file adds."""

@@ -125,11 +125,11 @@ class PairFunctions:
             _basis.sums(x.contiguous().numpy(), flat, energies.numpy(), g.numpy(), torch.get_num_threads())
             return
         slots, own = (torch.as_tensor(a, device=x.device) for a in (self.slots, self.classes))
-        own = c[own]  # (P, B)
+        of_pairs, offsets = c[own], x.new_tensor(self.basis.offsets)
         for part in self._blocks(x):
-            values, slopes = self.basis(x[part][:, slots])
-            energies[part] += (values * own).sum((1, 2))
-            g[part].index_add_(1, slots, (slopes * own).sum(2))
+            sums, slopes = self.basis.summed(x[part][:, slots], of_pairs, offsets)
+            energies[part] += sums
+            g[part].index_add_(1, slots, slopes)
 
     def transposed(self, x: "Tensor", pushed: "Tensor", w: "Tensor | None" = None) -> "Tensor":
         """The transpose of `sums`: by class and centre (K, B) the sum over structures x (M, P_all) and pairs of pushed

@@ -9,6 +9,7 @@ import numpy as np
 from gossamer.chemistry.bonds import COINCIDENT
 from gossamer.chemistry.pairs import all_pairs, pair_numbers
 from gossamer.descriptors import Descriptor, arrays
+from gossamer.descriptors.dense import occurrences
 from gossamer.devices import on_host
 from gossamer.errors import DataError, UsageError
 
@@ -125,16 +126,9 @@ class PairSet:
     def incidence(self) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of each atom as a table: (pair, sign), both (N, D) with D the largest number of pairs at an atom;
         unused places have sign 0.  Sign is +1 where the atom is the pair's first, -1 where it is the second."""
-        ends = self.pairs.ravel()
-        signs = np.tile([1.0, -1.0], len(self))
-        order = np.argsort(ends, kind="stable")
-        counts = np.bincount(ends, minlength=self.n_atoms)
-        width = max(1, counts.max())
-        pair, sign = np.zeros((self.n_atoms, width), np.int64), np.zeros((self.n_atoms, width))
-        column = np.arange(len(ends)) - np.repeat(np.cumsum(counts) - counts, counts)
-        pair[ends[order], column] = order // 2
-        sign[ends[order], column] = signs[order]
-        return pair, sign
+        at = occurrences(self.pairs.ravel(), self.n_atoms)
+        pair, sign = np.repeat(np.arange(len(self)), 2), np.tile([1.0, -1.0], len(self))
+        return np.append(pair, 0)[at], np.append(sign, 0.0)[at]
 
     def apart(self, x: "Tensor") -> bool:
         """Whether inverse distances x (Q, P) are those of atoms that do not coincide."""

@@ -15,6 +15,8 @@ from gossamer.model.pairs import PairSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gossamer.model.pair_functions import PairFunctions
+
 
 @dataclass(frozen=True, eq=False)
 class Term:
@@ -111,6 +113,10 @@ class Term:
     def n_images(self) -> int:
         return self.n_places * len(self.perms)
 
+    def rows_of(self, structures: np.ndarray) -> np.ndarray:
+        """The rows (n * L,) of structures (n,) among those of all structures, which hold one row per place each."""
+        return (structures[:, None] * self.n_places + np.arange(self.n_places)).ravel()
+
     def gather(self, x: "Tensor") -> "Tensor":
         """Molecule's descriptors x (Q, P_all) -> this term's rows (Q * L, P), weighted."""
         rows = x[:, self.places.ravel()].reshape(-1, self.n_pairs)
@@ -125,13 +131,16 @@ class Term:
             out[:, slots] += g[:, place]
 
 
-def kept(terms: Sequence[Term], pairs: Descriptor, perms: np.ndarray) -> np.ndarray:
-    """Which of the atom permutations perms (S, N) leave every term as it is, a mask (S,); places are indices into
-    `pairs`.
+def kept(
+    terms: Sequence[Term], pairs: Descriptor, perms: np.ndarray, functions: "PairFunctions | None" = None
+) -> np.ndarray:
+    """Which of the atom permutations perms (S, N) leave every term, and the pair functions, as they are, a mask (S,);
+    places are indices into `pairs`.
 
-    A permutation does where it takes the places of each term to the same places again, up to the term's own perms."""
+    A permutation does where it takes the places of each term to the same places again, up to the term's own perms, and
+    every pair with a function to one of its class."""
     moved = pairs.images(perms)
-    kept = np.ones(len(perms), dtype=bool)
+    kept = np.ones(len(perms), dtype=bool) if functions is None else functions.keeps(pairs, perms)
     for term in terms:
         place_of: dict[bytes, int] = {}
         for number, place in enumerate(term.places):

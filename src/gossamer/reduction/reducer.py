@@ -193,6 +193,7 @@ def reduce(
     )  # fmt: skip
     context = Context(replace(fit.settings, noise=settings.noise), run, progress)
     bench = _bench(data, fit, score_structures, context)
+    del fit  # with its preconditioner, which the bench has where fits share it
     full, done = _full_candidate(bench)
     total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
     found = _search(bench, full, _Attempts(bench, full, done, total), tolerance, quantiles, compared)
@@ -321,7 +322,7 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     wanted = score_structures or max(100, SCORE_STRUCTURES // images)
     rng = np.random.default_rng(fit.settings.seed)
     drawn = source.take(np.sort(rng.permutation(len(source))[:wanted]))
-    key = key_of("scores", fit.solution.coefficients, fit.model.terms, drawn, orbits)
+    key = key_of("scores", fit.solution.coefficients, fit.model.terms, fit.model.functions, drawn, orbits)
     found = context.run.arrays_once(
         key, lambda: {"scores": masking_scores(part, drawn.positions, orbits, progress=context.progress)}
     )
@@ -330,6 +331,7 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     rank = pairs.jacobian_rank(data.train.positions[:3])
     shares = fixed.any() and fit.model.functions is None  # without pair functions that preconditioner is a poor one
     inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if shares else None
+    fit = replace(fit, choice=fit.choice.light())
     return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context, inverse)
 
 

@@ -55,11 +55,16 @@ def by_global_term(record: Record) -> bool:
     return fixed_pairs(record) > 0 and record.full.global_pairs is not None
 
 
+def has_functions(record: Record) -> bool:
+    """Whether the choice of terms was one with pair functions."""
+    return record.choice.name in ("pairs", "all")
+
+
 def far_terms(record: Record) -> str:
     """What sees pairs that no local term sees, and is thinned out."""
-    return {"pairs": "pair functions", "all": "the global term and pair functions"}.get(
-        record.choice.name or "", "the global term"
-    )
+    if not has_functions(record):
+        return "the global term"
+    return "pair functions" if record.choice.name == "pairs" else "the global term and pair functions"
 
 
 def size(record: Record, model: Model) -> int | None:

@@ -4,7 +4,7 @@ from gossamer.records.parts import Kind, Term
 from gossamer.records.record import Record, ReduceRecord
 from gossamer.reporting.chemistry import spelled
 from gossamer.reporting.markup import Html, formula
-from gossamer.reporting.reading import fixed_pairs, local_terms
+from gossamer.reporting.reading import fixed_pairs, has_functions, local_terms
 from gossamer.reporting.words import MEV, count_of, digits, listed
 
 CENTRES = 4  # so many are named, and the rest counted
@@ -22,7 +22,7 @@ def made_of(record: Record) -> str:
         lengths = [f" of length {term.length:g} /Å" for term in record.terms if term.length is not None]
         return f"one global term{''.join(lengths)}"
     parts = [count_of(local, "local term")]
-    parts += ["pair functions"] if record.choice.name in ("pairs", "all") else []
+    parts += ["pair functions"] if has_functions(record) else []
     parts += ["a global term" if len(parts) > 1 else "a global one"] if local < len(record.terms) else []
     return listed(parts)
 

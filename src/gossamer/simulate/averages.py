@@ -21,7 +21,7 @@ def frames_of(path: Path, run: "MdRun", most: int = MOST) -> Frames:
     return read_frames(path, max(1, -(-count // most)))
 
 
-def averages(path: Path, run: "MdRun") -> Averages:
+def averages_of(path: Path, run: "MdRun") -> Averages:
     """Of the trajectory of a replica.  Raises DataError for a file that is none."""
     frames, n_atoms = frames_of(path, run), len(run.masses)
     drift, fluctuation = drift_of(frames.times, frames.energies + frames.kinetic)

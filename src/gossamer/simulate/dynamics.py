@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,8 @@ from gossamer.errors import ExtrapolationError, GossamerError, OutputError, Simu
 from gossamer.events import Event, Progress, silent
 from gossamer.model.model_file import fingerprint
 from gossamer.model.structures import asked
+from gossamer.records.md import Averages
+from gossamer.simulate.averages import averages_of
 from gossamer.simulate.integrators import Integrator, State, kinetic_energies, thermal_velocities
 from gossamer.simulate.restart import Restart, header_of
 from gossamer.simulate.rigid import rigid_motions
@@ -77,6 +80,11 @@ class MdRun:
         """Of all replicas together."""
         done = (self.settings.steps - self.began) * self.settings.timestep * self.settings.replicas
         return 0.0864 * done / max(self.seconds, 1e-9)
+
+    @cached_property
+    def averages(self) -> tuple[Averages, ...]:
+        """Over the trajectory of every replica, each read once.  Raises DataError where one is not what was written."""
+        return tuple(averages_of(path, self) for path in self.files.trajectories)
 
 
 @dataclass(frozen=True, eq=False)

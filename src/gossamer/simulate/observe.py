@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gossamer.chemistry.bonds import bond_distances
+from gossamer.chemistry.bonds import neighbours_of
+from gossamer.chemistry.pair_classes import far_apart
+from gossamer.chemistry.pairs import pair_numbers
 from gossamer.data.dataset import hill_formula, symbols
 from gossamer.records.md import Course, Distance, MdRecord, Residue
-from gossamer.simulate.averages import averages, frames_of
+from gossamer.simulate.averages import frames_of
 
 if TYPE_CHECKING:
     from gossamer.model.force_field import ForceField
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 SHOWN = 1000  # frames of a trajectory at most
 REPLICAS = 8  # of which the course is shown
 CONTACTS = 10
-APART = 3  # bonds between atoms in contact at least
 HIGHEST = 4500.0  # 1/cm
 
 
@@ -31,7 +32,7 @@ def observe(run: "MdRun", model: "ForceField", name: str = "", command: str = ""
     looked_at = [frames_of(path, run, SHOWN) for path in run.files.trajectories[:REPLICAS]]
     positions, heavy = np.concatenate([frames.positions for frames in looked_at]), rigid_part(model.numbers)
     bonds = np.isfinite(model.seen.most)
-    apart = _apart(model.seen, bonds, model.n_atoms)
+    apart = far_apart(model.seen.pairs[bonds], model.n_atoms)[pair_numbers(model.seen.pairs)]
     shown = run.wavenumbers <= HIGHEST
     return MdRecord(
         version=__version__,
@@ -42,7 +43,7 @@ def observe(run: "MdRun", model: "ForceField", name: str = "", command: str = ""
         settings=asdict(run.settings),
         picoseconds=run.settings.steps * run.settings.timestep / 1000,
         ns_per_day=run.ns_per_day,
-        averages=tuple(averages(path, run) for path in run.files.trajectories),
+        averages=run.averages,
         courses=tuple(_course(frames, heavy) for frames in looked_at),
         rmsd_of="all atoms" if len(heavy) == model.n_atoms else "atoms other than hydrogen",
         bonds=_distances(model.seen, bonds, positions),
@@ -83,10 +84,7 @@ def dihedrals(positions: np.ndarray, atoms: tuple[int, int, int, int]) -> np.nda
 def residues(bonds: np.ndarray, numbers: np.ndarray, positions: np.ndarray) -> tuple[Residue, ...]:
     """The residues of a peptide between two peptide bonds, C(=O)-N-CA-C(=O)-N, in structures (F, N, 3), of bonds (B,
     2)."""
-    near: list[list[int]] = [[] for _ in numbers]
-    for i, j in bonds:
-        near[i].append(int(j))
-        near[j].append(int(i))
+    near = neighbours_of(bonds, len(numbers))
 
     def joined(atom: int, element: int) -> list[int]:
         return [b for b in near[atom] if numbers[b] == element]
@@ -118,12 +116,6 @@ def _course(frames: "Frames", heavy: np.ndarray) -> Course:
         moved,
     )
     return Course(*(tuple(column.round(8).tolist()) for column in columns))
-
-
-def _apart(seen: "SeenDistances", bonds: np.ndarray, n_atoms: int) -> np.ndarray:
-    """A mask (P,) of the pairs of atoms that are in no bond and no angle."""
-    steps = bond_distances(seen.pairs[bonds], n_atoms)
-    return steps[seen.pairs[:, 0], seen.pairs[:, 1]] >= APART
 
 
 def _distances(seen: "SeenDistances", which: np.ndarray, positions: np.ndarray) -> tuple[Distance, ...]:

@@ -11,7 +11,7 @@ import torch
 from gossamer.backends.products import energies_of, products_around, turn_along
 from gossamer.backends.protocol import ChosenLabels, Structures
 from gossamer.backends.rows import TrainingRows
-from gossamer.backends.torch.covariance import ArrayTerm, LabelGroup, add_columns, add_diagonal, every_label
+from gossamer.backends.torch.covariance import ArrayTerm, LabelGroup, add_columns, add_diagonal, triangle_by_columns
 from gossamer.devices import block_bytes
 from gossamer.kernels import Kernel, Profile
 from gossamer.model.pairs import PairSet
@@ -102,9 +102,7 @@ class ArrayBackend:
     def lower_triangle(
         self, terms: tuple[Term, ...], pairs: PairSet, structures: Structures, energies: bool
     ) -> "Tensor":
-        labels, spans = every_label(structures.n, pairs.n_atoms, energies), [range(structures.n)]
-        (rows,) = self.columns(terms, pairs, structures, structures, labels, spans, energies)
-        return rows.T
+        return triangle_by_columns(self.columns, terms, pairs, structures, energies)
 
 
 ARRAYS = ArrayBackend()

@@ -4,6 +4,7 @@
 Blocks of K between structures i and j, summed over images (docs/theory.md), with delta = x_i - x_j:
 force-force  J_i^T [k1 I - k2 delta delta^T] J_j,  force-energy  k1 J_i^T delta,  energy-energy  k0."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 
 from gossamer.backends.incidence import incident_slots
-from gossamer.backends.protocol import ChosenLabels
-from gossamer.descriptors import arrays
+from gossamer.backends.protocol import ChosenLabels, Structures
+from gossamer.descriptors import Descriptor, arrays
 from gossamer.devices import block_bytes
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
@@ -46,7 +47,17 @@ class LabelGroup(NamedTuple):
         return groups
 
 
-def every_label(n_structures: int, n_atoms: int, energies: bool) -> ChosenLabels:
+def triangle_by_columns(
+    columns: "Callable[..., Iterator[Tensor]]", terms: tuple[Term, ...], pairs: Descriptor, structures: Structures,
+    energies: bool,
+) -> "Tensor":  # fmt: skip
+    """`Backend.lower_triangle` of a backend that makes it of all `columns`, its own."""
+    labels, spans = _every_label(structures.n, pairs.n_atoms, energies), [range(structures.n)]
+    (rows,) = columns(terms, pairs, structures, structures, labels, spans, energies)
+    return rows.T
+
+
+def _every_label(n_structures: int, n_atoms: int, energies: bool) -> ChosenLabels:
     """All labels: the forces of all structures, and their energies where asked for."""
     structure, component = np.divmod(np.arange(n_structures * 3 * n_atoms), 3 * n_atoms)
     if energies:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from gossamer.backends.protocol import ChosenLabels, Structures
-from gossamer.backends.torch.covariance import LabelGroup, every_label
+from gossamer.backends.torch.covariance import LabelGroup, triangle_by_columns
 from gossamer.descriptors import Descriptor
 from gossamer.descriptors.dense import matrices
 from gossamer.devices import block_bytes
@@ -80,9 +80,7 @@ class DenseBackend:
     def lower_triangle(
         self, terms: tuple[Term, ...], pairs: Descriptor, structures: Structures, energies: bool
     ) -> "Tensor":
-        labels, spans = every_label(structures.n, pairs.n_atoms, energies), [range(structures.n)]
-        (rows,) = self.columns(terms, pairs, structures, structures, labels, spans, energies)
-        return rows.T
+        return triangle_by_columns(self.columns, terms, pairs, structures, energies)
 
 
 DENSE = DenseBackend()

@@ -78,8 +78,7 @@ class _FunctionsOnDevice:
 
     def __call__(self, x: "Tensor") -> "tuple[Tensor, Tensor]":
         """Energies (Q,) and gradients by slot (Q, P) at the molecule's descriptors x (Q, P_all)."""
-        values, slopes = self.basis.at(x[:, self.slots], self.offsets)
-        return (values * self.c).sum((1, 2)), (slopes * self.c).sum(2)
+        return self.basis.summed(x[:, self.slots], self.c, self.offsets)
 
 
 def images_of(term: "Term") -> np.ndarray:
