@@ -9,6 +9,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
+PACKAGE := $(VENV)/.package
 READY := $(VENV)/.ready
 DEMO_DATA := examples/ac-ala3/ac-ala3.npz
 BENCHMARKS := $(wildcard benchmarks/bench_*.py)
@@ -18,13 +19,17 @@ help: ## show this list
 
 install: $(READY) ## make .venv with Gossamer and the developers' tools
 
-$(READY): pyproject.toml
+$(PACKAGE): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $(PACKAGE)
+
+$(READY): $(PACKAGE)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $(READY)
 
-demo: $(READY) ## reduce a 42-atom peptide: a table, and demo/report.html
+demo: $(PACKAGE) ## reduce a 42-atom peptide: a table, and demo/report.html
 	$(BIN)/gossamer reduce $(DEMO_DATA) --train 200 --valid 100 --test 500 --out demo
 
 test: $(READY) ## run the tests

@@ -15,6 +15,7 @@ from gossamer.errors import UsageError
 from gossamer.fitting import function_covariance
 from gossamer.fitting.covariance import Covariance, Structures
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.preconditioners import Nystrom
 from gossamer.model import pair_functions as module
 from gossamer.model.model_file import load
 from gossamer.model.pairs import PairSet
@@ -82,6 +83,41 @@ def test_the_operator_is_the_dense_covariance(monkeypatch, way, energies):
     shards = np.concatenate([part.numpy() for part in K.own_columns(some)], axis=1)
     order = np.concatenate(list(map(K.covariance.rows_layout.of_structures, K._own)))
     close(shards, K.columns(some).numpy()[order].T, 1e-12)
+
+
+@BOTH
+def test_their_rows_are_what_they_add(energies):
+    """All principal directions give the whole; fewer, the largest, leave no more than the first that is left out."""
+    (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(5, 1)
+    C = Covariance.among(terms, pairs, torch.from_numpy(R), energies, functions)
+    zero = np.zeros((C.shape[0], C.shape[0]))
+    added = reference.covariance_matrix(terms, pairs.pairs, R, energies, functions)
+    added = added - reference.covariance_matrix(terms, pairs.pairs, R, energies)
+    whole = C.function_factor(0.0, 10**6).numpy()
+    close(whole.T @ whole, added, 1e-12)
+    for rows in (C.function_factor(0.0, 7).numpy(), C.function_factor(1e-3, 10**6).numpy()):
+        sizes, left = (rows * rows).sum(1), added - rows.T @ rows
+        assert 0 < len(rows) < len(whole)
+        assert np.linalg.eigvalsh(left).max() <= len(functions.names) * sizes.min()
+        assert np.linalg.eigvalsh(left).min() >= -1e-9 * np.abs(added).max()
+    np.testing.assert_array_equal(C.of_terms.function_factor(0.0, 9).numpy(), zero[:0])
+
+
+@BOTH
+def test_a_preconditioner_has_them_beside_its_columns(energies):
+    (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(6, 1)
+    K = KernelOperator.of(Covariance.among(terms, pairs, torch.from_numpy(R), energies, functions), 1e-3)
+    local = Nystrom.build(K.of_terms, 20, seed=0)
+    rows = K.covariance.function_factor(0.0, 9)
+    beside = local.beside(rows)
+    order = np.argsort(np.concatenate(list(map(K.covariance.rows_layout.of_structures, K._own))))
+    columns = torch.cat(local.factor, 1)[:, order]
+    dense = columns.T @ columns + rows.T @ rows + beside.shift * torch.eye(K.size, dtype=torch.float64)
+    r = torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
+    close(beside(r).numpy(), torch.linalg.solve(dense, r).numpy(), 1e-9)
+    again = beside.with_noise(1e-2).beside(rows[:4])
+    expected = local.with_noise(1e-2).beside(rows[:4])
+    torch.testing.assert_close(again(r), expected(r), rtol=1e-10, atol=1e-12)
 
 
 @BOTH

@@ -9,6 +9,7 @@ from gossamer.chemistry.bonds import bond_distances, bond_graph
 from gossamer.chemistry.pair_classes import pair_classes
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry
 from gossamer.errors import UsageError
+from gossamer.fitting import preconditioners
 from gossamer.fitting.covariance import mean_variance
 from gossamer.fitting.makeup import CENTRES, makeup_of
 from gossamer.kernels import Matern52
@@ -119,15 +120,17 @@ def test_reduction_thins_them_out_by_whole_orbits(terms):
         assert len(model.functions.slots) <= len(full.functions.slots)
 
 
-def test_a_reduction_keeps_no_preconditioner_that_descriptors_do_not_share(monkeypatch):
-    data, full, begun = labelled("propane", n=40), [], []
-    fit, search = reducer.fit_model, reducer._search
+def test_descriptors_share_the_columns_of_the_local_terms_and_nothing_more_is_kept(monkeypatch):
+    data, full, begun, chosen = labelled("propane", n=40), [], [], []
+    fit, search, build = reducer.fit_model, reducer._search, preconditioners.pivoted_cholesky
     monkeypatch.setattr(reducer, "fit_model", lambda *given, **more: full.append(fit(*given, **more)) or full[0])
     monkeypatch.setattr(reducer, "_search", lambda *given: begun.extend(given[:3]) or search(*given))
+    monkeypatch.setattr(preconditioners, "pivoted_cholesky", lambda *a, **b: chosen.append(1) or build(*a, **b))
     gs.reduce(*data.split(24, 8, 8, seed=0), terms="pairs", quantiles=(50,), learning_steps=2, solver="cg", force=True)
     bench, _, attempts = begun
-    assert full[0].fitted.preconditioner is not None
-    assert bench.preconditioner is None
+    assert len(chosen) == 1
+    assert len(attempts._tried) > 1
+    assert full[0].fitted.preconditioner is bench.preconditioner
     assert bench.fit.fitted.preconditioner is None
     assert all(fitted.preconditioner is None for _, fitted in attempts._tried.values())
 

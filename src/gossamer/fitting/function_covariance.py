@@ -98,6 +98,36 @@ class FunctionCovariance:
             if energies:
                 out[rows, len(span) * n3 :] += part[:, :, -1]
 
+    def factor(self, structures: Structures, energies: bool, least: float, most: int) -> "Tensor":
+        """Rows (r, n) with rows^T rows near the covariance of all labels: its principal directions class by class, the
+        largest, at most `most`, of those that add more than `least` along themselves."""
+        found = [self._directions(one, variance, structures, energies, least)
+                 for one, variance in zip(self._classes, self.functions.variances, strict=True)]  # fmt: skip
+        values = torch.cat([values for values, _ in found])
+        last = values.sort(descending=True).values[most - 1] if len(values) > most else values.new_tensor(least)
+        n3, M = 3 * self.pairs.n_atoms, structures.n
+        out = values.new_zeros((int((values >= last).sum()), M * (n3 + energies)))
+        start = 0
+        for one, (own, rows) in zip(self._classes, found, strict=True):
+            rows = rows[own >= last]
+            stop = start + len(rows)
+            out[start:stop, self._flat(one, structures)] = rows[:, :, :-1].reshape(len(rows), -1)
+            if energies:
+                out[start:stop, M * n3 :] = rows[:, :, -1]
+            start = stop
+        return out
+
+    def _directions(
+        self, one: _Class, variance: float, structures: Structures, energies: bool, least: float
+    ) -> "tuple[Tensor, Tensor]":
+        """Those of a class: what each adds along itself (r,), and its components (r, M, R)."""
+        features = variance**0.5 * self._features(one, structures, range(structures.n))
+        if not energies:
+            features[:, -1] = 0
+        values, vectors = torch.linalg.eigh(torch.einsum("mrb,mrc->bc", features, features))
+        kept = values > least
+        return values[kept], torch.einsum("mrb,bk->kmr", features, vectors[:, kept])
+
     def add_diagonal(self, structures: Structures, out: "Tensor") -> None:
         """Add to out (M, 3N + 1) the variance of every force component and, last, of the energy."""
         for k, one in enumerate(self._classes):

@@ -93,6 +93,11 @@ class KernelOperator:
         return self.shards.ranks
 
     @property
+    def of_terms(self) -> "KernelOperator":
+        """Without what pair functions add."""
+        return replace(self, covariance=self.covariance.of_terms)
+
+    @property
     def _own(self) -> list[range]:
         return [self.shards.structures[s] for s in self.shards.own]
 

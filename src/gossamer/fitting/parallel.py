@@ -148,10 +148,10 @@ class Shards:
         return len(self.layout.blocks) == 1
 
     def split(self, v: "Tensor") -> "list[Tensor]":
-        """The own shards' parts of v (n,)."""
+        """The own shards' parts of v (..., n)."""
         if self._in_a_row:
-            return [v[self.labels[s][0] : self.labels[s][-1] + 1] for s in self.own]
-        return [v[torch.from_numpy(self.labels[s])] for s in self.own]
+            return [v[..., self.labels[s][0] : self.labels[s][-1] + 1] for s in self.own]
+        return [v[..., torch.from_numpy(self.labels[s])] for s in self.own]
 
     def join(self, parts: "Sequence[Tensor]") -> "Tensor":
         """The whole vector (n,) from the parts of the own shards."""

@@ -1,6 +1,6 @@
 """Low-rank preconditioners.  Columns are chosen by randomly pivoted Cholesky (Chen, Epperly, Tropp, Webber 2022)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ class Nystrom:
     remaining: float
     noise: float
     chosen_for: float  # the noise when the columns were chosen, on which their precision may depend
+    columns: int  # how many rows of F come from columns; the others stand beside them
 
     @classmethod
     def build(cls, K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent) -> "Nystrom":
@@ -46,31 +47,27 @@ class Nystrom:
         return cls.from_factor(factor, K.shards, remaining, K.noise)
 
     @classmethod
-    def from_factor(
-        cls,
-        factor: "tuple[Tensor, ...]",
-        shards: Shards,
-        remaining: float,
-        noise: float,
-        gram: "Tensor | None" = None,
-        chosen_for: float | None = None,
-    ) -> "Nystrom":
-        """gram: F F^T where it is known already; chosen_for: the noise when the columns were chosen (None: this)."""
-        gram = _gram(factor, shards) if gram is None else gram
-        inner = gram.clone()
-        shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.layout.size)
-        if any(F.dtype == torch.float32 for F in factor):
-            inner.mul_(1 + SINGLE_DAMPING)
-        inner.diagonal().add_(shift)
-        cholesky, info = torch.linalg.cholesky_ex(inner)
-        if info:
-            raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
-        cholesky = shards.ranks.from_first(cholesky)
-        return cls(factor, shards, gram, cholesky, shift, remaining, noise, noise if chosen_for is None else chosen_for)
+    def from_factor(cls, factor: "tuple[Tensor, ...]", shards: Shards, remaining: float, noise: float) -> "Nystrom":
+        """Of the rows of a partial Cholesky factor, each own shard's part of them."""
+        gram = _gram(factor, shards)
+        cholesky, shift = _inner(gram, factor, shards, remaining + noise)
+        return cls(factor, shards, gram, cholesky, shift, remaining, noise, noise, len(gram))
 
     def with_noise(self, noise: float) -> "Nystrom":
-        """The same columns for a system with another noise."""
-        return Nystrom.from_factor(self.factor, self.shards, self.remaining, noise, self.gram, self.chosen_for)
+        """The same rows for a system with another noise."""
+        cholesky, shift = _inner(self.gram, self.factor, self.shards, self.remaining + noise)
+        return replace(self, cholesky=cholesky, shift=shift, noise=noise)
+
+    def beside(self, rows: "Tensor") -> "Nystrom":
+        """For the system K + rows^T rows, rows (r, n) whole on every rank; takes the place of what stood beside the
+        columns before."""
+        factor = tuple(
+            torch.cat([F[: self.columns], part.to(F.dtype)])
+            for F, part in zip(self.factor, self.shards.split(rows), strict=True)
+        )
+        gram = _gram(factor, self.shards, self.gram[: self.columns, : self.columns])
+        cholesky, shift = _inner(gram, factor, self.shards, self.remaining + self.noise)
+        return replace(self, factor=factor, gram=gram, cholesky=cholesky, shift=shift)
 
     def __call__(self, r: "Tensor") -> "Tensor":
         """P^-1 r for r (n,)."""
@@ -82,14 +79,32 @@ class Nystrom:
         )
 
 
-def _gram(factor: "tuple[Tensor, ...]", shards: Shards, block: int = 512) -> "Tensor":
-    """Lower triangle of F F^T (m, m); the blocks above the diagonal are not computed, and stay zero."""
+def _gram(factor: "tuple[Tensor, ...]", shards: Shards, known: "Tensor | None" = None, block: int = 512) -> "Tensor":
+    """Lower triangle of F F^T (m, m), of whose first rows it is known; the blocks above the diagonal are not computed,
+    and stay zero."""
     m = int(shards.ranks.agree(len(factor[0]) if factor else 0)[0])  # a rank without shards does not know it
+    done = 0 if known is None else len(known)
     out = torch.zeros((m, m), dtype=torch.float64, device=factor[0].device if factor else None)
+    if known is not None:
+        out[:done, :done] = known
     for start in range(0, m, block):
-        tiles = ((F[start:] @ F[start : start + block].T).double() for F in factor)
-        out[start:, start : start + block] = shards.sum(tiles, (m - start, min(block, m - start)))
+        first, width = max(start, done), min(block, m - start)
+        tiles = ((F[first:] @ F[start : start + width].T).double() for F in factor)
+        out[first:, start : start + width] = shards.sum(tiles, (m - first, width))
     return out
+
+
+def _inner(gram: "Tensor", factor: "tuple[Tensor, ...]", shards: Shards, shift: float) -> "tuple[Tensor, float]":
+    """The Cholesky factor of F F^T + shift I, and the shift, raised where it would vanish beside F F^T."""
+    inner = gram.clone()
+    shift = max(shift, 1e-13 * float(inner.diagonal().sum()) / shards.layout.size)
+    if any(F.dtype == torch.float32 for F in factor):
+        inner.mul_(1 + SINGLE_DAMPING)
+    inner.diagonal().add_(shift)
+    cholesky, info = torch.linalg.cholesky_ex(inner)
+    if info:
+        raise FitError(f"noise: {shift:g} is too small for the preconditioner; raise --noise tenfold.")
+    return shards.ranks.from_first(cholesky), shift
 
 
 def pivoted_cholesky(

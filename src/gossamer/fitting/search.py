@@ -113,16 +113,22 @@ def nearest_noise(relative: float) -> float:
 
 
 def pilot_search(
-    made_of: Callable[[float], Makeup], problem: Problem, context: Context
+    made_of: Callable[[float], Makeup], problem: Problem, context: Context, hopeless: float = float("inf")
 ) -> tuple[Settings, tuple[Trial, ...]]:
     """Length and relative noise, where they are not given, on the structures of a pilot problem.
 
     Each is found by climbing its geometric grid, the noise first: with too much of it, short lengths look best.
-    made_of(length) makes the terms.  Returns the settings with both set."""
+    made_of(length) makes the terms.  hopeless: an error of the first trial (eV/Angstrom) from which on nothing is
+    searched.  Returns the settings with both set."""
     settings, search = context.settings, Search(problem, context)
     length = settings.length or START_LENGTH
+    made, first = made_of(length), settings
     if not settings.noise_given:
-        settings = replace(settings, relative_noise=search.best_noise(made_of(length), settings, START_NOISE))
+        first = replace(settings, relative_noise=START_NOISE)
+    if search.error(made, first) > hopeless:
+        return replace(first, length=length), tuple(search.trials)
+    if not settings.noise_given:
+        settings = replace(settings, relative_noise=search.best_noise(made, settings, START_NOISE))
     if settings.length is None:
         length = climb(LENGTHS, length, lambda at: search.error(made_of(at), settings))
         if not any(trial.length == length for trial in search.trials):

@@ -197,11 +197,16 @@ def conjugate_gradients(
 def _first_state(
     K: "KernelOperator", y: "Tensor", preconditioner: "Callable[[Tensor], Tensor]", guess: "Tensor | None"
 ) -> CGState:
-    """Before the first iteration."""
-    x = torch.zeros_like(y) if guess is None else guess.clone()
-    r = y.clone() if guess is None else y - K @ x
+    """Before the first iteration: zero, or the guess where that is nearer by the preconditioner."""
+    x, r = torch.zeros_like(y), y.clone()
     p = preconditioner(r).clone()
     (rz,) = K.ranks.agree(float(torch.dot(r, p)))
+    if guess is not None:
+        left = y - K @ guess
+        turned = preconditioner(left).clone()
+        (of_guess,) = K.ranks.agree(float(torch.dot(left, turned)))
+        if of_guess < rz:
+            x, r, p, rz = guess.clone(), left, turned, of_guess
     return CGState(0, x, r, p, rz, float("inf"), x, ())
 
 

@@ -28,6 +28,7 @@ from gossamer.model.pairs import PairSet, as_pairs
 from gossamer.model.terms import kept
 
 WORTH = 0.03  # by how much, relatively, a global term must lower the validation error to stand beside other terms
+HOPELESS = 3  # times the error of a sum, from which on one global term is not searched further
 ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
 
 
@@ -127,10 +128,10 @@ class Searching:
         return searched(so_far, problem.pilot(), context)
 
 
-def searched(so_far: Choice, pilot: Problem, context: Context) -> Choice:
-    """With what is not given found on the structures of `pilot`."""
+def searched(so_far: Choice, pilot: Problem, context: Context, hopeless: float = float("inf")) -> Choice:
+    """With what is not given found on the structures of `pilot`; hopeless: see `pilot_search`."""
     given = context.settings
-    settings, trials = pilot_search(lambda length: _whole(pilot, length, given), pilot, context)
+    settings, trials = pilot_search(lambda length: _whole(pilot, length, given), pilot, context, hopeless)
     made = _whole(pilot, settings.length or START_LENGTH, given)
     return replace(so_far, makeup=made, settings=settings, trials=(*so_far.trials, *trials))
 
@@ -168,22 +169,24 @@ class Learning:
 @dataclass(frozen=True)
 class Choosing:
     """One global term, a sum with one, or that sum without it: every kind is fitted to the same part of the training
-    structures and judged on the validation set, or, without that, on structures left out of that part.  A global term
-    joins those that were learned with its usual share; keep_global: never take local terms without anything else."""
+    structures and judged on the validation set, or, without that, on structures left out of that part.  One global
+    term is tried last, and only once where that is HOPELESS.  A global term joins those that were learned with its
+    usual share; keep_global: never take local terms without anything else."""
 
     keep_global: bool
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
         pilot, given = problem.pilot(), context.settings
-        one = _one_term(problem, given)
-        if _is_searched(given):
-            one = searched(one, pilot, context)
-        else:
-            one = replace(one, trials=_tried(one, pilot, context)[1])
         sums = self._sums(so_far, problem)
         tried = {kind.name: _tried(kind, pilot, context) for kind in sums}
-        trials = (*one.trials, *(trial for _, more in tried.values() for trial in more))
-        errors = {"global": _least(one.trials)} | {name: _least(more) for name, (_, more) in tried.items()}
+        errors = {name: _least(more) for name, (_, more) in tried.items()}
+        one = _one_term(problem, given)
+        if _is_searched(given):
+            one = searched(one, pilot, context, HOPELESS * min(errors.values()))
+        else:
+            one = replace(one, trials=_tried(one, pilot, context)[1])
+        trials = (*(trial for _, more in tried.values() for trial in more), *one.trials)
+        errors["global"] = _least(one.trials)
         name = _cheapest(errors)
         best = next((replace(kind, settings=tried[name][0]) for kind in sums if kind.name == name), one)
         return replace(best, trials=trials, errors=errors)

@@ -26,6 +26,7 @@ from gossamer.model.force_field import ForceField
 if TYPE_CHECKING:
     from torch import Tensor
 
+BESIDE = 0.25  # of a preconditioner's rows, those that pair functions may take
 WATCHED = 60  # validation structures looked at while iterating
 
 
@@ -172,12 +173,16 @@ def _solve(made: Makeup, problem: Problem, context: Context, start: Start, key: 
 
 
 def _preconditioner(K: KernelOperator, n_columns: int, context: Context, start: Start) -> Nystrom:
-    """For K, with the columns of the start where it brings some."""
+    """For K: columns of its terms, those of the start where it brings some, and beside them the directions of its pair
+    functions, which are few."""
     known = start.columns_of
+    rows = K.covariance.function_factor(K.noise, int(BESIDE * n_columns))
     if not isinstance(known, Nystrom):
-        chosen_for = K if known is None else replace(K, noise=known)
-        known = Nystrom.build(chosen_for, n_columns, seed=context.settings.seed, progress=context.progress)
-    return known if known.noise == K.noise else known.with_noise(K.noise)
+        chosen_for = K.of_terms if known is None else replace(K.of_terms, noise=known)
+        wanted, seed = n_columns - len(rows), context.settings.seed
+        known = Nystrom.build(chosen_for, wanted, seed=seed, progress=context.progress)
+    known = known if known.noise == K.noise else known.with_noise(K.noise)
+    return known.beside(rows) if len(rows) else known
 
 
 def preconditioner_of(made: Makeup, problem: Problem, context: Context, fitted: Fitted) -> Nystrom | None:

@@ -38,6 +38,7 @@ COMPARED = (50, 70, 90)
 SCORE_STRUCTURES = 3000  # the paper's number; divided by the number of images, which multiply the samples
 REFINEMENTS = 4  # bisection steps between two quantiles
 SHARED = 0.1  # of the pairs: with fewer, iterations with the full model's preconditioner go astray
+NEARLY = 0.2  # of the chosen model's pairs, by which a descriptor with nearly as many differs at most
 FEW_ITERATIONS, PATIENCE = 200, 2  # a random selection may take as many, or PATIENCE times those of the full model
 
 
@@ -92,8 +93,7 @@ class _Parts:
 @dataclass(frozen=True, eq=False)
 class _Bench:
     """Everything that stays the same while descriptors are tried.  context: its settings are those of every fit;
-    preconditioner: of the full model, where its local terms make it one of every descriptor's system too, and no pair
-    functions are masked."""
+    preconditioner: of the full model, where its local terms make it one of every descriptor's system too."""
 
     parts: _Parts
     fit: Fit
@@ -111,9 +111,10 @@ class _Bench:
         return as_pairs(self.fit.model.pairs, "reduce")
 
     def start(self, rows: np.ndarray, nearest: Fitted) -> Start:
-        """What a fit that sees `rows` beside local pairs begins with; the full model's preconditioner, where they are
-        SHARED of the pairs at least, costs more iterations than one of its own, and less time."""
-        shared = len(rows) >= SHARED * len(self.pairs)
+        """What a fit that sees `rows` beside local pairs begins with; the full model's preconditioner costs more
+        iterations than one of its own, and less time, but where a global term is cut below SHARED of the pairs."""
+        cut = any(term.is_global for term in self.fit.model.terms)
+        shared = not cut or len(rows) >= SHARED * len(self.pairs)
         return Start(previous=nearest, columns_of=self.preconditioner if shared else None)
 
     def kept(self, rows: np.ndarray) -> np.ndarray:
@@ -329,8 +330,7 @@ def _bench(data: _Parts, fit: Fit, score_structures: int | None, context: Contex
     fixed = rec.seen_locally(fit.model)
     distances = rec.mean_distances(data.train.positions, pairs)
     rank = pairs.jacobian_rank(data.train.positions[:3])
-    shares = fixed.any() and fit.model.functions is None  # without pair functions that preconditioner is a poor one
-    inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if shares else None
+    inverse = preconditioner_of(fit.choice.makeup, fit.problem, context, fit.fitted) if fixed.any() else None
     fit = replace(fit, choice=fit.choice.light())
     return _Bench(data, fit, orbits, found["scores"], distances, rank, len(drawn), fixed, context, inverse)
 
@@ -444,7 +444,7 @@ def _refine(bench: _Bench, tried: list[Candidate], limit: parts.Limit, attempt: 
 
 def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen: Candidate, attempt: _Attempts):
     """Random and shortest-first selections of as many pairs as the cuts `at` and the chosen model keep, as many of them
-    non-local."""
+    non-local; cuts with nearly as many pairs as that model would show nothing more."""
     random: list[Candidate] = []
     shortest: list[Candidate] = []
     if not at:
@@ -453,8 +453,8 @@ def _compared(bench: _Bench, at: tuple[int, ...], cuts: list[Candidate], chosen:
     distance = np.bincount(bench.orbits, bench.distances, n) / np.bincount(bench.orbits, minlength=n)
     rng = np.random.default_rng(bench.context.settings.seed)
     orders = {"random": rng.permutation(n), "shortest": np.argsort(distance, kind="stable")}
-    targets = [c for c in cuts if c.entry.quantile in at and len(c.rows) != len(chosen.rows)] + [chosen]
-    targets = [c for c in targets if len(c.rows)]
+    apart = [c for c in cuts if abs(len(c.rows) - len(chosen.rows)) > NEARLY * len(chosen.rows)]
+    targets = [c for c in [*(c for c in apart if c.entry.quantile in at), chosen] if len(c.rows)]
     for target in targets:
         for kind, found in (("random", random), ("shortest", shortest)):
             rows = _first_rows(bench.orbits, bench.fixed, orders[kind], target.rows)
