@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gossamer.cli.streams import plain
-from gossamer.reporting.reading import fixed_pairs, has_functions, tested_on
+from gossamer.reporting.reading import far_terms, fixed_pairs, has_functions, tested_on
 from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
 
@@ -105,7 +105,7 @@ def about_test(errors: "Errors", n: int, seen: int) -> list[str]:
 
 def models_table(record: "ReduceRecord") -> "Table":
     """Every model of a reduction: pairs, errors, seconds; an arrow marks the chosen one."""
-    inside = ["in global\nterm"] if fixed_pairs(record) else []
+    inside = ["in " + far_terms(record).replace(" ", "\n", 1)] if fixed_pairs(record) else []
     units = [f"{kind}\n{unit}" for unit in ("meV/Å", "kcal/\nmol/Å") for kind in ("MAE", "RMSE")]
     table = _table(
         f"Force errors on {tested_on(record)}; ← is the chosen model",
@@ -145,7 +145,7 @@ def reduction_paragraph(record: "ReduceRecord") -> str:
     ]
     if len(record.terms) > 1:
         inside = count_of(chosen.global_pairs, "pair") if chosen.global_pairs else ""
-        beyond = "; beyond the local ones they see " if has_functions(record) else ", which sees "
+        beyond = f"; {far_terms(record)} see " if has_functions(record) else ", which sees "
         lines.append(f"It is a sum of {made_of(record)}{beyond + inside if inside else ''}.")
     lines.append(choice_sentence(record))
     if chosen.added_orbits:

@@ -36,13 +36,16 @@ def dots(axes: Axes, x: np.ndarray, y: np.ndarray, colour: str, size: float) -> 
     )  # fmt: skip
 
 
-def ring(axes: Axes, x: float, y: float, text: str) -> None:
-    """Mark the one that was taken and say what it is."""
+def ring(axes: Axes, x: float, y: float, text: str, *, foot: bool = False) -> None:
+    """Mark the one that was taken and say what it is; foot: at the foot of the axes, below a curve that falls."""
     colour = LIGHT["chosen"]
     axes.plot(x, y, "o", markersize=11, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=2, zorder=4)
     side, ha = (10, "left") if x < np.mean(axes.get_xlim()) else (-10, "right")
-    at: Any = {"textcoords": "offset points", "ha": ha, "va": "top"}
-    axes.annotate(text, (x, y), (side, -14), color=colour, weight="bold", zorder=5, **at)
+    at: Any = {"textcoords": "offset points", "ha": ha, "color": colour, "weight": "bold", "zorder": 5}
+    if foot:
+        axes.annotate(text, (x, 0), (side, 5), xycoords=axes.get_xaxis_transform(), va="bottom", **at)
+    else:
+        axes.annotate(text, (x, y), (side, -14), va="top", **at)
 
 
 def error_range(axes: Axes, heights: np.ndarray) -> None:

@@ -359,7 +359,7 @@ def _limit_line(axes: Axes, record: ReduceRecord, most: float) -> None:
 def _mark_chosen(axes: Axes, record: ReduceRecord, key: str) -> None:
     for count, error in zip(*sized_points(record, [record.chosen], key), strict=True):
         name = "local terms alone" if by_global_term(record) and count == 0 else f"{int(count):,} pairs"
-        ring(axes, count, error * MEV, f"{name}: {digits(error * MEV)}")
+        ring(axes, count, error * MEV, f"{name}: {digits(error * MEV)}", foot=True)
 
 
 def _pairs_axis(axes: Axes, record: ReduceRecord) -> None:
