@@ -24,6 +24,10 @@ class UsageError(GossamerError):
     exit_code = 2
 
 
+class NotRegisteredError(UsageError):
+    """A kernel or feature by a name under which no class is registered."""
+
+
 class DataError(GossamerError):
     """A data set cannot be read, or its contents cannot be used."""
 

@@ -296,7 +296,9 @@ def test_models_are_saved_and_loaded(tmp_path):
 def test_without_a_kind_a_file_is_refused_in_a_sentence(tmp_path, monkeypatch):
     path = mixed_model()[0].save(tmp_path / "m.gossamer")
     monkeypatch.delitem(descriptors._KINDS, "volume")
-    with pytest.raises(ModelFileError, match=r"feature: 'volume' is not known; use inverse, cosine, or register it"):
+    with pytest.raises(
+        ModelFileError, match=r"gossamer: feature: 'volume' is not known; use inverse, cosine, or register it"
+    ):
         gs.load(path)
 
 

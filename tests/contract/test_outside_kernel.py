@@ -98,7 +98,7 @@ def test_models_are_trained_saved_and_loaded(registered, tmp_path):
 def test_without_it_a_file_is_refused_in_a_sentence(registered, tmp_path, monkeypatch):
     path = outside_model()[0].save(tmp_path / "m.gossamer")
     monkeypatch.delitem(kernels._KINDS, "rational")
-    with pytest.raises(ModelFileError, match=r"'rational' is not known; use matern52.*register it"):
+    with pytest.raises(ModelFileError, match=r"gossamer: kernel: 'rational' is not known; use matern52.*register it"):
         gs.load(path)
 
 
@@ -115,3 +115,14 @@ def test_sgdml_has_no_words_for_other_kernels(tmp_path):
     smooth = replace(model, terms=(replace(model.terms[0], kernel=kernels.Gauss(3.0)),))
     with pytest.raises(UsageError, match="Matern-5/2 kernel only"):
         smooth.export_sgdml(tmp_path / "m.npz")
+
+
+def test_scores_refuse_what_are_no_structures_or_orbits(registered):
+    model = outside_model()[0]
+    R, orbits = structures(2), np.arange(len(model.pairs))
+    for positions in (R[0], R[:, :2], R[:0]):
+        with pytest.raises(UsageError, match="positions: shape"):
+            masking_scores(model, positions, orbits)
+    for wrong in (orbits[:3], orbits + 0.0, orbits - 1):
+        with pytest.raises(UsageError, match=r"orbits: shape .* model.pairs.orbits"):
+            masking_scores(model, R, wrong)

@@ -15,7 +15,11 @@ from gossamer.errors import UsageError
 from gossamer.fitting import function_covariance
 from gossamer.fitting.covariance import Covariance, Structures
 from gossamer.fitting.operator import KernelOperator
+from gossamer.fitting.options import make_settings
 from gossamer.fitting.preconditioners import Nystrom
+from gossamer.fitting.problem import Context
+from gossamer.fitting.training import Start
+from gossamer.fitting.training import _preconditioner as preconditioner
 from gossamer.model import pair_functions as module
 from gossamer.model.model_file import load
 from gossamer.model.pairs import PairSet
@@ -93,14 +97,15 @@ def test_their_rows_are_what_they_add(energies):
     zero = np.zeros((C.shape[0], C.shape[0]))
     added = reference.covariance_matrix(terms, pairs.pairs, R, energies, functions)
     added = added - reference.covariance_matrix(terms, pairs.pairs, R, energies)
-    whole = C.function_factor(0.0, 10**6).numpy()
+    K = KernelOperator.of(C, 0.0)
+    whole = K.function_factor(0.0, 10**6).numpy()
     close(whole.T @ whole, added, 1e-12)
-    for rows in (C.function_factor(0.0, 7).numpy(), C.function_factor(1e-3, 10**6).numpy()):
+    for rows in (K.function_factor(0.0, 7).numpy(), K.function_factor(1e-3, 10**6).numpy()):
         sizes, left = (rows * rows).sum(1), added - rows.T @ rows
         assert 0 < len(rows) < len(whole)
         assert np.linalg.eigvalsh(left).max() <= len(functions.names) * sizes.min()
         assert np.linalg.eigvalsh(left).min() >= -1e-9 * np.abs(added).max()
-    np.testing.assert_array_equal(C.of_terms.function_factor(0.0, 9).numpy(), zero[:0])
+    np.testing.assert_array_equal(K.of_terms.function_factor(0.0, 9).numpy(), zero[:0])
 
 
 @BOTH
@@ -108,16 +113,38 @@ def test_a_preconditioner_has_them_beside_its_columns(energies):
     (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(6, 1)
     K = KernelOperator.of(Covariance.among(terms, pairs, torch.from_numpy(R), energies, functions), 1e-3)
     local = Nystrom.build(K.of_terms, 20, seed=0)
-    rows = K.covariance.function_factor(0.0, 9)
-    beside = local.beside(rows)
+    rows = K.function_factor(0.0, 9)
+    beside = local.beside(rows, K.noise)
     order = np.argsort(np.concatenate(list(map(K.covariance.rows_layout.of_structures, K._own))))
     columns = torch.cat(local.factor, 1)[:, order]
     dense = columns.T @ columns + rows.T @ rows + beside.shift * torch.eye(K.size, dtype=torch.float64)
     r = torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
     close(beside(r).numpy(), torch.linalg.solve(dense, r).numpy(), 1e-9)
-    again = beside.with_noise(1e-2).beside(rows[:4])
-    expected = local.with_noise(1e-2).beside(rows[:4])
+    again = beside.beside(rows[:4], 1e-2)
+    expected = local.with_noise(1e-2).beside(rows[:4], 1e-2)
     torch.testing.assert_close(again(r), expected(r), rtol=1e-10, atol=1e-12)
+
+
+def test_a_process_with_other_eigenvectors_takes_the_directions_agreed_on(monkeypatch):
+    (pairs, terms), R = CASES["several"](), torch.from_numpy(wide(5, 1))
+    C = Covariance.among(terms, pairs, R, True, pair_functions())
+    told, eigh = [], torch.linalg.eigh
+    rows = C.function_factor(0.0, 9, lambda own: told.append(own) or own)
+    monkeypatch.setattr(torch.linalg, "eigh", lambda gram: (eigh(gram)[0] * 1.1, -eigh(gram)[1]))
+    assert torch.equal(C.function_factor(0.0, 9, lambda own: told[0]), rows)
+    assert not torch.equal(C.function_factor(0.0, 9, lambda own: own), rows)
+
+
+def test_columns_chosen_again_are_as_many_for_another_noise():
+    (pairs, terms), functions, R = CASES["several"](), pair_functions(), wide(12, 1)
+    K = KernelOperator.of(Covariance.among(terms, pairs, torch.from_numpy(R), False, functions), 1e-6)
+    context, r = Context(make_settings({})), torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
+    made = preconditioner(K, 60, context, Start())
+    noisy = replace(K, noise=0.1)
+    assert len(K.function_factor(0.1, 15)) < len(K.function_factor(1e-6, 15))
+    kept = preconditioner(noisy, 60, context, Start(columns_of=made))
+    again = preconditioner(noisy, 60, context, Start(columns_of=made.chosen_for))
+    assert torch.equal(kept(r), again(r))
 
 
 @BOTH

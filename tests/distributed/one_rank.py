@@ -9,10 +9,11 @@ from datetime import timedelta
 
 import numpy as np
 import torch
-from cases import CASES, METHYL, NUMBERS, random_model, structures
+from cases import CASES, METHYL, NUMBERS, pair_functions, random_model, structures
 from torch import distributed
 
 from gossamer.data.dataset import Dataset
+from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.parallel import Ranks
 from gossamer.fitting.preconditioners import Nystrom
@@ -40,6 +41,10 @@ def of_operators(ranks: Ranks, cases: Iterable[str] = CASES, n: int = 11) -> dic
                 "preconditioned": P(v),
                 "factor": K.shards.pick(P.factor, np.arange(K.size), len(P.cholesky)),
             }
+            if case == "several":
+                C = Covariance.among(terms, pairs, R, energies, pair_functions())
+                F = KernelOperator.of(C, 1e-6, ranks=ranks)
+                values["beside"] = Nystrom.build(F.of_terms, 30, seed=1).beside(F.function_factor(1e-6, 9), 1e-6)(v)
             found |= {f"{case} {energies} {name}": t.numpy() for name, t in values.items()}
     return found
 

@@ -99,7 +99,8 @@ Kernel = Annotated[
     str | None,
     typer.Option(
         metavar="NAME", rich_help_panel=_MODEL,
-        help="Radial kernel of all terms: matern52 (sgdml's, the default), or the smoother matern72, matern92, gauss.",
+        help="Radial kernel of all terms: matern52 (sgdml's), or the smoother matern72, matern92, gauss; by default "
+        "matern52, and matern92 in sums that see most pairs and have many forces to learn from.",
     ),
 ]  # fmt: skip
 Descriptor = Annotated[

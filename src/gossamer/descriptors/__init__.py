@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from gossamer.descriptors.arrays import inverse_distance
-from gossamer.errors import UsageError
+from gossamer.errors import NotRegisteredError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ def names() -> tuple[str, ...]:
 def make(name: str, parameters: dict[str, float]) -> Feature:
     """The feature of that name and parameters.  Raises UsageError for a name or parameters that are not known."""
     if name not in _KINDS:
-        raise UsageError(f"feature: {name!r} is not known; use {', '.join(_KINDS)}, or register it before.")
+        raise NotRegisteredError(f"feature: {name!r} is not known; use {', '.join(_KINDS)}, or register it before.")
     wanted = [item.name for item in fields(_KINDS[name])]
     if sorted(parameters) != sorted(wanted):
         raise UsageError(f"feature: {name!r} is made of {wanted or 'nothing'}, and {sorted(parameters)} are given.")

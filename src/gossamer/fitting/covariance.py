@@ -1,6 +1,6 @@
 """The covariance between the labels of two sets of structures: products without the matrix, columns when wanted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -227,12 +227,12 @@ class Covariance:
         """What the terms alone give."""
         return self if self.functions is None else replace(self, functions=None)
 
-    def function_factor(self, least: float, most: int) -> "Tensor":
+    def function_factor(self, least: float, most: int, agreed: "Callable[[Tensor], Tensor]") -> "Tensor":
         """Rows (r, n_left), at most `most`, whose products are near what pair functions add to the covariance of the
         left labels with themselves (FunctionCovariance.factor); none without functions."""
         if self._added is None:
             return self.left.x.new_zeros((0, self.shape[0]))
-        return self._added.factor(self.left, self.energies, least, most)
+        return self._added.factor(self.left, self.energies, least, most, agreed)
 
     @cached_property
     def _added(self) -> FunctionCovariance | None:

@@ -92,9 +92,9 @@ def estimate(
 ) -> Estimate:
     """Predict memory and time of `fit` with the same arguments, usually within a factor of two.
 
-    Nothing is trained; symmetry is looked for and rates are measured, a few seconds; what a baseline costs is left
-    out.  Raises what `fit` raises before
-    it solves anything, MemoryBudgetError among it."""
+    Nothing is trained; symmetry is looked for and rates are measured, a few seconds, or as long as numba compiles where
+    it never ran before; what a baseline costs is left out.  Raises what `fit` raises before it solves anything,
+    MemoryBudgetError among it."""
     check_baseline(baseline)
     settings = make_settings(options, settings)
     settings = replace(settings, device="cpu", memory=memory_budget(settings.memory) / GIB)

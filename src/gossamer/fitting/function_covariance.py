@@ -4,7 +4,7 @@ Every label is a row of features in its classes, (C_pf)_ab = sum_k A_k f_ak . f_
 class the features of all labels of M structures that it touches are a matrix (M, R, B), and what is wanted products of
 such matrices.  Products of the whole covariance need none of it (`PairFunctions.sums` and `transposed`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -98,18 +98,23 @@ class FunctionCovariance:
             if energies:
                 out[rows, len(span) * n3 :] += part[:, :, -1]
 
-    def factor(self, structures: Structures, energies: bool, least: float, most: int) -> "Tensor":
+    def factor(
+        self, structures: Structures, energies: bool, least: float, most: int, agreed: "Callable[[Tensor], Tensor]"
+    ) -> "Tensor":
         """Rows (r, n) with rows^T rows near the covariance of all labels: its principal directions class by class, the
-        largest, at most `most`, of those that add more than `least` along themselves."""
-        found = [self._directions(one, variance, structures, energies, least)
-                 for one, variance in zip(self._classes, self.functions.variances, strict=True)]  # fmt: skip
-        values = torch.cat([values for values, _ in found])
-        last = values.sort(descending=True).values[most - 1] if len(values) > most else values.new_tensor(least)
+        largest, at most `most`, of those that add more than `least` along themselves.
+
+        agreed: what all processes take for a tensor of which each has its own, maybe with other digits and signs."""
+        own, turns = self._directions(structures, energies, agreed)
+        order = own.ravel().sort(descending=True, stable=True)
+        taken = order.indices[: min(most, int((order.values > least).sum()))]
+        kept = torch.zeros(own.numel(), dtype=torch.bool, device=own.device)
+        kept[taken] = True
         n3, M = 3 * self.pairs.n_atoms, structures.n
-        out = values.new_zeros((int((values >= last).sum()), M * (n3 + energies)))
+        out = own.new_zeros((len(taken), M * (n3 + energies)))
         start = 0
-        for one, (own, rows) in zip(self._classes, found, strict=True):
-            rows = rows[own >= last]
+        for one, turn, mine in zip(self._classes, turns, kept.view(own.shape), strict=True):
+            rows = torch.einsum("mrb,bk->kmr", self._features(one, structures, range(M)), turn[:, mine])
             stop = start + len(rows)
             out[start:stop, self._flat(one, structures)] = rows[:, :, :-1].reshape(len(rows), -1)
             if energies:
@@ -118,15 +123,18 @@ class FunctionCovariance:
         return out
 
     def _directions(
-        self, one: _Class, variance: float, structures: Structures, energies: bool, least: float
+        self, structures: Structures, energies: bool, agreed: "Callable[[Tensor], Tensor]"
     ) -> "tuple[Tensor, Tensor]":
-        """Those of a class: what each adds along itself (r,), and its components (r, M, R)."""
-        features = variance**0.5 * self._features(one, structures, range(structures.n))
-        if not energies:
-            features[:, -1] = 0
-        values, vectors = torch.linalg.eigh(torch.einsum("mrb,mrc->bc", features, features))
-        kept = values > least
-        return values[kept], torch.einsum("mrb,bk->kmr", features, vectors[:, kept])
+        """By class what each principal direction adds along itself (K, B), and its features (K, B, B), in columns."""
+        grams = []
+        for one, variance in zip(self._classes, self.functions.variances, strict=True):
+            features = self._features(one, structures, range(structures.n))
+            seen = features if energies else features[:, :-1]
+            grams.append(variance * torch.einsum("mrb,mrc->bc", seen, seen))
+        values, vectors = torch.linalg.eigh(torch.stack(grams))
+        both = agreed(torch.cat([values[:, None], vectors], dim=1))
+        scales = both.new_tensor(self.functions.variances).sqrt()
+        return both[:, 0], scales[:, None, None] * both[:, 1:]
 
     def add_diagonal(self, structures: Structures, out: "Tensor") -> None:
         """Add to out (M, 3N + 1) the variance of every force component and, last, of the energy."""

@@ -118,6 +118,10 @@ class KernelOperator:
         """Diagonal (n,) of K without the noise."""
         return self.covariance.diagonal()
 
+    def function_factor(self, least: float, most: int) -> "Tensor":
+        """Rows (r, n), the same on every rank, near what pair functions add (Covariance.function_factor)."""
+        return self.covariance.function_factor(least, most, self.ranks.from_first)
+
     def lower_triangle(self) -> "Tensor":
         """The lower triangle of the matrix (n, n) without the noise; what stands above it has no meaning."""
         return self.covariance.lower_triangle()

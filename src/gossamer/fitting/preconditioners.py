@@ -23,21 +23,22 @@ SINGLE_DAMPING = 1e-6  # relative; keeps the inverse positive where float32 has 
 
 @dataclass(frozen=True, eq=False)
 class Nystrom:
-    """P = F^T F + shift I, applied inverted by the Woodbury identity.
+    """P = F^T F + B^T B + shift I, applied inverted by the Woodbury identity.
 
-    F (m, n) rows of a partial Cholesky factor of K; `remaining` is the trace of K - F^T F over n.  The shift is that
-    mean remaining variance plus the noise: with the noise alone the directions outside F, far from negligible, would
-    be blown up by remaining/noise (measured in docs/decisions/0003-solver.md)."""
+    F (m, n) rows of a partial Cholesky factor of K; `remaining` is the trace of K - F^T F over n.  B (r, n) rows that
+    stand for what is added to K, if anything is; what they leave of it is not in `remaining`.  The shift is that mean
+    remaining variance plus the noise: with the noise alone the directions outside F, far from negligible, would be
+    blown up by remaining/noise (measured in docs/decisions/0003-solver.md)."""
 
     factor: "tuple[Tensor, ...]"  # of every own shard (fit.parallel) the columns (m, labels) of F; maybe in float32
+    added: "tuple[Tensor, ...]"  # the same of the rows (r, labels) beside F
     shards: Shards
     gram: "Tensor"  # lower triangle of F F^T (m, m)
-    cholesky: "Tensor"
+    cholesky: "Tensor"  # of the gram matrix of all rows, and the shift (m + r, m + r)
     shift: float
     remaining: float
     noise: float
     chosen_for: float  # the noise when the columns were chosen, on which their precision may depend
-    columns: int  # how many rows of F come from columns; the others stand beside them
 
     @classmethod
     def build(cls, K: "KernelOperator", n_columns: int, *, seed: int, progress: Progress = silent) -> "Nystrom":
@@ -49,61 +50,71 @@ class Nystrom:
     @classmethod
     def from_factor(cls, factor: "tuple[Tensor, ...]", shards: Shards, remaining: float, noise: float) -> "Nystrom":
         """Of the rows of a partial Cholesky factor, each own shard's part of them."""
-        gram = _gram(factor, shards)
-        cholesky, shift = _inner(gram, factor, shards, remaining + noise)
-        return cls(factor, shards, gram, cholesky, shift, remaining, noise, noise, len(gram))
+        gram, added = _gram(factor, shards), tuple(F[:0] for F in factor)
+        cholesky, shift = _inner(gram, factor, shards, remaining, noise)
+        return cls(factor, added, shards, gram, cholesky, shift, remaining, noise, noise)
 
     def with_noise(self, noise: float) -> "Nystrom":
-        """The same rows for a system with another noise."""
-        cholesky, shift = _inner(self.gram, self.factor, self.shards, self.remaining + noise)
-        return replace(self, cholesky=cholesky, shift=shift, noise=noise)
+        """The same columns, and nothing beside them, for a system with another noise."""
+        return self.beside(self.gram.new_empty((0, self.shards.layout.size)), noise)
 
-    def beside(self, rows: "Tensor") -> "Nystrom":
-        """For the system K + rows^T rows, rows (r, n) whole on every rank; takes the place of what stood beside the
-        columns before."""
-        factor = tuple(
-            torch.cat([F[: self.columns], part.to(F.dtype)])
-            for F, part in zip(self.factor, self.shards.split(rows), strict=True)
+    def beside(self, rows: "Tensor", noise: float) -> "Nystrom":
+        """The same columns for the system K + rows^T rows with another noise, rows (r, n) whole on every rank; takes
+        the place of what stood beside the columns before."""
+        if not len(rows) and noise == self.noise and len(self.cholesky) == len(self.gram):
+            return self
+        added = tuple(
+            part.to(F.dtype).contiguous() for F, part in zip(self.factor, self.shards.split(rows), strict=True)
         )
-        gram = _gram(factor, self.shards, self.gram[: self.columns, : self.columns])
-        cholesky, shift = _inner(gram, factor, self.shards, self.remaining + self.noise)
-        return replace(self, factor=factor, gram=gram, cholesky=cholesky, shift=shift)
+        gram = _bordered(self.gram, self.factor, added, self.shards, len(rows)) if len(rows) else self.gram
+        cholesky, shift = _inner(gram, self.factor, self.shards, self.remaining, noise)
+        return replace(self, added=added, cholesky=cholesky, shift=shift, noise=noise)
 
     def __call__(self, r: "Tensor") -> "Tensor":
         """P^-1 r for r (n,)."""
-        parts = self.shards.split(r)
-        projected = ((F @ part.to(F.dtype)).double() for F, part in zip(self.factor, parts, strict=True))
+        m, held = len(self.gram), list(zip(self.factor, self.added, self.shards.split(r), strict=True))
+        projected = (torch.cat([rows @ part.to(F.dtype) for rows in (F, B)]).double() for F, B, part in held)
         u = torch.cholesky_solve(self.shards.sum(projected, (len(self.cholesky),))[:, None], self.cholesky)[:, 0]
         return self.shards.join(
-            [(part - F.T @ u.to(F.dtype)).div_(self.shift) for F, part in zip(self.factor, parts, strict=True)]
+            [(part - F.T @ u[:m].to(F.dtype) - B.T @ u[m:].to(F.dtype)).div_(self.shift) for F, B, part in held]
         )
 
 
-def _gram(factor: "tuple[Tensor, ...]", shards: Shards, known: "Tensor | None" = None, block: int = 512) -> "Tensor":
-    """Lower triangle of F F^T (m, m), of whose first rows it is known; the blocks above the diagonal are not computed,
-    and stay zero."""
+def _gram(factor: "tuple[Tensor, ...]", shards: Shards, block: int = 512) -> "Tensor":
+    """Lower triangle of F F^T (m, m); the blocks above the diagonal are not computed, and stay zero."""
     m = int(shards.ranks.agree(len(factor[0]) if factor else 0)[0])  # a rank without shards does not know it
-    done = 0 if known is None else len(known)
     out = torch.zeros((m, m), dtype=torch.float64, device=factor[0].device if factor else None)
-    if known is not None:
-        out[:done, :done] = known
     for start in range(0, m, block):
-        first, width = max(start, done), min(block, m - start)
-        tiles = ((F[first:] @ F[start : start + width].T).double() for F in factor)
-        out[first:, start : start + width] = shards.sum(tiles, (m - first, width))
+        tiles = ((F[start:] @ F[start : start + block].T).double() for F in factor)
+        out[start:, start : start + block] = shards.sum(tiles, (m - start, min(block, m - start)))
     return out
 
 
-def _inner(gram: "Tensor", factor: "tuple[Tensor, ...]", shards: Shards, shift: float) -> "tuple[Tensor, float]":
-    """The Cholesky factor of F F^T + shift I, and the shift, raised where it would vanish beside F F^T."""
+def _bordered(
+    gram: "Tensor", factor: "tuple[Tensor, ...]", added: "tuple[Tensor, ...]", shards: Shards, r: int
+) -> "Tensor":
+    """Lower triangle (m + r, m + r) of the gram matrix of F and of r rows beside it, from that of F (m, m)."""
+    m = len(gram)
+    out = gram.new_zeros((m + r, m + r))
+    out[:m, :m] = gram
+    out[m:, :m] = shards.sum(((B @ F.T).double() for F, B in zip(factor, added, strict=True)), (r, m))
+    out[m:, m:] = shards.sum(((B @ B.T).double() for B in added), (r, r))
+    return out
+
+
+def _inner(
+    gram: "Tensor", factor: "tuple[Tensor, ...]", shards: Shards, remaining: float, noise: float
+) -> "tuple[Tensor, float]":
+    """The Cholesky factor of a gram matrix and the shift, remaining + noise, on its diagonal; and the shift, raised
+    where it would vanish beside it."""
     inner = gram.clone()
-    shift = max(shift, 1e-13 * float(inner.diagonal().sum()) / shards.layout.size)
+    shift = max(remaining + noise, 1e-13 * float(inner.diagonal().sum()) / shards.layout.size)
     if any(F.dtype == torch.float32 for F in factor):
         inner.mul_(1 + SINGLE_DAMPING)
     inner.diagonal().add_(shift)
     cholesky, info = torch.linalg.cholesky_ex(inner)
     if info:
-        raise FitError(f"noise: {shift:g} is too small for the preconditioner; raise --noise tenfold.")
+        raise FitError(f"noise: {noise:g} is too small for the preconditioner; raise --noise tenfold.")
     return shards.ranks.from_first(cholesky), shift
 
 

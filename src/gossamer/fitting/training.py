@@ -175,14 +175,15 @@ def _solve(made: Makeup, problem: Problem, context: Context, start: Start, key: 
 def _preconditioner(K: KernelOperator, n_columns: int, context: Context, start: Start) -> Nystrom:
     """For K: columns of its terms, those of the start where it brings some, and beside them the directions of its pair
     functions, which are few."""
-    known = start.columns_of
-    rows = K.covariance.function_factor(K.noise, int(BESIDE * n_columns))
+    known, most = start.columns_of, int(BESIDE * n_columns)
+    rows = K.function_factor(K.noise, most)
     if not isinstance(known, Nystrom):
-        chosen_for = K.of_terms if known is None else replace(K.of_terms, noise=known)
-        wanted, seed = n_columns - len(rows), context.settings.seed
+        chosen_for, beside = K.of_terms, len(rows)
+        if known is not None:  # as many as were chosen then
+            chosen_for, beside = replace(chosen_for, noise=known), len(K.function_factor(known, most))
+        wanted, seed = n_columns - beside, context.settings.seed
         known = Nystrom.build(chosen_for, wanted, seed=seed, progress=context.progress)
-    known = known if known.noise == K.noise else known.with_noise(K.noise)
-    return known.beside(rows) if len(rows) else known
+    return known.beside(rows, K.noise)
 
 
 def preconditioner_of(made: Makeup, problem: Problem, context: Context, fitted: Fitted) -> Nystrom | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf, prod
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from gossamer.errors import UsageError
+from gossamer.errors import NotRegisteredError, UsageError
 from gossamer.kernels.radial import GAUSS, exponent, polynomials
 
 if TYPE_CHECKING:
@@ -134,9 +134,9 @@ def names() -> tuple[str, ...]:
 
 
 def make(name: str, length: float) -> Kernel:
-    """The kernel of that name and length.  Raises UsageError for a name that is not known."""
+    """The kernel of that name and length.  Raises NotRegisteredError for a name that is not known."""
     if name not in _KINDS:
-        raise UsageError(f"kernel: {name!r} is not known; use {', '.join(_KINDS)}, or register it before.")
+        raise NotRegisteredError(f"kernel: {name!r} is not known; use {', '.join(_KINDS)}, or register it before.")
     return _KINDS[name](length)
 
 

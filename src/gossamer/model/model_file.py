@@ -15,7 +15,7 @@ from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.descriptors import Descriptor, Feature, make, parameters_of
 from gossamer.descriptors.basis import Basis
-from gossamer.errors import ModelFileError, UsageError
+from gossamer.errors import ModelFileError, NotRegisteredError, UsageError
 from gossamer.files import atomic_path, regular_file
 from gossamer.model.error_bars import ErrorBars
 from gossamer.model.features import FeatureSet, Part
@@ -165,7 +165,8 @@ def _prefix(b: int) -> str:
 def load(path: str | Path) -> ForceField:
     """Read a .gossamer file or an sgdml model (npz).  Nothing in the file is executed or unpickled.
 
-    Raises ModelFileError for a missing, truncated, damaged or foreign file, or one written by a newer version."""
+    Raises ModelFileError for a missing, truncated, damaged or foreign file, one written by a newer version, or one
+    with a kernel or feature that is not registered."""
     path = regular_file(path, "model file", ModelFileError)
     if _begins_as_zip(path):
         from gossamer.model.sgdml_file import load_sgdml
@@ -176,6 +177,8 @@ def load(path: str | Path) -> ForceField:
     try:
         model = _assemble(arrays, header, header["version"])
         return from_1(model) if header["version"] == 1 else model
+    except NotRegisteredError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     except (KeyError, ValueError, TypeError, RecursionError, UsageError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelFileError(f"{path}: the file is damaged ({said.rstrip('.')}); restore it or train again.") from error

@@ -27,9 +27,12 @@ def masking_scores(
 
     Masking sets the orbit's components to zero in every training descriptor, coefficient, query and Jacobian, and takes
     its pair functions away; nothing is refitted and masks do not accumulate.  orbits (P,): orbit number of each pair,
-    the same for pairs that are permutations of each other.  Raises DataError for structures whose atoms coincide, and
-    FitError where a score is not finite."""
+    the same for pairs that are permutations of each other: `model.pairs.orbits(perms)`, perms (S, N) those of
+    `TrainResult.symmetry`.  Raises DataError for structures whose atoms coincide, UsageError for arguments of
+    other shapes, places that differ in their orbits, or a descriptor other than pairs, FitError where a score is not
+    finite."""
     pairs = as_pairs(model.pairs, "masking of pairs")
+    _check(positions, orbits, model.n_atoms, len(pairs))
     pairs.refuse_coincident(positions, "structures to score on")
     n_orbits = int(orbits.max()) + 1
     device = resolve_device(model.device)
@@ -53,6 +56,17 @@ def masking_scores(
     if not torch.all(torch.isfinite(scores)):
         raise FitError("scoring: some scores are not finite; look for exploded structures with `gossamer inspect`.")
     return scores.cpu().numpy()[orbits]
+
+
+def _check(positions: np.ndarray, orbits: np.ndarray, n_atoms: int, n_pairs: int) -> None:
+    """Raise UsageError for what are no structures, or no orbit of every pair."""
+    if positions.ndim != 3 or positions.shape[1:] != (n_atoms, 3) or not len(positions):
+        raise UsageError(f"positions: shape {positions.shape}, but (structures, {n_atoms}, 3) is needed, one at least.")
+    if orbits.shape != (n_pairs,) or orbits.dtype.kind not in "iu" or orbits.min() < 0:
+        raise UsageError(
+            f"orbits: shape {orbits.shape} of {orbits.dtype}, but an orbit number of each of the {n_pairs} pairs is "
+            "needed; model.pairs.orbits(perms) gives them."
+        )
 
 
 @dataclass(frozen=True, eq=False)
