@@ -125,7 +125,7 @@ def pilot_search(
     made, first = made_of(length), settings
     if not settings.noise_given:
         first = replace(settings, relative_noise=START_NOISE)
-    if search.error(made, first) > hopeless:
+    if hopeless < search.error(made, first) < float("inf"):  # what cannot be solved may be with more noise
         return replace(first, length=length), tuple(search.trials)
     if not settings.noise_given:
         settings = replace(settings, relative_noise=search.best_noise(made, settings, START_NOISE))
