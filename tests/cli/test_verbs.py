@@ -86,7 +86,12 @@ def test_inspect_lists_fragments_and_train_takes_them(gossamer: Command, work: P
     assert record["settings"]["terms"] == "given"
     assert record["settings"]["length"] is None
     assert record["full"]["length"] is None
-    assert "unknowns" in gossamer(f"estimate good.npz {options}").out
+    found = gossamer(f"estimate good.npz {options}")
+    assert "unknowns" in found.out
+    assert "measuring" not in found.err
+    assert (
+        "measuring: the speed of this machine" in gossamer(f"estimate good.npz {options.replace(' --quiet', '')}").err
+    )
 
 
 @pytest.mark.parametrize("name", ["x.extxyz", "x.npz", "x.traj"])

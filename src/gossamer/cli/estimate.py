@@ -5,6 +5,8 @@ import typer
 from gossamer.cli import options as o
 from gossamer.cli.inputs import Fitting, Job, Reading, Sizes
 from gossamer.cli.outputs import print_json, say
+from gossamer.cli.progress import showing
+from gossamer.events import Event
 
 
 def estimate(
@@ -58,7 +60,9 @@ def estimate(
     )
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
-    found = as_dict(predict(parts.train, parts.valid, **options))
+    with showing(quiet) as progress:
+        progress(Event("estimate", message="the speed of this machine"))
+        found = as_dict(predict(parts.train, parts.valid, **options))
     if as_json:
         print_json(found)
     else:

@@ -10,7 +10,7 @@ _NAMES = {
     "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
     "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
     "reduce": "reducing", "error bars": "error bars", "test": "testing", "report": "writing report",
-    "relax": "relaxing", "vibrations": "vibrations", "md": "dynamics",
+    "estimate": "measuring", "relax": "relaxing", "vibrations": "vibrations", "md": "dynamics",
 }  # fmt: skip
 _VALUES = {
     "residual": "residual",
