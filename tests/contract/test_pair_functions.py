@@ -121,7 +121,7 @@ def test_a_preconditioner_has_them_beside_its_columns(energies):
     r = torch.from_numpy(np.random.default_rng(0).normal(size=K.size))
     close(beside(r).numpy(), torch.linalg.solve(dense, r).numpy(), 1e-9)
     again = beside.beside(rows[:4], 1e-2)
-    expected = local.with_noise(1e-2).beside(rows[:4], 1e-2)
+    expected = local.beside(rows[:0], 1e-2).beside(rows[:4], 1e-2)
     torch.testing.assert_close(again(r), expected(r), rtol=1e-10, atol=1e-12)
 
 

@@ -147,7 +147,8 @@ def names() -> tuple[str, ...]:
 
 
 def make(name: str, parameters: dict[str, float]) -> Feature:
-    """The feature of that name and parameters.  Raises UsageError for a name or parameters that are not known."""
+    """The feature of that name and parameters.  Raises NotRegisteredError for a name, UsageError for parameters that
+    are not known."""
     if name not in _KINDS:
         raise NotRegisteredError(f"feature: {name!r} is not known; use {', '.join(_KINDS)}, or register it before.")
     wanted = [item.name for item in fields(_KINDS[name])]

@@ -54,10 +54,6 @@ class Nystrom:
         cholesky, shift = _inner(gram, factor, shards, remaining, noise)
         return cls(factor, added, shards, gram, cholesky, shift, remaining, noise, noise)
 
-    def with_noise(self, noise: float) -> "Nystrom":
-        """The same columns, and nothing beside them, for a system with another noise."""
-        return self.beside(self.gram.new_empty((0, self.shards.layout.size)), noise)
-
     def beside(self, rows: "Tensor", noise: float) -> "Nystrom":
         """The same columns for the system K + rows^T rows with another noise, rows (r, n) whole on every rank; takes
         the place of what stood beside the columns before."""

@@ -198,16 +198,14 @@ def _first_state(
     K: "KernelOperator", y: "Tensor", preconditioner: "Callable[[Tensor], Tensor]", guess: "Tensor | None"
 ) -> CGState:
     """Before the first iteration: zero, or the guess where that is nearer by the preconditioner."""
-    x, r = torch.zeros_like(y), y.clone()
-    p = preconditioner(r).clone()
-    (rz,) = K.ranks.agree(float(torch.dot(r, p)))
-    if guess is not None:
-        left = y - K @ guess
-        turned = preconditioner(left).clone()
-        (of_guess,) = K.ranks.agree(float(torch.dot(left, turned)))
-        if of_guess < rz:
-            x, r, p, rz = guess.clone(), left, turned, of_guess
-    return CGState(0, x, r, p, rz, float("inf"), x, ())
+
+    def begun(x: "Tensor", r: "Tensor") -> CGState:
+        p = preconditioner(r).clone()
+        (rz,) = K.ranks.agree(float(torch.dot(r, p)))
+        return CGState(0, x, r, p, rz, float("inf"), x, ())
+
+    zero = begun(torch.zeros_like(y), y.clone())
+    return zero if guess is None else min(zero, begun(guess.clone(), y - K @ guess), key=lambda state: state.rz)
 
 
 def _stalled(history: list[Step], stop: StopRule) -> bool:

@@ -178,11 +178,10 @@ def _preconditioner(K: KernelOperator, n_columns: int, context: Context, start: 
     known, most = start.columns_of, int(BESIDE * n_columns)
     rows = K.function_factor(K.noise, most)
     if not isinstance(known, Nystrom):
-        chosen_for, beside = K.of_terms, len(rows)
-        if known is not None:  # as many as were chosen then
-            chosen_for, beside = replace(chosen_for, noise=known), len(K.function_factor(known, most))
-        wanted, seed = n_columns - beside, context.settings.seed
-        known = Nystrom.build(chosen_for, wanted, seed=seed, progress=context.progress)
+        noise = K.noise if known is None else known
+        beside = rows if noise == K.noise else K.function_factor(noise, most)  # as many as were chosen then
+        chosen_for, wanted = replace(K.of_terms, noise=noise), n_columns - len(beside)
+        known = Nystrom.build(chosen_for, wanted, seed=context.settings.seed, progress=context.progress)
     return known.beside(rows, K.noise)
 
 

@@ -24,13 +24,15 @@ from gossamer.backends.numba._places import (
 from gossamer.backends.numba._vectors import CACHED, WIDTH, fma, load, splat, store, total
 from gossamer.backends.numba._weighing import weighted_factors
 
+inlined = njit(fastmath=True, inline="always")  # calls between these would cost small terms a fifth of a step
 
-@njit(fastmath=True, inline="always")
+
+@inlined
 def _four(array, at):
     return load(array, at), load(array, at + WIDTH), load(array, at + 2 * WIDTH), load(array, at + 3 * WIDTH)
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _keep(array, at, four):
     store(array, at, four[0])
     store(array, at + WIDTH, four[1])
@@ -38,24 +40,24 @@ def _keep(array, at, four):
     store(array, at + 3 * WIDTH, four[3])
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _scaled(r, four):
     return r * four[0], r * four[1], r * four[2], r * four[3]
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _plus(r, four, sums):
     """r * four + sums."""
     return fma(r, four[0], sums[0]), fma(r, four[1], sums[1]), fma(r, four[2], sums[2]), fma(r, four[3], sums[3])
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _inner(four, other, sum_):
     """The vector sum_ + four[0] * other[0] + ..."""
     return fma(four[3], other[3], fma(four[2], other[2], fma(four[1], other[1], fma(four[0], other[0], sum_))))
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _dot_products(basis, ints, doubles, block, work, query, at_dots):
     """-2 x . X_j and x . V_j of the D dot products, which stand in `ints` from `dots` on."""
     (dots, D, _, _), (X, V) = basis, block
@@ -71,7 +73,7 @@ def _dot_products(basis, ints, doubles, block, work, query, at_dots):
         _keep(work, at_dots + 2 * BLOCK * t + BLOCK, a)
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _all_images(basis, doubles, scalars, work, xx, at_dots, at_images):
     """|h x - X_j|^2 and (h x - X_j) . V_j of every image h from the dot products."""
     _, D, table, H = basis
@@ -87,7 +89,7 @@ def _all_images(basis, doubles, scalars, work, xx, at_dots, at_images):
         _keep(work, at_images + 2 * BLOCK * h + BLOCK, a)
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _weigh(H, form, doubles, weights, work, at_images, found):
     """Of every image the weights k1 of V_j and k2 a + k1 w_j of X_j, in place; adds to `found`, the energy and the
     latter's sum."""
@@ -104,7 +106,7 @@ def _weigh(H, form, doubles, weights, work, at_images, found):
     return energy, sums
 
 
-@njit(fastmath=True, inline="always")
+@inlined
 def _gradient(basis, ints, doubles, block, work, out, at_images):
     """Add to the gradient, WIDTH rows' part of each number side by side, what the weighted images of a block give."""
     dots, D, table, H = basis
