@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,8 @@ def cases(tree: str) -> dict[str, Callable[[], object]]:
 def _one(model) -> Callable:
     if hasattr(model, "evaluator"):
         return model.evaluator(threads=1).one
-    from gossamer.model.single import SingleEvaluator  # before evaluators
-
-    return SingleEvaluator.build(model, threads=1)
+    single = import_module("gossamer.model.single")  # of commits before there were evaluators
+    return single.SingleEvaluator.build(model, threads=1)
 
 
 def _step(evaluate: Callable, positions: np.ndarray) -> Callable[[], object]:
