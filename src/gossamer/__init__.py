@@ -28,6 +28,7 @@ _WHERE = {
     "Term": "gossamer.model.terms",
     "TrainRecord": "gossamer.records.record",
     "TrainResult": "gossamer.fitting.result",
+    "condense": "gossamer.fitting.representatives",
     "estimate": "gossamer.fitting.estimate",
     "find_symmetry": "gossamer.chemistry.symmetry",
     "inspect": "gossamer.data.checks",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from gossamer.data.formats import write as write
     from gossamer.errors import GossamerError as GossamerError
     from gossamer.fitting.estimate import estimate as estimate
+    from gossamer.fitting.representatives import condense as condense
     from gossamer.fitting.result import TrainResult as TrainResult
     from gossamer.fitting.result import train as train
     from gossamer.fitting.settings import Settings as Settings

@@ -22,6 +22,7 @@ from gossamer.chemistry.origin import Origin
 from gossamer.errors import ModelFileError
 from gossamer.fitting.operator import KernelOperator, assemble
 from gossamer.kernels import Matern52
+from gossamer.model.force_field import TermCoefficients
 from gossamer.model.fragment_terms import term_of
 from gossamer.model.model_file import VERSION, load
 from gossamer.model.pairs import PairSet
@@ -111,6 +112,9 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 if __name__ == "__main__":
     sample, _, _ = random_model("several", n_train=4, energies=True, functions=pair_functions())
     sample = with_bars(sample, 2)
+    first, *others = sample.coefficients
+    few = TermCoefficients(first.X[:3], 1.5 * first.V[:3])
+    sample = replace(sample, coefficients=(replace(first, few=few), *others))
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9), std=True)
     deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}

@@ -25,6 +25,7 @@ def estimate(
     noise: o.Noise = None,
     energies: o.Energies = False,
     error_bars: o.ErrorBars = False,
+    condense: o.Condense = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -56,8 +57,9 @@ def estimate(
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
-        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars
-    )
+        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars,
+        condense,
+    )  # fmt: skip
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
     with showing(quiet) as progress:

@@ -110,6 +110,7 @@ class Fitting:
     baseline: str
     descriptor: str = "pairs"
     error_bars: bool = False
+    condense: bool = False
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""

@@ -139,6 +139,14 @@ ErrorBars = Annotated[
         "(predict --std, test).",
     ),
 ]  # fmt: skip
+Condense = Annotated[
+    bool,
+    typer.Option(
+        "--condense", rich_help_panel=_MODEL,
+        help="Let few representatives stand for the training structures in local terms: a step takes about half the "
+        "time, and forces on the validation set change by less than 15 % of their error.",
+    ),
+]  # fmt: skip
 SymmetryOption = Annotated[
     str,
     typer.Option(

@@ -9,8 +9,9 @@ INNER = ("search", "search noise", "precondition", "solve")  # the stages of one
 _NAMES = {
     "symmetry": "symmetry", "learn": "learning weights", "search": "search for length and noise",
     "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
-    "reduce": "reducing", "error bars": "error bars", "test": "testing", "report": "writing report",
-    "estimate": "measuring", "relax": "relaxing", "vibrations": "vibrations", "md": "dynamics",
+    "reduce": "reducing", "condense": "representatives", "error bars": "error bars", "test": "testing",
+    "report": "writing report", "estimate": "measuring", "relax": "relaxing", "vibrations": "vibrations",
+    "md": "dynamics",
 }  # fmt: skip
 _VALUES = {
     "residual": "residual",

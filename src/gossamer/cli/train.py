@@ -39,6 +39,7 @@ def train(
     noise: o.Noise = None,
     energies: o.Energies = False,
     error_bars: o.ErrorBars = False,
+    condense: o.Condense = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -77,8 +78,9 @@ def train(
     )
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
-        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor, error_bars
-    )
+        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor, error_bars,
+        condense,
+    )  # fmt: skip
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     files = _files(job, out, record, report)

@@ -41,7 +41,7 @@ class ForceFieldModule(nn.Module):
         super().__init__()
         self.n_atoms, self.constant, self.scale = model.n_atoms, float(model.constant), float(model.scale)
         self.descriptor = _descriptor_module(model.pairs)
-        sides = zip(model.terms, model.coefficients, strict=True)
+        sides = zip(model.terms, model.summed, strict=True)
         self.terms = nn.ModuleList(_TermModule(term, c) for term, c in sides)
         if model.functions is not None:
             self.terms.append(_FunctionsModule(model.functions))

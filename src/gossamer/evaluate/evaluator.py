@@ -136,7 +136,7 @@ class Evaluator:
         """Which terms' training rows are kept in float32."""
         if self.device.type == "cuda" or not isinstance(self.model.pairs, PairSet):
             return (False,) * len(self.model.terms)
-        sides = zip(self.model.terms, self.model.coefficients, strict=True)
+        sides = zip(self.model.terms, self.model.summed, strict=True)
         return tuple(is_stored_single(term, c, self.precision) for term, c in sides)
 
     @cached_property
@@ -163,12 +163,12 @@ class Evaluator:
     def _at_once(self) -> BatchEvaluator:
         """The terms that one compiled pass sums for a batch; none of them is kept in float32, being small."""
         holds = tuple(summed_at_once(term, self.device) for term in self.model.terms)
-        return BatchEvaluator.build(self.model.terms, self.model.coefficients, holds)
+        return BatchEvaluator.build(self.model.terms, self.model.summed, holds)
 
     @cached_property
     def _tensors(self) -> "list[tuple[TrainingRows, Tensor, Tensor | None] | None]":
         """Rows and coefficients of the terms that are summed one by one, None for the others."""
-        sides = zip(self.model.terms, self.model.coefficients, self.stored_single, self._at_once.holds, strict=True)
+        sides = zip(self.model.terms, self.model.summed, self.stored_single, self._at_once.holds, strict=True)
         return [
             None if done else _on(self.device, as_stored(c, term.perms) if single else c, term.perms)
             for term, c, single, done in sides

@@ -17,6 +17,7 @@ from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.rates import COLUMNS_TOGETHER, Rates, measure_rates
+from gossamer.fitting.representatives import EQUATIONS, unknowns_usual
 from gossamer.fitting.resources import (
     GIB,
     ITERATIONS,
@@ -35,6 +36,7 @@ from gossamer.fitting.stages import (
     Choosing,
     Claiming,
     Completing,
+    Condensing,
     Learning,
     Searching,
     Solving,
@@ -193,6 +195,13 @@ def _of_solving(stage: Solving, asked: _Asked) -> Price:
     return Price({"matrix": fits * prepare, "factorisation": fits * solve}, plan.bytes)
 
 
+def _of_condensing(stage: Condensing, asked: _Asked) -> Price:
+    local = [term for term in asked.made.terms if not term.is_global]
+    sizes = [unknowns_usual(term, len(asked.problem.train)) for term in local]
+    operations = sum(EQUATIONS * float(n) ** 3 for n in sizes)
+    return Price({"representatives": operations / asked.rates.products}, 16.0 * max(sizes, default=0) ** 2)
+
+
 def _of_calibrating(stage: Calibrating, asked: _Asked) -> Price:
     n_structures = -(-len(asked.problem.train) // MEMBERS)
     n, plan = asked.planned(n_structures)
@@ -207,6 +216,7 @@ PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {
     Completing: lambda stage, asked: Price({}, 0.0),  # only where a global term turns out to pay
     Claiming: lambda stage, asked: Price({}, 0.0),
     Solving: _of_solving,
+    Condensing: _of_condensing,
     Calibrating: _of_calibrating,
 }
 

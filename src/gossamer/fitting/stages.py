@@ -19,6 +19,7 @@ from gossamer.fitting.error_bars import check_error_bars, committee
 from gossamer.fitting.learning import Learned, LearningRule, learn_terms, learning_structures
 from gossamer.fitting.makeup import PAIRS, Makeup, makeup_of
 from gossamer.fitting.problem import Context, Problem
+from gossamer.fitting.representatives import arrays_of, check_condense, condensed, with_arrays
 from gossamer.fitting.resources import GIB
 from gossamer.fitting.search import Search, Trial, fit_with_noise_search, nearest_noise, pilot_search
 from gossamer.fitting.settings import START_LENGTH, START_NOISE, Settings
@@ -68,11 +69,14 @@ def stages_of(problem: Problem, context: Context, keep_global: bool = False) -> 
 
     One global term: length and noise searched on a part of the data where there are structures to judge by, then the
     fit.  A sum: its weights learned, and, where "auto" has the choice, the kinds of model tried, then the fit; last
-    the error bars, where they are asked for.  Raises UsageError or MemoryBudgetError."""
+    representatives and error bars, where they are asked for.  Raises UsageError or MemoryBudgetError."""
     settings = context.settings
     if settings.error_bars:
         check_error_bars(len(problem.train), 0 if problem.valid is None else len(problem.valid))
-    ending: tuple[Stage, ...] = (Solving(), Calibrating()) if settings.error_bars else (Solving(),)
+    if settings.condense:
+        check_condense(problem.valid)
+    condensing, calibrating = [Condensing()] * settings.condense, [Calibrating()] * settings.error_bars
+    ending: tuple[Stage, ...] = (Solving(), *condensing, *calibrating)
     if is_global(problem):
         searching = [Searching()] if problem.valid is not None and _is_searched(settings) else []
         return _one_term(problem, settings), (*searching, Claiming(), *ending)
@@ -272,6 +276,23 @@ class Solving:
             fitted = fit_terms(so_far.makeup, problem, here)
         settings = replace(so_far.settings, noise=fitted.noise, relative_noise=fitted.noise / fitted.mean_variance)
         return replace(so_far, fitted=fitted.without_system(), settings=settings, trials=trials)
+
+
+@dataclass(frozen=True)
+class Condensing:
+    """Few representatives in place of the rows of local terms in the model that was solved for."""
+
+    def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
+        assert so_far.fitted is not None
+        assert problem.valid is not None
+        model, structures = so_far.fitted.model, (problem.train, problem.valid)
+        key = key_of("condensed", model.terms, so_far.fitted.solution.coefficients, *structures)
+
+        def made() -> dict[str, np.ndarray]:
+            return arrays_of(condensed(model, *structures, so_far.fitted.noise, context.progress))
+
+        found = with_arrays(model, context.run.arrays_once(key, made))
+        return replace(so_far, fitted=replace(so_far.fitted, model=found))
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class ErrorBars:
         coefficients = []
         for term, c, V, w in zip(model.terms, model.coefficients, self.V, self.w, strict=True):
             rows = term.rows_of(mine)
-            coefficients.append(replace(c, X=c.X[rows], V=V[rows], w=None if w is None else w[rows]))
+            coefficients.append(replace(c, X=c.X[rows], V=V[rows], w=None if w is None else w[rows], few=None))
         functions = model.functions
         if functions is not None and self.functions is not None:
             functions = replace(functions, coefficients=self.functions[k])

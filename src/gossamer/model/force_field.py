@@ -47,11 +47,15 @@ def _other_zero(differences: np.ndarray, energies: np.ndarray) -> float | None:
 @dataclass(frozen=True, eq=False)
 class TermCoefficients:
     """What training left behind for one term: descriptors X (M*L, P), coefficients V (M*L, P), and energy
-    coefficients w (M*L,) or None."""
+    coefficients w (M*L,) or None.
+
+    few: representatives of these rows, as many as there are, whose sum is nearly the same function; predictions sum
+    them instead (gossamer.fitting.representatives)."""
 
     X: np.ndarray
     V: np.ndarray
     w: np.ndarray | None = None
+    few: "TermCoefficients | None" = None
 
     def __repr__(self) -> str:
         energies = "" if self.w is None else ", energies as labels"
@@ -93,9 +97,16 @@ class ForceField:
                 )
             if c.w is not None and c.w.shape != (len(c.X),):
                 raise UsageError(f"term {term.name!r}: w {c.w.shape} does not fit {len(c.X)} rows.")
+            if c.few is not None and (c.few.X.shape != c.few.V.shape or c.few.X.shape[1:] != (term.n_pairs,)):
+                raise UsageError(
+                    f"term {term.name!r}: its representatives, X {c.few.X.shape} and V {c.few.V.shape}, do not fit "
+                    f"{term.n_pairs} pairs."
+                )
             if term.places.min() < 0 or term.places.max() >= len(self.pairs):
                 raise UsageError(f"term {term.name!r}: it names pairs outside the model's {len(self.pairs)}.")
-            if not all(np.all(np.isfinite(a)) for a in (c.X, c.V, c.w, self.constant, self.scale) if a is not None):
+            few = () if c.few is None else (c.few.X, c.few.V)
+            arrays = (c.X, c.V, c.w, *few, self.constant, self.scale)
+            if not all(np.all(np.isfinite(a)) for a in arrays if a is not None):
                 raise UsageError(f"term {term.name!r}: some coefficients are NaN or infinite; train the model again.")
         if self.functions is not None:
             as_pairs(self.pairs, NEED)
@@ -121,6 +132,11 @@ class ForceField:
     @property
     def n_train(self) -> int:
         return len(self.coefficients[0].X) // self.terms[0].n_places
+
+    @property
+    def summed(self) -> tuple[TermCoefficients, ...]:
+        """Per term what predictions sum: its representatives where it has some, else its rows."""
+        return tuple(c if c.few is None else c.few for c in self.coefficients)
 
     def on(self, device: str) -> "ForceField":
         """The model that predicts on `device`: "cpu", "cuda", "cuda:1", or "auto", CUDA where there is a card.

@@ -41,14 +41,15 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 5  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars.
-# 3 and 4 are still written of what they can hold.
+VERSION = 6  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars; 5: no
+# representatives.  3 to 5 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
 BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
 BARS = "error_bars."  # begins the names of their arrays
-ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w")  # of a term; w where energies are labels
+# Of a term; w where energies are labels, few_X and few_V where it has representatives.
+ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w", "few_X", "few_V")
 
 
 def save(model: ForceField, path: str | Path) -> Path:
@@ -81,10 +82,11 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         terms.append({"name": term.name, "origin": origin} | kernel)
         mine = {"places": term.places, "perms": term.perms, "weights": term.weights, "X": c.X, "V": c.V, "w": c.w}
         mine["atoms"] = np.array(term.origin.atoms, dtype=np.int64) if term.origin.atoms else None
+        mine |= {} if c.few is None else {"few_X": c.few.X, "few_V": c.few.V}
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if model.error_bars is not None else 4 if described else 3,
+        "version": _version(model, bool(described)),
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -103,9 +105,17 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
             entry["model"], found = _packed(replace(baseline.model, error_bars=None))
+            header["version"] = max(header["version"], entry["model"]["version"])
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
+
+
+def _version(model: ForceField, described: bool) -> int:
+    """The oldest that holds the model without its baselines; described: whether the header tells of its descriptor."""
+    if any(c.few is not None for c in model.coefficients):
+        return VERSION
+    return 5 if model.error_bars is not None else 4 if described else 3
 
 
 def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -360,11 +370,21 @@ def _term(
     kernel = kernels.make(entry["kernel"], positive(entry["length"], f"length of term {t}"))
     perms = group(found["perms"], f"terms.{t}.perms", P)
     term = Term(places, perms, kernel, positive(entry["amplitude"], f"amplitude of term {t}"), weights, entry["name"])
-    X = array(found["X"], f"terms.{t}.X", "f", None, P)
-    if isinstance(pairs, PairSet):
-        X = descriptors(X, f"terms.{t}.X", weights)
+    X, V = _rows(found["X"], found["V"], f"terms.{t}.", pairs, weights)
     if len(X) % L:
         raise ValueError(f"terms.{t}.X has {len(X)} rows, and must have some for each of {L} places")
-    V = array(found["V"], f"terms.{t}.V", "f", *X.shape)
     w = None if found["w"] is None else array(found["w"], f"terms.{t}.w", "f", len(X))
-    return term, TermCoefficients(X, V, w)
+    if found["few_X"] is None and found["few_V"] is None:
+        return term, TermCoefficients(X, V, w)
+    few = TermCoefficients(*_rows(found["few_X"], found["few_V"], f"terms.{t}.few_", pairs, weights))
+    return term, TermCoefficients(X, V, w, few)
+
+
+def _rows(
+    X: np.ndarray | None, V: np.ndarray | None, name: str, pairs: Descriptor, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptors and coefficients of a term; name: of theirs, but for the last letter."""
+    X = array(X, f"{name}X", "f", None, len(weights))
+    if isinstance(pairs, PairSet):
+        X = descriptors(X, f"{name}X", weights)
+    return X, array(V, f"{name}V", "f", *X.shape)

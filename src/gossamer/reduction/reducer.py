@@ -183,6 +183,8 @@ def reduce(
     check_choice(tolerance, terms)
     if settings.error_bars:
         raise UsageError("error_bars: `reduce` gives none; leave them out, or use `train`.")
+    if settings.condense:
+        raise UsageError("condense: `reduce` does not; leave it out, and call `condense` with the model that it found.")
     _check_quantiles(quantiles, compared)
     data = _Parts(train, valid, test, pool)
     _check_parts(data, score_structures)

@@ -46,7 +46,7 @@ class SingleEvaluator:
     ) -> "SingleEvaluator":
         """threads: at most this many, None: as many as torch uses at the time of a call; one where the model is too
         small for more to pay.  stored_single: see FlatTerms."""
-        flat = FlatTerms.build(model.terms, model.coefficients, stored_single)
+        flat = FlatTerms.build(model.terms, model.summed, stored_single)
         follows = threads is None
         threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
         pairs = as_pairs(model.pairs, "compiled code for one structure")
