@@ -24,7 +24,7 @@ def labelled(model, n, seed, error=0.0):
     return gs.Dataset(NUMBERS, R, p.forces + error * np.random.default_rng(seed).normal(size=R.shape), p.energies)
 
 
-def problem(*, energies=False, error=3.0):
+def problem(*, energies=False, error=0.01):
     """A model, its training structures and others, with labels that it misses by `error`."""
     model = random_model("several", n_train=N, energies=energies)[0]
     train = labelled(model, N, 0)
@@ -116,7 +116,7 @@ def test_forces_change_by_no_more_than_allowed(found):
 
 def test_less_may_change_and_more_is_left(found):
     model, small, train, valid = found
-    larger = gs.condense(model, train, valid, share=0.002)
+    larger = gs.condense(model, train, valid, share=0.1)
     assert len(small.summed[0].X) < len(larger.summed[0].X) <= 2 * N
     change, more = (m.predict(valid).forces - model.predict(valid).forces for m in (larger, small))
     assert (change**2).mean() < (more**2).mean()

@@ -283,16 +283,17 @@ class Condensing:
     """Few representatives in place of the rows of local terms in the model that was solved for."""
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
-        assert so_far.fitted is not None
+        fitted = so_far.fitted
+        assert fitted is not None
         assert problem.valid is not None
-        model, structures = so_far.fitted.model, (problem.train, problem.valid)
-        key = key_of("condensed", model.terms, so_far.fitted.solution.coefficients, *structures)
+        model, structures, noise = fitted.model, (problem.train, problem.valid), fitted.noise
+        key = key_of("condensed", model.terms, fitted.solution.coefficients, *structures)
 
         def made() -> dict[str, np.ndarray]:
-            return arrays_of(condensed(model, *structures, so_far.fitted.noise, context.progress))
+            return arrays_of(condensed(model, *structures, noise, context.progress))
 
         found = with_arrays(model, context.run.arrays_once(key, made))
-        return replace(so_far, fitted=replace(so_far.fitted, model=found))
+        return replace(so_far, fitted=replace(fitted, model=found))
 
 
 @dataclass(frozen=True)
