@@ -11,6 +11,7 @@ import numpy as np
 from gossamer import kernels
 from gossamer.baselines import Baseline
 from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.descriptors import Descriptor, Feature, make, parameters_of
@@ -41,8 +42,8 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 6  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars; 5: no
-# representatives.  3 to 5 are still written of what they can hold.
+VERSION = 7  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
+# 5: no charges; 6: no representatives.  3 to 6 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
@@ -86,7 +87,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": _version(model, bool(described)),
+        "version": _version(model),
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -105,17 +106,19 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
             entry["model"], found = _packed(replace(baseline.model, error_bars=None))
-            header["version"] = max(header["version"], entry["model"]["version"])
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
 
 
-def _version(model: ForceField, described: bool) -> int:
-    """The oldest that holds the model without its baselines; described: whether the header tells of its descriptor."""
+def _version(model: ForceField) -> int:
+    """The oldest version that can hold the model."""
+    below = [_version(b.model) for b in model.baselines if isinstance(b, ModelBaseline)]
     if any(c.few is not None for c in model.coefficients):
         return VERSION
-    return 5 if model.error_bars is not None else 4 if described else 3
+    charged = any(isinstance(b, Coulomb) for b in model.baselines)
+    barred, described = model.error_bars is not None, isinstance(model.pairs, FeatureSet)
+    return max(6 if charged else 5 if barred else 4 if described else 3, *below, 3)
 
 
 def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -332,6 +335,9 @@ def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.
         pairs = indices(arrays["pairs"], "pairs of the repulsion", len(numbers), None, 2)
         ends = array(arrays["ends"], "ends of the repulsion", "f", len(pairs))
         return Repulsion(numbers, pairs, ends)
+    if kind == Coulomb.kind:
+        charges = array(arrays["charges"], "charges of the atoms", "f", len(numbers))
+        return Coulomb(charges, indices(arrays["pairs"], "pairs of the charges", len(numbers), None, 2))
     if kind == CalculatorBaseline.kind:
         if not isinstance(entry["name"], str):
             raise ValueError("the name of a baseline's calculator is no text")
