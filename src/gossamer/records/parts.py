@@ -105,7 +105,8 @@ class Data:
 class Settings:
     """The settings a run ended with.  length (1/Angstrom): of the one global term, None in a sum;
     descriptor: what the model looks at, "pairs" or the noun of others, which are counted as pairs elsewhere;
-    baselines: kinds of what was taken off the labels; noise: a variance of
+    baselines: kinds of what was taken off the labels; charges: of the atoms, elementary charges, where fixed charges
+    were among these; noise: a variance of
     labels of unit spread, relative_noise: that over the mean prior variance of a force component; tolerance and
     score_structures (on which pairs were scored): of a reduction."""
 
@@ -121,6 +122,7 @@ class Settings:
     memory_gib: float | None = None
     device: str = ""
     seed: int | None = None
+    charges: tuple[float, ...] = ()
     tolerance: float | None = None
     score_structures: int | None = None
 

@@ -70,5 +70,5 @@ class CommitteeEvaluator:
             self.positions[:] = positions
             scratch = g, work[: threads_now(len(work), self.follows)]
             nearest = _step.evaluate_members(self.positions, here, members, scratch, self.scale, energies, forces)
-        refuse_wrong(positions, nearest, self.pairs)
+        refuse_wrong(positions, nearest, float(energies.sum()))
         return energies + self.constants

@@ -4,6 +4,7 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ class SingleEvaluator:
             energy, nearest = _step.evaluate(
                 self.positions, self.pairs, self.terms, self.functions, scratch, self.scale, forces
             )
-        refuse_wrong(positions, nearest, self.pairs[0])
+        refuse_wrong(positions, nearest, energy)
         return self.constant + energy, forces
 
 
@@ -91,9 +92,9 @@ def threads_now(threads: int, follows: bool) -> int:
     return min(threads, torch.get_num_threads())
 
 
-def refuse_wrong(positions: np.ndarray, nearest: float, pairs: np.ndarray) -> None:
-    """Raise DataError where positions (N, 3) are not finite, or those of two atoms of pairs (P, 2) coincide, which
-    1/r of the nearest tells."""
-    if not nearest < 1 / COINCIDENT:
+def refuse_wrong(positions: np.ndarray, nearest: float, energy: float) -> None:
+    """Raise DataError where positions (N, 3) are not finite, or two atoms coincide, which 1/r of the nearest pair
+    tells, or an energy that is no number."""
+    if not (nearest < 1 / COINCIDENT and math.isfinite(energy)):
         refuse_infinite(positions)
-        PairSet(len(positions), pairs).refuse_coincident(positions[None], "positions")
+        PairSet.full(len(positions)).refuse_coincident(positions[None], "positions")
