@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.data.dataset import Dataset
 from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import mean_variance
@@ -232,8 +233,14 @@ def describe_settings(fit: Fit) -> parts.Settings:
         terms=cast(parts.Kind, fit.choice.name), length=s.length, noise=s.noise, relative_noise=s.relative_noise,
         energies_as_labels=s.energies, solver=plan.solver, preconditioner_columns=plan.columns, memory_gib=s.memory,
         device=s.device, seed=s.seed, baselines=tuple(b.kind for b in fit.model.baselines),
-        descriptor=fit.model.pairs.noun,
+        descriptor=fit.model.pairs.noun, charges=charges_of(fit.model),
     )  # fmt: skip
+
+
+def charges_of(model: ForceField) -> tuple[float, ...]:
+    """The fixed charge of every atom, empty where the model has none."""
+    found = [b.charges for b in model.baselines if isinstance(b, Coulomb)]
+    return tuple(_rounded(q) for q in np.sum(found, axis=0)) if found else ()
 
 
 def train_record(

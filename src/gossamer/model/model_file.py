@@ -11,6 +11,7 @@ import numpy as np
 from gossamer import kernels
 from gossamer.baselines import Baseline
 from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.descriptors import Descriptor, Feature, make, parameters_of
@@ -42,8 +43,8 @@ from gossamer.model.validation import (
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
 NETWORK = "gossamer-network"  # the format of gossamer.model.network_file
-VERSION = 5  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars.
-# 3 and 4 are still written of what they can hold.
+VERSION = 6  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
+# 5: no charges.  3 to 5 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 _READERS = {
     FORMAT: "a force field of kernels, which is read by gossamer.load",
@@ -89,7 +90,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION if model.error_bars is not None else 4 if described else 3,
+        "version": _version(model),
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -111,6 +112,15 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
+
+
+def _version(model: ForceField) -> int:
+    """The oldest version that can hold the model."""
+    below = [_version(b.model) for b in model.baselines if isinstance(b, ModelBaseline)]
+    if any(isinstance(b, Coulomb) for b in model.baselines):
+        return VERSION
+    own = 5 if model.error_bars is not None else 4 if isinstance(model.pairs, FeatureSet) else 3
+    return max(own, *below, 3)
 
 
 def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -330,6 +340,9 @@ def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.
         pairs = indices(arrays["pairs"], "pairs of the repulsion", len(numbers), None, 2)
         ends = array(arrays["ends"], "ends of the repulsion", "f", len(pairs))
         return Repulsion(numbers, pairs, ends)
+    if kind == Coulomb.kind:
+        charges = array(arrays["charges"], "charges of the atoms", "f", len(numbers))
+        return Coulomb(charges, indices(arrays["pairs"], "pairs of the charges", len(numbers), None, 2))
     if kind == CalculatorBaseline.kind:
         if not isinstance(entry["name"], str):
             raise ValueError("the name of a baseline's calculator is no text")

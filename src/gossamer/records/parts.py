@@ -106,7 +106,8 @@ class Settings:
     """The settings a run ended with.  family: the kind of models, "kernel", "network" or the name of another one, to
     which terms, noise and the like mean nothing; length (1/Angstrom): of the one global term, None in a sum;
     descriptor: what the model looks at, "pairs" or the noun of others, which are counted as pairs elsewhere;
-    baselines: kinds of what was taken off the labels; noise: a variance of
+    baselines: kinds of what was taken off the labels; charges: of the atoms, elementary charges, where fixed charges
+    were among these; noise: a variance of
     labels of unit spread, relative_noise: that over the mean prior variance of a force component; tolerance and
     score_structures (on which pairs were scored): of a reduction."""
 
@@ -122,6 +123,7 @@ class Settings:
     memory_gib: float | None = None
     device: str = ""
     seed: int | None = None
+    charges: tuple[float, ...] = ()
     tolerance: float | None = None
     score_structures: int | None = None
     family: str = "kernel"

@@ -4,6 +4,7 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,9 +73,9 @@ class SingleEvaluator:
             energy, nearest = _step.evaluate(
                 self.positions, self.pairs, self.terms, self.functions, scratch, self.scale, forces
             )
-        if not nearest < 1 / COINCIDENT:
+        if not (nearest < 1 / COINCIDENT and math.isfinite(energy)):
             refuse_infinite(positions)
-            PairSet(len(positions), self.pairs[0]).refuse_coincident(positions[None], "positions")
+            PairSet.full(len(positions)).refuse_coincident(positions[None], "positions")
         return self.constant + energy, forces
 
 
