@@ -46,8 +46,7 @@ def measured(name: str, M: int, family: str) -> dict[str, object]:
         row[f"force RMSE, {label}"] = model.force_rmse / KCAL
         row[f"training, s, {label}"] = model.seconds
     row |= {"kept above 5 A": len(far), "seconds": record.seconds}
-    row["kept pairs"] = [k for k, pair in enumerate(record.pairs) if pair.kept]
-    row["scores"] = [pair.score for pair in record.pairs]
+    row["kept pairs"] = " ".join(str(k) for k, pair in enumerate(record.pairs) if pair.kept)
     return row
 
 
@@ -57,11 +56,11 @@ def key(row: dict[str, object]) -> tuple[object, ...]:
 
 def shown(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """Rows for people: of the pairs, how many the kernel keeps too."""
-    kernels = {key(row)[:2]: set(row["kept pairs"]) for row in rows if row["family"] == "kernel"}  # type: ignore[call-overload]
+    kernels = {key(row)[:2]: set(row["kept pairs"].split()) for row in rows if row["family"] == "kernel"}
     lines = []
     for row in rows:
-        mine, theirs = set(row["kept pairs"]), kernels.get(key(row)[:2])  # type: ignore[call-overload]
-        line = {name: value for name, value in row.items() if name not in ("kept pairs", "scores", "commit")}
+        mine, theirs = set(row["kept pairs"].split()), kernels.get(key(row)[:2])
+        line = {name: value for name, value in row.items() if name not in ("kept pairs", "commit")}
         lines.append(line | {"kept by the kernel, too": len(mine & theirs) if theirs else ""})
     return lines
 
