@@ -42,9 +42,14 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
+NETWORK = "gossamer-network"  # the format of gossamer.model.network_file
 VERSION = 7  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
 # 5: no charges; 6: no representatives.  3 to 6 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
+_READERS = {
+    FORMAT: "a force field of kernels, which is read by gossamer.load",
+    NETWORK: "a network, which is read by gossamer.load_network and runs in Python alone",
+}
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
 BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
@@ -185,8 +190,8 @@ def load(path: str | Path) -> ForceField:
         from gossamer.model.sgdml_file import load_sgdml
 
         return load_sgdml(path)
-    arrays, metadata = _read(path)
-    header = _header(path, metadata.get(KEY, "{}"))
+    arrays, metadata = read_arrays(path)
+    header = header_of(path, metadata, FORMAT, VERSION)
     try:
         model = _assemble(arrays, header, header["version"])
         return from_1(model) if header["version"] == 1 else model
@@ -205,7 +210,7 @@ def _begins_as_zip(path: Path) -> bool:
         raise ModelFileError(f"{path}: it cannot be read ({error.strerror}); check its rights.") from error
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """All arrays and the metadata.  The library checks that sizes declared are those of the file."""
     from safetensors import safe_open
 
@@ -219,18 +224,21 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ) from error
 
 
-def _header(path: Path, text: str) -> dict[str, Any]:
-    """The header of a version that is known."""
+def header_of(path: Path, metadata: dict[str, str], wanted: str, newest: int) -> dict[str, Any]:
+    """The header of a file of the format `wanted`, in a version that is known.  Raises ModelFileError."""
     try:
-        header = json.loads(text)
+        header = json.loads(metadata.get(KEY, "{}"))
     except (ValueError, RecursionError):
         header = {}
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    found = header.get("format") if isinstance(header, dict) else None
+    if found in _READERS and found != wanted:
+        raise ModelFileError(f"{path}: it holds {_READERS[found]}.")
+    if found != wanted:
         raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
     version = header.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= newest:
         raise ModelFileError(
-            f"{path}: it has format version {shown(version)}, this Gossamer reads 1 to {VERSION}; "
+            f"{path}: it has format version {shown(version)}, this Gossamer reads 1 to {newest}; "
             "upgrade with `pip install -U gossamer`."
         )
     return header
