@@ -105,7 +105,7 @@ class DeviceForceField:
 
     @classmethod
     def build(cls, model: "ForceField", device: torch.device) -> "DeviceForceField":
-        sides = zip(model.terms, model.coefficients, strict=True)
+        sides = zip(model.terms, model.summed, strict=True)
         terms: list[_TermOnDevice | _FunctionsOnDevice] = [_TermOnDevice.build(t, c, device) for t, c in sides]
         owners = np.concatenate([images_of(term).ravel() for term in model.terms])
         if model.functions is not None:
