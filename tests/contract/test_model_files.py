@@ -14,7 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import arrays, pair_functions, random_model, structures, with_bars
+from cases import arrays, pair_functions, random_model, some_dipoles, structures, with_bars
 from molecules import beside
 
 from gossamer.chemistry.fragments import Fragment, local_fragments
@@ -45,6 +45,8 @@ def test_every_version_predicts_what_it_did(path):
     if "energy_std" in expected:
         np.testing.assert_allclose(p.energy_std, expected["energy_std"], rtol=1e-9)
         np.testing.assert_allclose(p.forces_std, expected["forces_std"], rtol=1e-7)
+    if "dipoles" in expected:
+        np.testing.assert_allclose(model.dipoles(structures(2, seed=9)), expected["dipoles"], rtol=1e-9)
     assert model.provenance == {}
 
 
@@ -110,10 +112,14 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 
 if __name__ == "__main__":
     sample, _, _ = random_model("several", n_train=4, energies=True, functions=pair_functions())
-    sample = with_bars(sample, 2)
+    sample = with_bars(sample, 2).with_dipoles(some_dipoles(1))
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9), std=True)
     deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}
     (MODELS / f"v{VERSION}.json").write_text(
-        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()} | deviations)
+        json.dumps(
+            {"energies": at.energies.tolist(), "forces": at.forces.tolist()}
+            | deviations
+            | {"dipoles": sample.dipoles(structures(2, seed=9)).tolist()}
+        )
     )

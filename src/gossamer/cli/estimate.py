@@ -24,6 +24,7 @@ def estimate(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    dipoles: o.Dipoles = None,
     error_bars: o.ErrorBars = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
@@ -38,6 +39,7 @@ def estimate(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -52,12 +54,14 @@ def estimate(
     from gossamer.fitting.estimate import estimate as predict
 
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
-        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars
-    )
+        length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars,
+        dipoles,
+    )  # fmt: skip
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()
     with showing(quiet) as progress:

@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     kernel: str | None
     max_images: int | None
     error_bars: bool
+    dipoles: bool | None
 
 
 def make_settings(options: "Options | Mapping[str, Any]", settings: Settings | None = None) -> Settings:

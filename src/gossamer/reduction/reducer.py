@@ -194,6 +194,7 @@ def reduce(
     )  # fmt: skip
     context = Context(replace(fit.settings, noise=settings.noise), run, progress)
     bench = _bench(data, fit, score_structures, context)
+    dipoles = fit.model.dipole_model
     del fit  # with its preconditioner, which the bench has where fits share it
     full, done = _full_candidate(bench)
     total = len(quantiles) + REFINEMENTS + 2 * (len(compared) + 1 if compared else 0)
@@ -202,7 +203,8 @@ def reduce(
     described = _described(bench, full, chosen, command) | found.entries
     record = ReduceRecord(**described, limit=found.limit, seconds=time.perf_counter() - began)
     settled = replace(record.settings, tolerance=tolerance, score_structures=bench.n_scored)
-    return Reduction(chosen.model, full.model, replace(record, settings=settled), chosen.history)
+    small, large = (one.model.with_dipoles(dipoles) for one in (chosen, full))
+    return Reduction(small, large, replace(record, settings=settled), chosen.history)
 
 
 class _Attempts:
