@@ -3,6 +3,7 @@
 M training structures, Q queries, N atoms, P pairs; eV and Angstrom.  Equations: docs/theory.md.
 """
 
+from math import erf
 from types import SimpleNamespace
 
 import numpy as np
@@ -94,6 +95,15 @@ def repulsion(numbers, pairs, ends, structure):
                + 0.02817 * np.exp(-0.20162 * x))  # fmt: skip
         t = np.clip((r / outer - 0.5) / 0.5, 0, 1)
         energy += 14.399645 * numbers[i] * numbers[j] / r * phi * (1 - 10 * t**3 + 15 * t**4 - 6 * t**5)
+    return energy
+
+
+def coulomb(charges, pairs, structure):
+    """Coulomb energy of smeared charges; eV."""
+    energy = 0.0
+    for i, j in pairs:
+        r = np.linalg.norm(structure[i] - structure[j])
+        energy += 14.399645 * charges[i] * charges[j] * erf(r / 1.0) / r
     return energy
 
 

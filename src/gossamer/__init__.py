@@ -20,6 +20,8 @@ _WHERE = {
     "ForceField": "gossamer.model.force_field",
     "Fragment": "gossamer.chemistry.fragments",
     "GossamerError": "gossamer.errors",
+    "Network": "gossamer.reduction.network",
+    "NetworkModel": "gossamer.model.network",
     "Origin": "gossamer.chemistry.origin",
     "PairSet": "gossamer.model.pairs",
     "Prediction": "gossamer.model.results",
@@ -33,6 +35,7 @@ _WHERE = {
     "find_symmetry": "gossamer.chemistry.symmetry",
     "inspect": "gossamer.data.checks",
     "load": "gossamer.model.model_file",
+    "load_network": "gossamer.model.network_file",
     "local_fragments": "gossamer.chemistry.fragments",
     "masking_scores": "gossamer.reduction.relevance",
     "read": "gossamer.data.formats",
@@ -74,6 +77,8 @@ if TYPE_CHECKING:
     from gossamer.model.features import FeatureSet as FeatureSet
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load
+    from gossamer.model.network import NetworkModel as NetworkModel
+    from gossamer.model.network_file import load_network as load_network
     from gossamer.model.pairs import PairSet as PairSet
     from gossamer.model.results import Errors as Errors
     from gossamer.model.results import Prediction as Prediction
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
     from gossamer.records.record import ReduceRecord as ReduceRecord
     from gossamer.records.record import TrainRecord as TrainRecord
     from gossamer.records.record import read_record as read_record
+    from gossamer.reduction.network import Network as Network
     from gossamer.reduction.reducer import Reduction as Reduction
     from gossamer.reduction.reducer import reduce as reduce
     from gossamer.reduction.relevance import masking_scores as masking_scores

@@ -17,7 +17,8 @@ FLOATS = ("nan", "inf", "-inf", "-1", "word", "1e999")
 FITTING = (
     *(f"--length {value}" for value in (*FLOATS, "0")), *(f"--noise {value}" for value in FLOATS),
     *(f"--memory {value}" for value in (*FLOATS, "0")), "--solver magic", "--kernel matern11", "--terms sum",
-    "--baseline sto-3g", "--baseline repulsion,x", "--baseline ''", "--terms local --length 20",
+    "--baseline sto-3g", "--baseline repulsion,x", "--baseline coulomb:x", "--baseline d4:",
+    "--baseline ''", "--terms local --length 20",
     "--terms both --length 9", "--max-images 0", "--max-images -2", "--max-images two", "--fragments none.json",
     "--terms local --fragments none.json", "--symmetry none.txt", "--train 0", "--train -1", "--train x", "--valid -1",
     "--test -1", "--seed -1", "--seed 1.5", f"--seed {2**64}",

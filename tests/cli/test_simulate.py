@@ -13,6 +13,7 @@ from ase.io import read
 from cli.support import Command
 
 import gossamer as gs
+from gossamer.records.md import read_md_record
 from gossamer.simulate.restart import Restart
 
 
@@ -78,11 +79,15 @@ def test_vibrations_where_there_is_no_minimum(gossamer: Command, work: Path) -> 
 
 
 def test_md_writes_a_trajectory_and_says_what_it_was(gossamer: Command, work: Path) -> None:
-    found = gossamer("md m.gossamer positions.npz --steps 100 --every 10 --out md.extxyz --report md.html --quiet")
+    found = gossamer(
+        "md m.gossamer positions.npz --steps 100 --every 10 --out md.extxyz --report md.html --record md.json --quiet"
+    )
     assert (found.code, found.err) == (0, "")
     for words in ("100 steps of 0.5 fs, 0.05 ps", "ns/day", "md.extxyz: 11 frames", "restart: md.extxyz.restart"):
         assert words in found.out
     assert "report: md.html" in found.out
+    assert "record: md.json" in found.out
+    assert len(read_md_record("md.json").courses[0].times) == 11
     assert "gossamer md m.gossamer positions.npz" in Path("md.html").read_text(encoding="utf-8")
     assert len(read("md.extxyz", ":")) == 11
 

@@ -401,3 +401,16 @@ def test_another_energy_zero_and_structures_trained_on(gossamer: Command, work: 
     forced = gossamer(f"test c.gossamer {CASES}/03/gradients.npz --force")
     assert forced.code == 0
     assert forced.err.count("look like gradients") == 1
+
+
+def test_reduce_with_networks(gossamer: Command, shelf: Path, tmp_path: Path) -> None:
+    line = "reduce good.npz --train 20 --valid 8 --test 8 --symmetry none --tolerance 5 --quiet --family network"
+    told = gossamer(f"{line} --out {tmp_path}/n")
+    assert told.code == 0, told.err
+    record = read_record(tmp_path / "n" / "record.json")
+    assert record.settings.family == "network"
+    assert len(gs.load_network(tmp_path / "n" / "model.gossamer").pairs) == record.chosen.pairs
+    refused = gossamer(f"{line} --length 20 --out {tmp_path}/m")
+    assert (refused.code, refused.err) == (
+        2, "gossamer: length: 20.0 given, which only family 'kernel' can take; leave it out.\n",
+    )  # fmt: skip

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 import reference
 from ase.calculators.lj import LennardJones
-from cases import METHYL, NUMBERS, arrays, random_model, structures
+from cases import METHYL, NUMBERS, arrays, random_model, several_terms, structures
 
 import gossamer as gs
 from gossamer.backends.numba import single
+from gossamer.baselines import added
 from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
-from gossamer.errors import UsageError
+from gossamer.errors import DataError, UsageError
 from gossamer.model.model_baseline import ModelBaseline
+from gossamer.model.pairs import PairSet
 
 DATA = Path(__file__).parent.parent / "data/ethanol_60.npz"
 
@@ -22,6 +25,9 @@ DATA = Path(__file__).parent.parent / "data/ethanol_60.npz"
 @pytest.fixture(scope="module")
 def parts():
     return gs.read(DATA).split(30, 10, 10, seed=0)
+
+
+CHARGED = Coulomb(np.array([0.3, -0.2, -0.6, 0.2, 0.2, 0.2]), [(3, 2), (4, 2), (5, 2)])
 
 
 def walled():
@@ -52,14 +58,56 @@ def test_one_structure_has_every_baseline_once(monkeypatch, threads):
     model, R = walled(), 0.7 * structures(1, seed=3)
     (wall,) = model.baselines
     other = ModelBaseline(random_model("methyl")[0])
-    model = replace(model, baselines=(wall, other, wall))
+    model = replace(model, baselines=(wall, other, wall, CHARGED))
     e, f = reference.predict(model, R)
-    (more, pushed), (rest, forces) = wall(R), other(R)
+    (more, pushed), (rest, forces) = wall(R), added((other, CHARGED), R)
+    assert abs(CHARGED(R)[0][0]) > 0.1
     assert more[0] > 0.1
     energy, found = model.evaluator(threads=threads).one(R[0])
     f = f + 2 * pushed + forces
     assert energy == pytest.approx(e[0] + 2 * more[0] + rest[0], rel=1e-10)
     np.testing.assert_allclose(found, f[0], rtol=0, atol=1e-9 * np.abs(f).max())
+    many, forces = model.evaluator(threads=threads).many(np.repeat(R, 3, axis=0))
+    np.testing.assert_allclose(many, energy, rtol=1e-10)
+    np.testing.assert_allclose(forces[1], found, rtol=0, atol=1e-9 * np.abs(f).max())
+
+
+@pytest.mark.filterwarnings("ignore::gossamer.errors.ExtrapolationWarning")
+@pytest.mark.parametrize("baseline", ["wall", "charges"])
+@pytest.mark.parametrize("n", [1, 2])
+def test_atoms_that_meet_where_only_a_baseline_looks_are_refused(baseline, n):
+    """A reduced model need not have the pair."""
+    base = walled()
+    pairs, terms = several_terms()
+    model = replace(base, baselines=base.baselines if baseline == "wall" else (CHARGED,))
+    seen = np.unique(terms[0].places)  # of the local term alone
+    places = np.searchsorted(seen, terms[0].places)
+    model = replace(
+        model, pairs=PairSet(6, pairs.pairs[seen]), terms=(replace(base.terms[0], places=places),),
+        coefficients=base.coefficients[:1],
+    )  # fmt: skip
+    R = structures(n, seed=4)
+    R[-1, 3] = R[-1, 2]
+    with pytest.raises(DataError, match=r"(?i)coincide|where atoms may meet"):
+        model.predict(R)
+
+
+@pytest.mark.parametrize("joined", ["coulomb", "repulsion,coulomb"])
+def test_charges_go_all_the_way(parts, joined, tmp_path):
+    """Trained on what they leave, reduced, recorded, saved and loaded."""
+    train, valid, test = parts
+    given = {"terms": "both", "learning_steps": 1, "force": True, "baseline": joined}
+    done = gs.train(train, valid, **given)
+    model, charges = done.model, done.model.baselines[-1].charges
+    assert ",".join(b.kind for b in model.baselines) == joined
+    np.testing.assert_allclose(done.record.settings.charges, charges, rtol=1e-5)
+    loaded = gs.load(model.save(tmp_path / "m.gossamer"))
+    np.testing.assert_array_equal(loaded.baselines[-1].charges, charges)
+    np.testing.assert_array_equal(loaded.predict(test).forces, model.predict(test).forces)
+    assert model.errors(test).force_mae < 0.2
+    found = gs.reduce(train, valid, test, quantiles=(50,), **given)
+    np.testing.assert_array_equal(found.model.baselines[-1].charges, charges)
+    assert found.record.settings.charges == done.record.settings.charges
 
 
 def test_sums_have_a_wall_and_the_global_kernel_has_none(parts):
@@ -75,12 +123,12 @@ def test_sums_have_a_wall_and_the_global_kernel_has_none(parts):
     assert both.predict(squeezed, warn=False).energies > plain.predict(squeezed, warn=False).energies + 2
 
 
-@pytest.mark.parametrize("model", ["wall", "calculator", "model"])
+@pytest.mark.parametrize("model", ["wall", "charges", "calculator", "model"])
 def test_files_hold_baselines(model, tmp_path):
     base, R = walled(), structures(2, seed=4)
     calculator = LennardJones(sigma=1.2, epsilon=0.05)
     baseline = {
-        "wall": base.baselines[0], "model": ModelBaseline(base),
+        "wall": base.baselines[0], "model": ModelBaseline(replace(base, baselines=(CHARGED,))), "charges": CHARGED,
         "calculator": CalculatorBaseline(NUMBERS, "mine", calculator),
     }[model]  # fmt: skip
     saved = replace(base, baselines=(baseline,))
@@ -116,7 +164,10 @@ def test_reduced_models_keep_the_baseline(parts):
 
 @pytest.mark.parametrize(
     ("baseline", "words"),
-    [("wall", "baseline: 'wall' is not known; use auto, none, repulsion, gfn2-xtb, gfnff"), (3.0, "float given")],
+    [
+        ("wall", "baseline: 'wall' is not known; use auto, none, repulsion, coulomb, gfn2-xtb, gfnff, d4"),
+        (3.0, "float given"),
+    ],
 )
 def test_what_is_no_baseline_is_refused(parts, baseline, words):
     with pytest.raises(UsageError, match=words):

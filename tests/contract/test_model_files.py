@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cases import arrays, pair_functions, random_model, some_dipoles, structures, with_bars
 from molecules import beside
 
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.chemistry.fragments import Fragment, local_fragments
 from gossamer.chemistry.origin import Origin
 from gossamer.errors import ModelFileError
@@ -112,7 +113,8 @@ def test_terms_of_version_1_tell_what_they_were_made_from():
 
 if __name__ == "__main__":
     sample, _, _ = random_model("several", n_train=4, energies=True, functions=pair_functions())
-    sample = with_bars(sample, 2).with_dipoles(some_dipoles(1))
+    charged = Coulomb(np.array([0.3, -0.2, -0.6, 0.1, 0.1, 0.3]), [(3, 2), (4, 2), (5, 2)])
+    sample = replace(with_bars(sample, 2), baselines=(charged,), dipole_model=some_dipoles(1))
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9), std=True)
     deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}

@@ -100,7 +100,8 @@ def test_their_rows_are_what_they_add(energies):
     K = KernelOperator.of(C, 0.0)
     whole = K.function_factor(0.0, 10**6).numpy()
     close(whole.T @ whole, added, 1e-12)
-    for rows in (K.function_factor(0.0, 7).numpy(), K.function_factor(1e-3, 10**6).numpy()):
+    for least, most in ((0.0, 7), (1e-3, 10**6), (0.0, 1)):  # the last leaves nothing of two classes
+        rows = K.function_factor(least, most).numpy()
         sizes, left = (rows * rows).sum(1), added - rows.T @ rows
         assert 0 < len(rows) < len(whole)
         assert np.linalg.eigvalsh(left).max() <= len(functions.names) * sizes.min()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import with_bars
 
 import gossamer as gs
 
@@ -24,6 +25,12 @@ class Ethanol:
     potential: np.ndarray
     kinetic: np.ndarray
     end: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def barred(ethanol: "Ethanol") -> gs.ForceField:
+    """The model with the error bars of random members."""
+    return with_bars(ethanol.model, 8)
 
 
 @pytest.fixture(scope="session")

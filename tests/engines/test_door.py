@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import NUMBERS, random_model, structures
+from cases import NUMBERS, random_model, structures, with_bars
 
 from gossamer.engines.door import Door, Units
 from gossamer.errors import DataError, UsageError
@@ -61,3 +61,23 @@ def test_another_number_of_atoms_is_refused(model):
         door.one(structures(1)[0][:5])
     with pytest.raises(UsageError, match="positions: shape"):
         door.many(structures(2)[:, :5])
+
+
+@pytest.mark.parametrize("units", [Units(), Units(energy=27.2, length=0.53)])
+def test_standard_deviations_in_any_units(units):
+    model, R = with_bars(random_model("methyl", n_train=16)[0], 8), structures(3, seed=2)
+    wanted = model.predict(R, std=True, warn=False)
+    door = Door.build(model, units=units, guard="off", std=True)
+    energies, forces = door.std(R / units.length)
+    np.testing.assert_allclose(energies * units.energy, wanted.energy_std, rtol=1e-9)
+    np.testing.assert_allclose(forces * units.energy / units.length, wanted.forces_std, rtol=1e-8)
+    energy, force = door.std(R[1] / units.length)
+    assert energy == pytest.approx(energies[1], rel=1e-9)
+    np.testing.assert_allclose(force, forces[1], rtol=1e-7)
+
+
+def test_standard_deviations_of_a_model_without_error_bars_are_refused(model):
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars; train it again with error_bars=True"):
+        Door.build(model, std=True)
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
+        Door.build(model).std(structures(1)[0])

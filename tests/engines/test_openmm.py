@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engines.conftest import EVERY, STEP_FS, STEPS
 
+from gossamer.engines.guard import Guard
 from gossamer.errors import ExtrapolationWarning, UsageError
 from gossamer.units import energy_in_ev
 
@@ -146,3 +147,28 @@ def test_failures_come_through_openmm_in_one_sentence(ethanol):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         energy(run)
+
+
+def test_standard_deviations_at_the_positions_of_a_context(ethanol, barred):
+    potential = openmmml.MLPotential("gossamer", model=barred, guard="off")
+    run = context(potential.createSystem(topology(barred.numbers)), ethanol.start)
+    energy_std, forces_std = potential._impl.std(run)
+    wanted = barred.predict(ethanol.start, std=True, warn=False)
+    unit = openmm.unit
+    assert energy_std.value_in_unit(unit.kilojoule_per_mole) * KJ == pytest.approx(wanted.energy_std[0], rel=1e-6)
+    found = forces_std.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+    np.testing.assert_allclose(found * KJ / 10, wanted.forces_std[0], rtol=1e-6)
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
+        openmmml.MLPotential("gossamer", model=ethanol.model)._impl.std(run)
+
+
+def test_a_guard_on_standard_deviations_stops(ethanol, barred):
+    least = barred.predict(ethanol.start, std=True, warn=False).forces_std.max()
+    for most, stops in ((2 * least, False), (least / 2, True)):
+        potential = openmmml.MLPotential("gossamer", model=barred, guard=Guard(barred, "stop", most_std=most))
+        run = context(potential.createSystem(topology(barred.numbers)), ethanol.start)
+        if stops:
+            with pytest.raises(openmm.OpenMMException, match=r"^topology: the standard deviation of a force"):
+                energy(run)
+        else:
+            energy(run)

@@ -10,6 +10,7 @@ from cases import CASES, NUMBERS, SHAPE, random_model, structures
 
 from gossamer import kernels
 from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.errors import UsageError
 from gossamer.model.model_baseline import ModelBaseline
@@ -18,9 +19,10 @@ PAIRS = np.array([(2, 3), (2, 4), (2, 5)])
 
 
 def walled(case="several", **options):
-    """A model on a wall that its structures touch."""
+    """A model on a wall that its structures touch, and with charges."""
     wall = Repulsion(NUMBERS, PAIRS, np.array([3.0, 3.2, 9.0]))
-    return replace(random_model(case, **options)[0], baselines=(wall,))
+    charged = Coulomb(np.array([0.3, -0.2, -0.6, 0.1, 0.1, 0.3]), PAIRS)
+    return replace(random_model(case, **options)[0], baselines=(wall, charged))
 
 
 def query(n=3, seed=4):
@@ -51,7 +53,8 @@ def test_a_wall_and_a_model_below_are_added():
     R = query()
     p = model.predict(R.detach().numpy(), warn=False)
     e, f = model.torch()(R)
-    assert np.abs(walled().baselines[0](R.detach().numpy())[1]).max() > 0.1
+    for baseline in walled().baselines:
+        assert np.abs(baseline(R.detach().numpy())[1]).max() > 0.1
     close(e, p.energies)
     close(f, p.forces)
     (slope,) = torch.autograd.grad(e.sum(), R)
@@ -132,7 +135,7 @@ def test_kernels_from_outside_work():
 
 
 def test_what_it_cannot_do_is_said():
-    model = replace(random_model("methyl")[0], baselines=(CalculatorBaseline(NUMBERS, "gfn2-xtb"),))
+    model = replace(random_model("methyl")[0], baselines=(CalculatorBaseline(NUMBERS, "d4"),))
     with pytest.raises(UsageError, match="torch: the baseline 'calculator' is no function of torch"):
         model.torch()
     module = random_model("methyl")[0].torch()

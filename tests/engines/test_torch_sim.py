@@ -83,3 +83,15 @@ def test_what_cannot_be_is_refused(ethanol, atoms):
         model(state_of(none))
     with pytest.raises(UsageError, match=r"^state: .* in Bohr; give Angstrom"):
         model(state_of(bohr))
+
+
+def test_standard_deviations_where_they_are_asked_for(ethanol, barred, atoms):
+    moved = atoms.copy()
+    moved.positions = ethanol.end
+    out = GossamerModel(barred, guard="off", std=True)(state_of(atoms, moved))
+    wanted = barred.predict(np.array([ethanol.start, ethanol.end]), std=True, warn=False)
+    np.testing.assert_allclose(out["energy_std"], wanted.energy_std, rtol=1e-12)
+    np.testing.assert_allclose(out["forces_std"].reshape(2, 9, 3), wanted.forces_std, rtol=1e-12)
+    assert set(GossamerModel(barred)(state_of(atoms))) == {"energy", "forces"}
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
+        GossamerModel(ethanol.model, std=True)

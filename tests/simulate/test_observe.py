@@ -9,10 +9,13 @@ from ase.build import minimize_rotation_and_translation
 
 import gossamer as gs
 from gossamer.chemistry.bonds import bond_graph
+from gossamer.errors import DataError
+from gossamer.records.md import md_from_json, read_md_record
 from gossamer.simulate.dynamics import run_md
 from gossamer.simulate.observe import dihedrals, observe, residues, rmsd
 from gossamer.simulate.settings import MdSettings
 
+SAMPLE = Path(__file__).parents[1] / "records" / "md" / "v1.json"
 PEPTIDE = Path(__file__).parents[2] / "examples" / "ac-ala3" / "ac-ala3.npz"
 
 
@@ -93,3 +96,26 @@ def test_the_report_opens_without_a_network(run, model, tmp_path):
     empty = replace(record, spectrum=(), wavenumbers=(), contacts=(), bonds=())
     assert gs.report(empty, tmp_path / "empty.html").read_text(encoding="utf-8").count("<figure>") == 4
     assert gs.report(record, tmp_path / "again.html").read_text(encoding="utf-8") == page
+
+
+def test_a_record_is_read_again(run, model, tmp_path):
+    record = observe(run, model, "m.gossamer", "gossamer md ...")
+    (tmp_path / "md.json").write_text(json.dumps(record.to_json(), allow_nan=False), encoding="utf-8")
+    assert read_md_record(tmp_path / "md.json").to_json() == record.to_json()
+
+
+def test_the_sample_of_version_1_is_read():
+    """When this fails the format has changed: give it another number, and read both."""
+    values = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    record = read_md_record(SAMPLE)
+    assert record.to_json() == values
+    assert record.formula == "C2H6O"
+    assert record.averages[0].temperature == values["averages"][0]["temperature"] > 0
+    assert len(record.courses[0].times) == 11
+    for damaged in ({"averages": [{"frames": 3}]}, {"symbols": "C"}, {"picoseconds": None}):
+        with pytest.raises(DataError, match=f"^sample: {next(iter(damaged))}.* write the record again"):
+            md_from_json(values | damaged, "sample")
+    with pytest.raises(
+        DataError, match=r"^record: its format is 'gossamer-record-3', and a record of a trajectory has"
+    ):
+        md_from_json(values | {"format": "gossamer-record-3"})

@@ -1,5 +1,7 @@
 """Baselines: their forces are the gradient of their energies, and what is taken off the labels is added again."""
 
+import sys
+
 import numpy as np
 import pytest
 import reference
@@ -8,11 +10,15 @@ from ase.calculators.lj import LennardJones
 from cases import METHYL, NUMBERS, structures
 
 from gossamer.baselines import added, taken_off
-from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.calculator import NAMED, CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion, contact_distances
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
+from gossamer.fitting.baselines import baselines_of, check_baseline
 
+CHARGES = np.array([0.3, -0.2, -0.6, 0.1, 0.1, 0.3])
+FAR = np.array([(3, 2), (4, 2), (5, 2)])
 ALL = np.stack(np.tril_indices(6, -1), axis=1)
 
 
@@ -36,6 +42,165 @@ def test_repulsion_is_the_reference():
         moved[:, atom, axis] = h
         slope = (wall(R + moved)[0] - wall(R - moved)[0]) / (2 * h)
         np.testing.assert_allclose(-slope, forces[:, atom, axis], rtol=1e-7, atol=1e-8)
+
+
+def test_coulomb_is_the_reference():
+    charged, R = Coulomb(CHARGES, ALL), close_structures()
+    energies, forces = charged(R)
+    expected = [reference.coulomb(CHARGES, ALL, structure) for structure in R]
+    np.testing.assert_allclose(energies, expected, rtol=1e-12)
+    h = 1e-5
+    for atom, axis in ((0, 0), (2, 1), (5, 2)):
+        moved = np.zeros_like(R)
+        moved[:, atom, axis] = h
+        slope = (charged(R + moved)[0] - charged(R - moved)[0]) / (2 * h)
+        np.testing.assert_allclose(-slope, forces[:, atom, axis], rtol=1e-7, atol=1e-8)
+
+
+def chains(n, seed=0):
+    """Structures of a chain of ten atoms H2N-O-N-...: charges between atoms three bonds apart and more."""
+    numbers = np.array([8, 7, 6, 6, 7, 8, 6, 7, 8, 9])
+    rng = np.random.default_rng(seed)
+    zigzag = np.stack([1.2 * np.arange(10), 0.7 * (np.arange(10) % 2), np.zeros(10)], axis=1)
+    return numbers, zigzag + 0.08 * rng.normal(size=(n, 10, 3))
+
+
+def springs(R):
+    """Forces of springs along bonds and to second neighbours."""
+    F = np.zeros_like(R)
+    for step, length in ((1, 1.39), (2, 2.4)):
+        d = R[:, step:] - R[:, :-step]
+        r = np.linalg.norm(d, axis=-1, keepdims=True)
+        pull = 20 / step * (r - length) * d / r
+        F[:, :-step] += pull
+        F[:, step:] -= pull
+    return F
+
+
+@pytest.mark.parametrize("total", [0.0, -1.0])
+def test_charges_are_found_beneath_forces_of_bonds(total):
+    numbers, R = chains(60)
+    plain = Coulomb.fitted(Dataset(numbers, R, springs(R)), np.arange(10)[None], total)
+    if total == 0:
+        assert np.abs(plain.charges).max() < 1e-3
+    made = np.array([-0.5, 0.4, 0.2, 0.1, 0.3, -0.6, 0.2, 0.4, -0.3, -0.2])
+    made = Coulomb(made + (total - made.sum()) / 10, plain.pairs)
+    found = Coulomb.fitted(Dataset(numbers, R, springs(R) + made(R)[1]), np.arange(10)[None], total)
+    assert found.charges.sum() == pytest.approx(total, abs=1e-12)
+    unseen = chains(20, seed=1)[1]
+    wanted = made(unseen)[1]
+    assert np.abs(found(unseen)[1] - wanted).mean() < 0.25 * np.abs(wanted).mean()
+
+
+def test_charges_are_equal_within_classes_and_orbits():
+    R = structures(12)
+    data = Dataset(NUMBERS, R, np.random.default_rng(2).normal(size=R.shape))
+    found = Coulomb.fitted(data, METHYL)
+    assert found.charges[3] == found.charges[4] == found.charges[5]
+    assert found.keeps(METHYL).all()
+    assert not found.keeps(np.array([[2, 1, 0, 3, 4, 5]]))[0]
+    np.testing.assert_allclose(found(R[:, METHYL[1]])[0], found(R)[0], rtol=1e-9, atol=1e-12)
+    assert {tuple(sorted(pair)) for pair in found.pairs.tolist()} == {(2, 3), (2, 4), (2, 5)}
+    assert Coulomb.fitted(data, METHYL).charges.tolist() == found.charges.tolist()
+
+
+def test_charges_are_fitted_to_what_stands_before_them_leaves():
+    R = structures(12)
+    data = Dataset(NUMBERS, R, np.random.default_rng(2).normal(size=R.shape))
+    lj = LennardJones(sigma=1.2, epsilon=0.05)
+    alone, after = (baselines_of(asked, "auto", data, METHYL)[-1] for asked in ("coulomb", [lj, "coulomb"]))
+    left = taken_off((CalculatorBaseline(NUMBERS, "lj", lj),), data)
+    np.testing.assert_array_equal(after.charges, Coulomb.fitted(left, METHYL).charges)
+    assert not np.array_equal(after.charges, alone.charges)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "positions", "words"),
+    [
+        ([97, 1], [[0.0, 0, 0], [0, 0, 9]], "Bk has no covalent radius"),
+        ([8, 1, 1], [[0.0, 0, 0], [0, 0, 0.96], [0, 0.93, -0.24]], "three or more bonds apart, and there are none"),
+    ],
+)
+def test_charges_that_cannot_be_fitted_are_refused(numbers, positions, words):
+    R = np.array([positions])
+    with pytest.raises(DataError, match=words):
+        Coulomb.fitted(Dataset(np.array(numbers), R, np.zeros_like(R)), np.arange(len(numbers))[None])
+
+
+@pytest.mark.parametrize(
+    ("charges", "pairs", "words"),
+    [([0.1, np.nan], [[1, 0]], "one finite number"), ([0.1, 0.2], [[2, 0]], "join two of the 2 atoms")],
+)
+def test_charges_that_cannot_be_are_refused(charges, pairs, words):
+    with pytest.raises(UsageError, match=words):
+        Coulomb(np.array(charges), np.array(pairs))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("coulomb:x", "total charge in 'coulomb:x' is no number"),
+        ("coulomb:", "total charge in 'coulomb:' is no number"),
+        ("coulomb:inf", "no number"),
+        ("gfnff:pbe", "gfnff has no option 'pbe'; write gfnff alone"),
+        ("d4:", "d4 has no option ''; write d4 alone, or such as d4:pbe0"),
+        ("repulsion:2", "repulsion has no option"),
+        ("repulsion,d5", "'d5' is not known; use auto, none, repulsion, coulomb, gfn2-xtb, gfnff, d4"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(name, words):
+    with pytest.raises(UsageError, match=words):
+        check_baseline(name)
+    with pytest.raises(UsageError, match=words):
+        baselines_of([name], "auto", Dataset(NUMBERS, structures(1)), METHYL)
+
+
+def test_names_may_have_options():
+    for name in ("coulomb:-1", "repulsion, coulomb:+0.5", "d4:pbe0,coulomb"):
+        check_baseline(name)
+
+
+@pytest.mark.parametrize(("name", "extra"), [("gfn2-xtb", "qm"), ("gfnff", "gfnff"), ("d4:pbe0", "d4")])
+def test_a_package_that_is_missing_names_its_extra(monkeypatch, name, extra):
+    """At a prediction as in training, where it is no frame's fault."""
+    package = NAMED[name.partition(":")[0]].package
+    for module in (package, f"{package}.ase", f"{package}.interface"):
+        monkeypatch.setitem(sys.modules, module, None)
+    words = rf"^baseline: .* needs the package {package}, .*; pip install 'gossamer\[{extra}\]'\.$"
+    missing = CalculatorBaseline(NUMBERS, name)
+    with pytest.raises(UsageError, match=words):
+        missing(structures(1))
+    with pytest.raises(UsageError, match=words):
+        taken_off((missing,), Dataset(NUMBERS, structures(1), np.zeros((1, 6, 3))))
+
+
+def test_d4_is_taken_where_it_is_installed():
+    pytest.importorskip("dftd4")
+    R = structures(2)
+    pbe, pbe0 = (CalculatorBaseline(NUMBERS, name)(R) for name in ("d4", "d4:pbe0"))
+    assert np.all(pbe[0] < 0)
+    assert np.abs(pbe[0] - pbe0[0]).max() > 1e-4
+    h = np.zeros_like(R)
+    h[:, 2, 1] = 1e-4
+    slope = (CalculatorBaseline(NUMBERS, "d4")(R + h)[0] - CalculatorBaseline(NUMBERS, "d4")(R - h)[0]) / 2e-4
+    np.testing.assert_allclose(-slope, pbe[1][:, 2, 1], rtol=1e-3, atol=1e-6)
+    with pytest.raises(UsageError, match="knows no functional 'sto-3g'; write d4 for pbe"):
+        CalculatorBaseline(NUMBERS, "d4:sto-3g")(R)
+    R[1, 1] = R[1, 0]
+    with pytest.raises(DataError, match="d4 fails at structure 1"):
+        CalculatorBaseline(NUMBERS, "d4")(R)
+
+
+@pytest.mark.parametrize("baseline", ["repulsion", "coulomb"])
+def test_atoms_that_meet_are_refused_where_only_a_baseline_looks(baseline):
+    R = structures(3)
+    R[1, 3] = R[1, 2]
+    made = wall_of(NUMBERS, FAR) if baseline == "repulsion" else Coulomb(CHARGES, FAR)
+    with pytest.raises(DataError, match="not finite at structure 1, where atoms may meet"):
+        added((made,), R)
+    data = Dataset(NUMBERS, R, np.zeros_like(R), indices=np.array([3, 7, 12]))
+    with pytest.raises(DataError, match="not finite at frame 7"):
+        taken_off((made,), data)
 
 
 @pytest.mark.parametrize("r", [0.3, 1.2, 1.34999, 1.35, 2.0, 2.69999, 2.7, 5.0])
@@ -121,6 +286,13 @@ def test_a_baseline_that_fails_names_the_frame(where, words):
     data = Dataset(NUMBERS, R, np.zeros_like(R), indices=np.array([3, 7, 12]))
     with pytest.raises(DataError, match=words):
         taken_off((CalculatorBaseline(NUMBERS, "mine", Failing()),), data)
+
+
+def test_a_calculator_that_fails_names_the_structure():
+    R = structures(3)
+    R[:, 0, 0] = [0, 0, 1]
+    with pytest.raises(DataError, match=r"mine fails at structure 2 \(no convergence\)"):
+        added((CalculatorBaseline(NUMBERS, "mine", Failing()),), R)
 
 
 def test_a_calculator_that_a_file_cannot_hold_is_asked_for():

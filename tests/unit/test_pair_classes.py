@@ -14,7 +14,7 @@ from gossamer.fitting.covariance import mean_variance
 from gossamer.fitting.makeup import CENTRES, makeup_of
 from gossamer.kernels import Matern52
 from gossamer.model.pairs import PairSet
-from gossamer.reduction import reducer
+from gossamer.reduction import kernel, reducer
 
 PLAIN = np.arange(100)
 
@@ -122,16 +122,17 @@ def test_reduction_thins_them_out_by_whole_orbits(terms):
 
 def test_descriptors_share_the_columns_of_the_local_terms_and_nothing_more_is_kept(monkeypatch):
     data, full, begun, chosen = labelled("propane", n=40), [], [], []
-    fit, search, build = reducer.fit_model, reducer._search, preconditioners.pivoted_cholesky
-    monkeypatch.setattr(reducer, "fit_model", lambda *given, **more: full.append(fit(*given, **more)) or full[0])
-    monkeypatch.setattr(reducer, "_search", lambda *given: begun.extend(given[:3]) or search(*given))
+    fit, search, build = kernel.fit_model, reducer.search, preconditioners.pivoted_cholesky
+    monkeypatch.setattr(kernel, "fit_model", lambda *given, **more: full.append(fit(*given, **more)) or full[0])
+    monkeypatch.setattr(reducer, "search", lambda *given: begun.extend(given[:3]) or search(*given))
     monkeypatch.setattr(preconditioners, "pivoted_cholesky", lambda *a, **b: chosen.append(1) or build(*a, **b))
     gs.reduce(*data.split(24, 8, 8, seed=0), terms="pairs", quantiles=(50,), learning_steps=2, solver="cg", force=True)
-    bench, _, attempts = begun
+    _, _, attempts = begun
+    family = attempts._family
     assert len(chosen) == 1
     assert len(attempts._tried) > 1
-    assert full[0].fitted.preconditioner is bench.preconditioner
-    assert bench.fit.fitted.preconditioner is None
+    assert full[0].fitted.preconditioner is family.preconditioner
+    assert family.full.preconditioner is None
     assert all(fitted.preconditioner is None for _, fitted in attempts._tried.values())
 
 

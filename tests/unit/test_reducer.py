@@ -10,7 +10,7 @@ import gossamer as gs
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.model.pairs import PairSet
-from gossamer.reduction.reducer import _first_rows
+from gossamer.reduction.search import first_rows
 
 OPTIONS = {"terms": "global", "length": 3.0, "symmetry": METHYL, "noise": 1e-9}
 QUICK = {"quantiles": (30, 60, 90), "compared": (60,)}
@@ -153,7 +153,7 @@ def test_other_selections_come_nearest_to_the_asked_count():
     orbits = PairSet.full(6).orbits(METHYL)
     order = np.arange(orbits.max() + 1)
     for asked in range(1, 16):
-        got = len(_first_rows(orbits, np.zeros(15, bool), order, np.arange(asked)))
+        got = len(first_rows(orbits, np.zeros(15, bool), order, np.arange(asked)))
         sizes = np.cumsum(np.bincount(orbits)[order])
         assert abs(got - asked) == np.abs(sizes - asked).min()
 
@@ -161,8 +161,8 @@ def test_other_selections_come_nearest_to_the_asked_count():
 def test_other_selections_have_as_many_non_local_pairs():
     orbits, order = np.arange(20), np.arange(20)[::-1]
     local = np.arange(20) < 8
-    assert _first_rows(orbits, local, order, np.array([0, 3, 9, 10, 11])).tolist() == [6, 7, 17, 18, 19]
-    assert _first_rows(orbits, local, order, np.array([9, 10])).tolist() == [18, 19]
+    assert first_rows(orbits, local, order, np.array([0, 3, 9, 10, 11])).tolist() == [6, 7, 17, 18, 19]
+    assert first_rows(orbits, local, order, np.array([9, 10])).tolist() == [18, 19]
 
 
 @pytest.fixture(scope="module")

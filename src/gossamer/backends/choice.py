@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gossamer.backends.numba.backend import COMPILED
+from gossamer.backends.numba.committee import CommitteeEvaluator
 from gossamer.backends.numba.single import SingleEvaluator
 from gossamer.backends.protocol import Backend, CovarianceBackend
 from gossamer.backends.torch.backend import ARRAYS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from gossamer.baselines import Baseline
+    from gossamer.model.error_bars import ErrorBars
     from gossamer.model.force_field import ForceField
 
 
@@ -60,6 +62,21 @@ def of_one_structure(
         single = SingleEvaluator.build(model, stored_single, threads)
         return single, single.left_out
     return None
+
+
+def of_committee(
+    model: "ForceField",
+    bars: "ErrorBars",
+    device: "torch.device",
+    stored_single: tuple[bool, ...],
+    threads: int | None,
+) -> CommitteeEvaluator | None:
+    """A call of all the members of a model's error bars for one structure at a time; None where they have to be called
+    one by one."""
+    compiled = all(has_compiled(term.kernel, device) for term in model.terms)
+    if device.type == "cuda" or not compiled or not isinstance(model.pairs, PairSet):
+        return None
+    return CommitteeEvaluator.build(model, bars, stored_single, threads)
 
 
 def of_replicas(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from gossamer.errors import DataError, GossamerError
+from gossamer.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,29 @@ class Baseline(Protocol):
 
 
 def added(baselines: "Sequence[Baseline]", positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the baselines' energies (Q,) and forces (Q, N, 3) at structures positions (Q, N, 3), Angstrom."""
+    """Sum of the baselines' energies (Q,) and forces (Q, N, 3) at structures positions (Q, N, 3), Angstrom.
+
+    Raises DataError where one fails or gives no finite number, as where atoms meet."""
+    energies, forces = _summed(baselines, positions)
+    finite = _finite(energies, forces)
+    if not finite.all():
+        q = int(np.argmin(finite))
+        raise DataError(f"baseline: it is not finite at structure {q}, where atoms may meet; leave that structure out.")
+    return energies, forces
+
+
+def _summed(baselines: "Sequence[Baseline]", positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     energies, forces = np.zeros(len(positions)), np.zeros(positions.shape)
     for baseline in baselines:
         e, f = baseline(positions)
         energies += e
         forces += f
     return energies, forces
+
+
+def _finite(energies: np.ndarray, forces: np.ndarray) -> np.ndarray:
+    """Where energies (Q,) and forces (Q, N, 3) are finite, a mask (Q,)."""
+    return np.isfinite(energies) & np.isfinite(forces).all(axis=(1, 2))
 
 
 def kept_by(baselines: "Sequence[Baseline]", perms: np.ndarray) -> np.ndarray:
@@ -57,10 +73,10 @@ def taken_off(baselines: "Sequence[Baseline]", data: "Dataset") -> "Dataset":
     energies, forces = np.empty(len(data)), np.empty(data.positions.shape)
     for row, frame in enumerate(data.frames):
         try:
-            e, f = added(baselines, data.positions[row : row + 1])
-        except GossamerError as error:
+            e, f = _summed(baselines, data.positions[row : row + 1])
+        except DataError as error:
             raise DataError(f"baseline: frame {frame} has none ({str(error).rstrip('.')}).") from error
-        if not (np.isfinite(e).all() and np.isfinite(f).all()):
+        if not _finite(e, f).all():
             raise DataError(f"baseline: it is not finite at frame {frame}; leave that frame out, or the baseline.")
         energies[row], forces[row] = e[0], f[0]
     return replace(

@@ -1,11 +1,11 @@
-"""Any ASE calculator as a baseline: GFN2-xTB, GFN-FF, or one of the user's own.
+"""Any ASE calculator as a baseline: GFN2-xTB, GFN-FF, dispersion (D4), or one of the user's own.
 
 A model file keeps its name, not the calculator: that of a named method is made again when it is needed, another has to
 be given to the loaded model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,27 +14,82 @@ from gossamer.errors import DataError, UsageError
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
+FUNCTIONAL = "pbe"  # of D4, where none is named
 
-def _gfn2() -> "Calculator":
+
+def _gfn2(option: str) -> "Calculator":
     from tblite.ase import TBLite
 
     return TBLite(method="GFN2-xTB", verbosity=0)
 
 
-def _gfnff() -> "Calculator":
+def _gfnff(option: str) -> "Calculator":
     from gfnff.ase import GFNFF  # type: ignore[import-not-found]  # LGPL, the user's to install
 
     return GFNFF()
 
 
-NAMED: dict[str, tuple[Callable[[], "Calculator"], str]] = {"gfn2-xtb": (_gfn2, "tblite"), "gfnff": (_gfnff, "gfnff")}
+def _d4(option: str) -> "Calculator":
+    from dftd4.ase import DFTD4  # type: ignore[import-not-found]  # LGPL, the user's to install
+    from dftd4.interface import DampingParam  # type: ignore[import-not-found]
+
+    try:
+        DampingParam(method=option or FUNCTIONAL)
+    except RuntimeError as error:
+        raise UsageError(
+            f"baseline: dftd4 knows no functional {option!r}; write d4 for {FUNCTIONAL}, or such as d4:pbe0."
+        ) from error
+    return DFTD4(method=option or FUNCTIONAL)
+
+
+class Named(NamedTuple):
+    """make: of what stands after the colon of the name, which only `has_option` has; extra: what installs it."""
+
+    make: Callable[[str], "Calculator"]
+    package: str
+    extra: str
+    has_option: bool = False
+
+
+NAMED = {
+    "gfn2-xtb": Named(_gfn2, "tblite", "qm"),
+    "gfnff": Named(_gfnff, "gfnff", "gfnff"),
+    "d4": Named(_d4, "dftd4", "d4", has_option=True),
+}
+
+
+def check_option(name: str) -> None:
+    """Raise UsageError where one of NAMED has an option that it does not take, as in "gfnff:pbe"."""
+    head, colon, option = name.partition(":")
+    if colon and not (NAMED[head].has_option and option):
+        wanted = f"{head} alone, or such as {head}:pbe0" if NAMED[head].has_option else f"{head} alone"
+        raise UsageError(f"baseline: {head} has no option {option!r}; write {wanted}.")
+
+
+def made(name: str) -> "Calculator":
+    """The calculator of a name, "gfnff" or "d4:pbe0".  Raises UsageError where it is none of NAMED, or is not
+    installed, or does not know its option."""
+    head, _, option = name.partition(":")
+    if head not in NAMED:
+        raise UsageError(
+            f"baseline: the model is a difference to {name!r}, which a file cannot hold; give that ASE "
+            "calculator with `model.with_calculator(calculator)`."
+        )
+    try:
+        return NAMED[head].make(option)
+    except ImportError as error:
+        _, package, extra, _ = NAMED[head]
+        raise UsageError(
+            f"baseline: {head} needs the package {package}, which is not installed; pip install 'gossamer[{extra}]'."
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
 class CalculatorBaseline:
     """Energies and forces of an ASE calculator for atoms `numbers` (N,).
 
-    name: one of NAMED, or what the user calls it; calculator None: made from the name at the first call."""
+    name: one of NAMED, with its option after a colon, or what the user calls it; calculator None: made from the name at
+    the first call."""
 
     numbers: np.ndarray
     name: str
@@ -50,15 +105,17 @@ class CalculatorBaseline:
         Raises UsageError where there is no calculator, DataError where it fails."""
         from ase import Atoms
 
-        calculator = self.calculator or self._made()
+        if self.calculator is None:
+            object.__setattr__(self, "calculator", made(self.name))
         energies, forces = np.empty(len(positions)), np.empty(positions.shape)
         for q, structure in enumerate(positions):
-            atoms = Atoms(self.numbers, structure, calculator=calculator)
+            atoms = Atoms(self.numbers, structure, calculator=self.calculator)
             try:
                 energies[q], forces[q] = atoms.get_potential_energy(), atoms.get_forces()
             except Exception as error:  # calculators raise whatever their programs meet
                 why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                raise DataError(f"baseline: {self.name} fails ({why}); leave such structures out.") from error
+                where = f" at structure {q}" if len(positions) > 1 else ""
+                raise DataError(f"baseline: {self.name} fails{where} ({why}); leave such structures out.") from error
         return energies, forces
 
     def keeps(self, perms: np.ndarray) -> np.ndarray:
@@ -67,19 +124,3 @@ class CalculatorBaseline:
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind, "name": self.name}, {}
-
-    def _made(self) -> "Calculator":
-        if self.name not in NAMED:
-            raise UsageError(
-                f"baseline: the model is a difference to {self.name!r}, which a file cannot hold; give that ASE "
-                "calculator with `model.with_calculator(calculator)`."
-            )
-        make, package = NAMED[self.name]
-        try:
-            made = make()
-        except ImportError as error:
-            raise UsageError(
-                f"baseline: {self.name} needs the package {package}, which is not installed; `pip install {package}`."
-            ) from error
-        object.__setattr__(self, "calculator", made)
-        return made

@@ -1,7 +1,7 @@
 """The wall: screened repulsion of nuclei that no bond joins.
 
 Sums of functions of pair distances know nothing about distances that no training structure has; without a wall atoms
-fall into each other there (docs/decisions/0009-repulsion.md).
+fall into each other there (docs/decisions/0009-baselines.md).
 
     V(r) = k Z_i Z_j / r  phi(r / a)  S(r),   a = 0.46850 / (Z_i^0.23 + Z_j^0.23) Angstrom,   k = 14.3996 eV Angstrom
     phi(x) = 0.18175 exp(-3.19980 x) + 0.50986 exp(-0.94229 x) + 0.28022 exp(-0.40290 x) + 0.02817 exp(-0.20162 x)
@@ -18,12 +18,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from gossamer.baselines.screening import COULOMB
 from gossamer.chemistry.bonds import bond_graph
 from gossamer.chemistry.pair_classes import EVER, far_apart
 from gossamer.chemistry.pairs import all_pairs, pair_images
 from gossamer.errors import DataError, UsageError
 
-COULOMB = 14.399645  # eV Angstrom, e^2 / (4 pi epsilon_0)
 SCREENING_LENGTH, SCREENING_POWER = 0.46850, 0.23  # Angstrom; 0.8854 Bohr
 FULL = 0.5  # of the distance where it ends, up to which the repulsion is full
 NEARER = 0.85  # of the closest distance of a pair in the training structures, where its repulsion ends

@@ -37,6 +37,17 @@ def bond_graph(positions: np.ndarray, numbers: np.ndarray, *, share: float = 0.5
     return np.array(bonds, dtype=np.int64).reshape(-1, 2)
 
 
+def require_radii(numbers: np.ndarray, what: str) -> None:
+    """Raise DataError, which names `what` and the elements, where atoms (N,) have no covalent radius."""
+    from ase.data import chemical_symbols, covalent_radii, missing
+
+    lacking = [chemical_symbols[z] for z in np.unique(numbers).tolist() if covalent_radii[z] == missing]
+    if lacking:
+        raise DataError(
+            f"baseline: {', '.join(lacking)} has no covalent radius, so its bonds are not known; leave out {what!r}."
+        )
+
+
 def neighbours_of(bonds: np.ndarray, n_atoms: int) -> tuple[tuple[int, ...], ...]:
     """The bonded atoms of every atom, ascending; bonds (B, 2)."""
     near: list[list[int]] = [[] for _ in range(n_atoms)]

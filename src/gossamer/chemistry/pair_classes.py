@@ -42,6 +42,13 @@ def pair_classes(positions: np.ndarray, numbers: np.ndarray, perms: np.ndarray) 
     return PairClasses(pairs[free], classes, tuple("{}...{}, {} bonds".format(*kinds[k]) for k in first))
 
 
+def atom_classes(bonds: np.ndarray, numbers: np.ndarray, perms: np.ndarray) -> np.ndarray:
+    """The number (N,) of each atom's class: its element, and those bonded to it by bonds (B, 2); classes that atom
+    permutations perms (S, N) take into each other are one."""
+    looks, number = np.unique(_looks(bonds, numbers), return_inverse=True)
+    return np.unique(_merged(number, number[perms], len(looks))[number], return_inverse=True)[1]
+
+
 def far_apart(bonds: np.ndarray, n_atoms: int, images: np.ndarray | None = None) -> np.ndarray:
     """Which of all pairs are of atoms APART or more bonds (B, 2) apart, a mask (P,); of pairs with images (S, P), in
     every one of them."""
@@ -59,8 +66,8 @@ def _looks(bonds: np.ndarray, numbers: np.ndarray) -> list[str]:
 
 
 def _merged(classes: np.ndarray, images: np.ndarray, n: int) -> np.ndarray:
-    """The least of those of n classes that permutations take each into, (n,); classes (P,) of pairs, images (S, P) of
-    their images."""
+    """The least of those of n classes that permutations take each into, (n,); classes (P,) of pairs
+    or atoms, images (S, P) of their images."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,5 +1,6 @@
 """`gossamer md`: molecular dynamics."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -93,6 +94,10 @@ _Resume = Annotated[
         help="Go on from OUT.restart, to the same trajectory as without an interruption; without that file, begin.",
     ),
 ]
+_Record = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What the report shows, as JSON, to write.", rich_help_panel=_FILES),
+]
 _Report = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.", rich_help_panel=_FILES)
 ]
@@ -121,6 +126,7 @@ def md(
     guard_std: o.GuardStd = None,
     resume: _Resume = False,
     report: _Report = None,
+    record: _Record = None,
     length_unit: o.LengthUnit = None,
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
@@ -137,6 +143,7 @@ def md(
     import gossamer as gs
     from gossamer.devices import resolve_device
     from gossamer.engines.guard import Guard
+    from gossamer.files import write_text
     from gossamer.simulate.beads import require_beads, run_beads
     from gossamer.simulate.dynamics import MdFiles, run_md
     from gossamer.simulate.observe import observe
@@ -148,12 +155,13 @@ def md(
     )  # fmt: skip
     if beads is not None:
         require_beads(settings, beads)
-        _refuse_with_beads(resume or report is not None, guard_std is not None)
+        _refuse_with_beads(resume or report is not None or record is not None, guard_std is not None)
     reading = Reading.unlabelled(length_unit, "0" if index is None else index, positions_key, numbers_key)
     resolve_device(device)
     taken = [model] if beads is not None else _writable(out, settings, model, *([] if start is None else [start]))
-    if report is not None:
-        writable(report, *taken, option="--report")
+    pages = {option: path for option, path in (("report", report), ("record", record)) if path is not None}
+    for option, path in pages.items():
+        taken.append(writable(path, *taken, option=f"--{option}"))
     force_field = gs.load(model).on(device)
     began = _start(force_field, model, start, reading, index)
     if beads is not None:
@@ -164,14 +172,18 @@ def md(
     looking = Guard(force_field, guard, MdFiles.outside(out), guard_std)
     with showing(quiet) as progress:
         run = run_md(force_field, began, out, settings, resume=resume, guard=looking, progress=progress)
-        if report is not None:
+        if pages:
             progress(Event("report"))
-            gs.report(observe(run, force_field, model.name, context.obj), report)
+            seen = observe(run, force_field, model.name, context.obj)
+        if report is not None:
+            gs.report(seen, report)
+        if record is not None:
+            write_text(record, json.dumps(seen.to_json(), allow_nan=False))
     if as_json:
-        print_json(_values(run) | ({} if report is None else {"report": str(report)}))
+        print_json(_values(run) | {option: str(path) for option, path in pages.items()})
     else:
         _show(run)
-        say([] if report is None else [f"report: {report}"])
+        say([f"{option}: {path}" for option, path in pages.items()])
 
 
 def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int:
@@ -188,7 +200,7 @@ def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int
 def _refuse_with_beads(of_files: bool, of_guard: bool) -> None:
     """Raise UsageError for options of a trajectory's files, or of the guard, that i-PI has not."""
     if of_files:
-        raise UsageError("--beads: given with --resume or --report, which i-PI's folder has not; leave them out.")
+        raise UsageError("--beads: given with --resume, --report or --record, which i-PI has not; leave them out.")
     if of_guard:
         raise UsageError("--beads: given with --guard-std, which a path integral does not look at; leave it out.")
 

@@ -123,8 +123,10 @@ Baseline = Annotated[
     typer.Option(
         metavar="NAME|MODEL", rich_help_panel=_MODEL,
         help="What is taken off the labels and added at prediction: auto is the repulsion of atoms that no bond joins, "
-        "which keeps them apart in molecular dynamics (nothing with --terms global); none, repulsion, gfn2-xtb, gfnff, "
-        "or several joined by commas; or a .gossamer file, to learn the difference to that model.",
+        "which keeps them apart in molecular dynamics (nothing with --terms global); none, repulsion, coulomb (fixed "
+        "charges fitted to the forces; coulomb:-1 where they sum to -1), gfn2-xtb, gfnff, d4 (dispersion, of PBE; "
+        "d4:pbe0 of another functional), or several joined by commas; or a .gossamer file, to learn the difference to "
+        "that model.",
     ),
 ]  # fmt: skip
 Noise = Annotated[

@@ -3,7 +3,7 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -38,6 +38,14 @@ def reduce(
             metavar="FRACTION", help="How much the validation error may rise, 0.02 for 2 %.", rich_help_panel="Model"
         ),
     ] = 0.02,
+    family: Annotated[
+        Literal["kernel", "network"],
+        typer.Option(
+            rich_help_panel="Model",
+            help="The kind of models: kernels, or neural networks of the pairs, which take no terms, baseline, length, "
+            "noise and solver and run in Python alone.",
+        ),
+    ] = "kernel",
     terms: o.Terms = "auto",
     fragments: o.Fragments = None,
     length: o.Length = None,
@@ -86,14 +94,18 @@ def reduce(
     )
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
-    from gossamer.reduction.reducer import check_choice
+    from gossamer.fitting.options import make_settings
+    from gossamer.reduction.reducer import check_choice, recipe_of
 
     check_choice(tolerance, terms)
+    recipe = recipe_of(family, fragments or terms, baseline)
+    if family != "kernel":  # whose terms a file may hold
+        recipe.check(make_settings({k: v for k, v in job.options().items() if k != "baseline"}))
     if valid_size == 0:
         raise UsageError("--valid: 0 structures leave nothing to choose the pairs by; ask for some.")
     folder = writable_folder(out)
     with joined(threads) as ranks:
-        record = _reduce(job, tolerance, folder, ranks, resume, every)
+        record = _reduce(job, family, tolerance, folder, ranks, resume, every)
     if record is None:
         return
     if as_json:
@@ -103,7 +115,9 @@ def reduce(
         _show(record, out)
 
 
-def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool, every: float) -> "ReduceRecord | None":
+def _reduce(
+    job: Job, family: str, tolerance: float, out: Path, ranks: "Ranks", resume: bool, every: float
+) -> "ReduceRecord | None":
     """Reduce, write the results into the folder `out`, and return the record; of several ranks the first alone."""
     import gossamer as gs
     from gossamer.files import write_text
@@ -114,12 +128,12 @@ def _reduce(job: Job, tolerance: float, out: Path, ranks: "Ranks", resume: bool,
     parts, options = job.prepare()
     if parts.valid is None:
         raise UsageError("--valid: no structures are left to choose the pairs by; lower --train or --test.")
-    kept = journal(out, job, parts, ranks, resume=resume, every=every, tolerance=tolerance)
+    kept = journal(out, job, parts, ranks, resume=resume, every=every, tolerance=tolerance, family=family)
     results = results_folder(out) if ranks.first else nullcontext(out)  # the checkpoint stays until they have arrived
     with kept as entries, results as folder, showing(job.quiet) as progress:
         progress(Event("symmetry", message="looking for permutations"))
         found = reduce_pairs(
-            parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance,
+            parts.train, parts.valid, parts.test, pool=parts.pool, tolerance=tolerance, family=family,
             compared=COMPARED, command=job.command, force=True, progress=progress, run=Run(ranks, entries), **options,
         )  # fmt: skip
         if not ranks.first:

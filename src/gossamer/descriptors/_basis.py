@@ -65,29 +65,38 @@ def _sums(x, functions, energies, g):
         energies[q] += add_functions((0, 1), x[q], functions, g[q])
 
 
-@parallel_loop(fastmath=True, error_model="numpy")
-def _transposed(x, slots, classes, numbers, slopes, values, out):
+@njit(fastmath=True, error_model="numpy", cache=True)
+def add_transposed(x, functions, slopes, value, out):
+    """Add to out (K, B) what one structure x (P_all,) gives to `transposed`, with its slopes (P_all,), None: zeros, and
+    its value; functions: slots and classes (P,), and `Basis.numbers`."""
+    slots, classes, numbers = functions
     middle, spacing, rate, inner, cutoff = numbers
-    parts, _, size = out.shape
+    size = out.shape[1]
     half = 0.5 * (size - 1)
+    for k in range(len(slots)):
+        inverse = x[slots[k]]
+        r = 1.0 / inverse
+        if r >= cutoff:
+            continue
+        t = np.log(r) - middle
+        q = np.exp(spacing * rate * t)
+        power = np.exp(-rate * t * (0.5 * t + spacing * half))
+        fall, by_r = _fall(r, inner, cutoff)
+        weight = 0.0 if slopes is None else r * slopes[slots[k]]
+        first = fall * value - weight * (r * by_r - fall * rate * (t + spacing * half))
+        step = -weight * fall * rate * spacing
+        own = out[classes[k]]
+        for b in range(size):
+            own[b] += (first + step * b) * power
+            power *= q
+
+
+@parallel_loop(fastmath=True, error_model="numpy")
+def _transposed(x, functions, slopes, values, out):
+    parts = len(out)
     for part in prange(parts):
         for j in range(part * len(x) // parts, (part + 1) * len(x) // parts):
-            for k in range(len(slots)):
-                inverse = x[j, slots[k]]
-                r = 1.0 / inverse
-                if r >= cutoff:
-                    continue
-                t = np.log(r) - middle
-                q = np.exp(spacing * rate * t)
-                power = np.exp(-rate * t * (0.5 * t + spacing * half))
-                fall, by_r = _fall(r, inner, cutoff)
-                weight = r * slopes[j, slots[k]]
-                first = fall * values[j] - weight * (r * by_r - fall * rate * (t + spacing * half))
-                step = -weight * fall * rate * spacing
-                own = out[part, classes[k]]
-                for b in range(size):
-                    own[b] += (first + step * b) * power
-                    power *= q
+            add_transposed(x[j], functions, slopes[j], values[j], out[part])
 
 
 def sums(x, functions, energies, g, threads: int) -> None:
@@ -102,5 +111,5 @@ def transposed(x, functions, slopes, values, threads: int) -> np.ndarray:
     slots, classes, table, numbers = functions
     out = np.zeros((PARTS, *table.shape))
     use_threads(threads)
-    _transposed(x, slots, classes, numbers, slopes, values, out)
+    _transposed(x, (slots, classes, numbers), slopes, values, out)
     return out.sum(0)

@@ -61,8 +61,7 @@ class GossamerCalculator(Calculator):
         self._positions, self._atoms = atoms.positions.tobytes(), _kind(atoms)
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if not set(DEVIATIONS).isdisjoint(properties or ()):
-            found = self.door.evaluator.std.one(atoms.positions)
-            self.results |= dict(zip(DEVIATIONS, found, strict=True))
+            self.results |= dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
         if DIPOLE in (properties or ()) and self.model.dipole_model is not None:
             self.results[DIPOLE] = self.model.dipole_model(atoms.positions[None])[0]
 

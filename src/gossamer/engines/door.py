@@ -7,6 +7,7 @@ import numpy as np
 
 from gossamer.engines.guard import Guard, GuardChoice
 from gossamer.errors import DataError
+from gossamer.evaluate.deviations import require_error_bars
 from gossamer.model.structures import require_numbers
 
 if TYPE_CHECKING:
@@ -46,11 +47,15 @@ class Door:
         name: str = "atoms",
         guard: GuardChoice = "warn",
         evaluator: "Evaluator | None" = None,
+        std: bool = False,
     ) -> "Door":
-        """numbers (N,): the atoms as the program has them, None where it does not say.  Raises UsageError for others
-        than the model's, or another order."""
+        """numbers (N,): the atoms as the program has them, None where it does not say; std: whether standard deviations
+        will be asked for.  Raises UsageError for other atoms than the model's, or another order, and where they are to
+        be asked for of a model without error bars."""
         if numbers is not None:
             require_numbers(numbers, model.numbers, name)
+        if std:
+            require_error_bars(model)
         return cls(evaluator or model.evaluator(), Guard.of(model, guard), units, name)
 
     def one(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
@@ -66,6 +71,14 @@ class Door:
         Raises what `Evaluator.many` and `Guard.look` raise, DataError for positions that are not finite."""
         return self._handed_on(self.evaluator.many, positions)
 
+    def std(self, positions: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Standard deviations of the energy and the forces (N, 3) of one structure positions (N, 3), or of energies
+        (Q,) and forces (Q, N, 3) of structures (Q, N, 3), all in the program's units.
+
+        Raises UsageError for a model without error bars, and what `Deviations.one` raises."""
+        deviations, structures = self.evaluator.std, positions * self.units.length
+        return self._converted(*(deviations.one(structures) if structures.ndim == 2 else deviations.many(structures)))
+
     def _handed_on(self, predict: "Callable[[np.ndarray], tuple[Any, np.ndarray]]", positions: np.ndarray) -> Any:
         units = self.units
         structures = positions if units.length == 1.0 else positions * units.length
@@ -79,6 +92,11 @@ class Door:
                 "shorter time step."
             ) from error
         self.guard.look(structures, self.name)
+        return self._converted(energies, forces)
+
+    def _converted(self, energies: Any, forces: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Energies, eV, and forces, eV/Angstrom, in the program's units."""
+        units = self.units
         if units.length == units.energy == 1.0:
             return energies, forces
         return energies / units.energy, forces * (units.length / units.energy)

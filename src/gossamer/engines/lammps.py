@@ -32,11 +32,13 @@ def start(*arguments: str) -> Any:
 
 @dataclass(eq=False)
 class Attached:
-    """A model that gives LAMMPS its forces.  failure: what went wrong in the last run, which LAMMPS cannot raise."""
+    """A model that gives LAMMPS its forces.  std_every: steps between standard deviations, 0: none; failure: what went
+    wrong in the last run, which LAMMPS cannot raise."""
 
     lmp: Any
     door: Door
     fix: str
+    std_every: int = 0
     failure: Exception | None = field(default=None, init=False)
 
     def run(self, steps: int) -> None:
@@ -45,6 +47,11 @@ class Attached:
         self.lmp.command(f"run {steps}")
         if self.failure is not None:
             raise self.failure
+
+    def std(self) -> tuple[float, np.ndarray]:
+        """Standard deviations of the energy and the forces (N, 3), atoms by ID, at the present positions, in LAMMPS's
+        units.  Raises UsageError for a model without error bars."""
+        return self.door.std(np.array(self.lmp.gather_atoms("x", 1, 3)).reshape(-1, 3))
 
     def __call__(self, caller: Any, step: int, n_local: int, tag: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
         """What LAMMPS calls at every step: f (N, 3) of x (N, 3), both in its order of atoms, of which tag (N,) are the
@@ -58,6 +65,10 @@ class Attached:
             energy, forces = self.door.one(structure)
             f[:] = forces[rows]
             self.lmp.fix_external_set_energy_global(self.fix, energy)
+            if self.std_every and step % self.std_every == 0:
+                deviations = self.door.std(structure)
+                for number, value in enumerate((deviations[0], deviations[1].max()), 1):
+                    self.lmp.fix_external_set_vector(self.fix, number, float(value))
         except Exception as failure:
             if self.failure is None:
                 self.failure = failure
@@ -66,13 +77,21 @@ class Attached:
 
 
 def attach(
-    lmp: Any, model: "ForceField", *, fix: str = FIX, guard: GuardChoice = "warn", numbers: np.ndarray | None = None
+    lmp: Any,
+    model: "ForceField",
+    *,
+    fix: str = FIX,
+    guard: GuardChoice = "warn",
+    numbers: np.ndarray | None = None,
+    std_every: int = 0,
 ) -> Attached:
     """Let `model` give the forces and the energy of a `fix ID all external pf/callback 1 1` of a running LAMMPS, whose
     atoms have the IDs 1 to N in the model's order.
 
     fix: its ID; guard: see `gossamer.engines.guard.Guard`; numbers (N,): the elements by ID, where masses do not tell
-    them.  Raises UsageError for other atoms, units or a periodic box, and for more than one MPI rank."""
+    them; std_every: every so many steps the standard deviation of the energy is put into f_ID[1], the largest of a
+    force component into f_ID[2], for thermo_style.  Raises UsageError for other atoms, units or a periodic box, for
+    more than one MPI rank, and for standard deviations of a model without error bars."""
     if lmp.extract_setting("world_size") > 1:
         raise UsageError("lammps: it runs on several MPI ranks, and a molecule is not shared; start one.")
     style = lmp.extract_global("units")
@@ -85,7 +104,10 @@ def attach(
     energy, length = STYLES[style]
     units = Units(energy_in_ev(energy), length_in_angstrom(length))
     given = _numbers(lmp) if numbers is None else np.asarray(numbers)
-    attached = Attached(lmp, Door.build(model, given, units=units, name="lammps", guard=guard), fix)
+    door = Door.build(model, given, units=units, name="lammps", guard=guard, std=std_every > 0)
+    attached = Attached(lmp, door, fix, std_every)
+    if std_every:
+        lmp.fix_external_set_vector_length(fix, 2)
     lmp.set_fix_external_callback(fix, attached, None)
     return attached
 

@@ -7,6 +7,7 @@ openmm-ml finds it through the entry point openmmml.potentials."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,17 @@ from gossamer.errors import UsageError
 from gossamer.units import energy_in_ev, length_in_angstrom
 
 if TYPE_CHECKING:
-    from openmm import State, System
+    from openmm import Context, State, System
     from openmm.app import Topology
+    from openmm.unit import Quantity
 
     from gossamer.model.force_field import ForceField
 
 
 _openmm: Any = extra("openmm", "openmm")
 _openmmml: Any = extra("openmm", "openmmml.mlpotential")
+
+UNITS = Units(energy=energy_in_ev("kJ/mol"), length=length_in_angstrom("nm"))
 
 
 class GossamerFactory(_openmmml.MLPotentialImplFactory):
@@ -69,14 +73,26 @@ class GossamerPotential(_openmmml.MLPotentialImpl):
             )
         elements = [everything[k].element for k in chosen]
         numbers = np.array([0 if element is None else element.atomic_number for element in elements])
-        units = Units(energy=energy_in_ev("kJ/mol"), length=length_in_angstrom("nm"))
-        door = Door.build(self.model, numbers, units=units, name="topology", guard=self.guard)
+        door = Door.build(self.model, numbers, units=UNITS, name="topology", guard=self.guard)
         force = _openmm.PythonForce(_Compute(door))
         force.setName("gossamer")
         force.setForceGroup(forceGroup)
         if atoms is not None:
             force.setParticles(chosen)
         system.addForce(force)
+
+    def std(self, context: "Context", atoms: Iterable[int] | None = None) -> "tuple[Quantity, Quantity]":
+        """Standard deviations of the energy, kJ/mol, and the forces (N, 3), kJ/mol/nm, at a context's positions; atoms:
+        as of `addForces`.  Raises UsageError for a model without error bars."""
+        state, unit = context.getState(getPositions=True), _openmm.unit
+        everywhere = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        positions = everywhere if atoms is None else everywhere[list(atoms)]
+        energy, forces = self._unguarded.std(positions)
+        return energy * unit.kilojoule_per_mole, forces * unit.kilojoule_per_mole / unit.nanometer
+
+    @cached_property
+    def _unguarded(self) -> Door:
+        return Door.build(self.model, units=UNITS, guard="off", std=True)
 
     def getMLLongRange(self) -> bool:
         """What embeddings ask: the model ends at its own atoms."""

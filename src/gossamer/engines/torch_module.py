@@ -4,6 +4,7 @@ Plain operations of torch in the notation of docs/theory.md (Kernel sum), held t
 looked at but shapes, so that `torch.export` can follow: atoms that coincide give infinite numbers here, and structures
 unlike the training structures give no warning."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gossamer.backends.rows import centre_of
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
-from gossamer.baselines.screening import RATES, SHARES
+from gossamer.baselines.screening import RATES, SHARES, SMEARED
 from gossamer.descriptors import Descriptor, dense
 from gossamer.descriptors.arrays import inverse_distance
 from gossamer.displacements import displacements
@@ -199,6 +201,27 @@ class _RepulsionModule(nn.Module):
         return (v * fall).sum(1), _on_atoms(self, (-slope / r)[..., None] * d, torch.zeros_like(positions))
 
 
+class _CoulombModule(nn.Module):
+    """`Coulomb` in operations of torch."""
+
+    i: Tensor
+    j: Tensor
+    strengths: Tensor
+
+    def __init__(self, charged: Coulomb) -> None:
+        super().__init__()
+        _keep_ends(self, charged.pairs)
+        self.register_buffer("strengths", torch.from_numpy(np.array(charged.strengths)))
+
+    def forward(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        d = displacements(positions, self.i, self.j)
+        r2 = (d * d).sum(-1)
+        r = r2.sqrt()
+        v = self.strengths * torch.erf(r / SMEARED) / r
+        steep = self.strengths * (2 / (math.sqrt(math.pi) * SMEARED)) * torch.exp(-r2 / SMEARED**2)
+        return v.sum(1), _on_atoms(self, ((v - steep) / r2)[..., None] * d, torch.zeros_like(positions))
+
+
 def differentiable_profile(kernel: Kernel, s2: Tensor) -> Profile:
     """`kernel.profile`, by operations whose gradient autograd finds, at s = 0 as well.  A kernel that is not of the
     form of `radial` has to be made of such operations itself."""
@@ -221,11 +244,13 @@ def _descriptor_module(descriptor: Descriptor) -> "_PairsModule | _FeaturesModul
 def _module_of(baseline: "Baseline") -> nn.Module:
     if isinstance(baseline, Repulsion):
         return _RepulsionModule(baseline)
+    if isinstance(baseline, Coulomb):
+        return _CoulombModule(baseline)
     if isinstance(baseline, ModelBaseline):
         return ForceFieldModule(baseline.model)
     raise UsageError(
         f"torch: the baseline {baseline.kind!r} is no function of torch; train with baseline "
-        "'repulsion', 'none' or a model."
+        "'repulsion', 'coulomb', 'none' or a model."
     )
 
 
@@ -235,7 +260,7 @@ def _keep_ends(module: nn.Module, pairs: np.ndarray) -> None:
         module.register_buffer(name, torch.from_numpy(np.array(ends)))
 
 
-def _on_atoms(module: "_PairsModule | _RepulsionModule", pulls: Tensor, nothing: Tensor) -> Tensor:
+def _on_atoms(module: "_PairsModule | _RepulsionModule | _CoulombModule", pulls: Tensor, nothing: Tensor) -> Tensor:
     """Forces (Q, N, 3), `nothing` to begin with, of what pulls (Q, P, 3) the first atom of every pair, and pushes its
     second."""
     return nothing.index_add(1, module.i, pulls).index_add(1, module.j, -pulls)

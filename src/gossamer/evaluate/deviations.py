@@ -1,13 +1,16 @@
 """Error bars of one force field, ready to be asked for."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gossamer.backends.choice import of_committee
 from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
+    from gossamer.backends.numba.committee import CommitteeEvaluator
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.model.error_bars import ErrorBars
     from gossamer.model.force_field import ForceField
@@ -15,26 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Deviations:
-    """Standard deviations of predictions: a model's error bars, and an evaluator of each member."""
+    """Standard deviations of predictions: a model's error bars, and its evaluator."""
 
     bars: "ErrorBars"
-    members: "tuple[Evaluator, ...]"
+    evaluator: "Evaluator"
 
     @classmethod
     def build(cls, evaluator: "Evaluator") -> "Deviations":
         """Of an evaluator's model, with its device, precision and threads.  Raises UsageError where the model has no
         error bars."""
-        model = evaluator.model
-        bars = require_error_bars(model)
-        return cls(bars, tuple(replace(evaluator, model=member) for member in bars.members(model)))
+        return cls(require_error_bars(evaluator.model), evaluator)
 
     def one(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Of the energy (eV) and the forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), Angstrom.
 
         Raises what `Evaluator.one` raises."""
-        answers = [member.one(positions) for member in self.members]
-        energy, forces = self.bars.deviations(np.array([[e] for e, _ in answers]), np.array([f for _, f in answers]))
-        return float(energy[0]), forces
+        if self._committee is None:
+            energies, forces = self.many(np.asarray(positions)[None])
+            return float(energies[0]), forces[0]
+        energy, forces = self.bars.deviations(*self._committee(self.evaluator.structure(positions)))
+        return float(energy), forces
+
+    def of_energy(self, positions: np.ndarray) -> float:
+        """Of the energy alone (eV), as of `one`, at less than half the cost."""
+        if self._committee is None:
+            return self.one(positions)[0]
+        return float(self.bars.of_energies(self._committee.energies(self.evaluator.structure(positions))))
 
     def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of structures positions (Q, N, 3), Angstrom.
@@ -42,6 +51,17 @@ class Deviations:
         Raises what `Evaluator.many` raises."""
         answers = [member.many(positions) for member in self.members]
         return self.bars.deviations(np.array([e for e, _ in answers]), np.array([f for _, f in answers]))
+
+    @cached_property
+    def members(self) -> "tuple[Evaluator, ...]":
+        """An evaluator of each."""
+        return tuple(replace(self.evaluator, model=member) for member in self.bars.members(self.evaluator.model))
+
+    @cached_property
+    def _committee(self) -> "CommitteeEvaluator | None":
+        """A call of all of them for one structure, where there is one."""
+        e = self.evaluator
+        return of_committee(e.model, self.bars, e.device, e.stored_single, e.threads)
 
 
 def require_error_bars(model: "ForceField") -> "ErrorBars":

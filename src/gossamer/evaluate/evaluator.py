@@ -64,16 +64,20 @@ class Evaluator:
         """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), Angstrom.
 
         Raises UsageError for another shape, DataError for positions that are not finite or coincide."""
-        shape = positions.shape if type(positions) is np.ndarray else np.shape(positions)  # np.shape costs as much
-        if shape != self._shape:
-            raise UsageError(f"positions: shape {shape}, but one structure of the model has {self._shape}.")
-        structure = np.asarray(positions, dtype=np.float64)
+        structure = self.structure(positions)
         compute, left_out = self._one
         energy, forces = compute(structure)
         if left_out:
             more, pushed = added(left_out, structure[None])
             return energy + float(more[0]), forces + pushed[0]
         return energy, forces
+
+    def structure(self, positions: np.ndarray) -> np.ndarray:
+        """Positions (N, 3) of one structure as float64.  Raises UsageError for another shape."""
+        shape = positions.shape if type(positions) is np.ndarray else np.shape(positions)  # np.shape costs as much
+        if shape != self._shape:
+            raise UsageError(f"positions: shape {shape}, but one structure of the model has {self._shape}.")
+        return np.asarray(positions, dtype=np.float64)
 
     def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energies (Q,) eV and forces (Q, N, 3) eV/Angstrom of structures positions (Q, N, 3), Angstrom.

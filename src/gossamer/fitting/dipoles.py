@@ -58,7 +58,7 @@ def train_dipoles(
     return model
 
 
-def dipoles_of(train: Dataset, valid: Dataset | None, perms: np.ndarray, context: Context) -> DipoleModel | None:
+def dipoles_of(train: Dataset, valid: Dataset | None, perms: np.ndarray | None, context: Context) -> DipoleModel | None:
     """The dipoles of a force field, None where its settings leave them out, or there are none to learn from, or too
     few, and nobody asked for them.  Raises what `train_dipoles` does."""
     wanted = context.settings.dipoles

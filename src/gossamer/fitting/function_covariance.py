@@ -116,7 +116,7 @@ class FunctionCovariance:
         for one, turn, mine in zip(self._classes, turns, kept.view(own.shape), strict=True):
             rows = torch.einsum("mrb,bk->kmr", self._features(one, structures, range(M)), turn[:, mine])
             stop = start + len(rows)
-            out[start:stop, self._flat(one, structures)] = rows[:, :, :-1].reshape(len(rows), -1)
+            out[start:stop, self._flat(one, structures)] = rows[:, :, :-1].flatten(1)
             if energies:
                 out[start:stop, M * n3 :] = rows[:, :, -1]
             start = stop

@@ -11,7 +11,7 @@ from gossamer.fitting.solvers import StopRule
 
 ARGUMENTS = (
     "terms", "pairs", "descriptor", "symmetry", "baseline", "settings", "force", "run", "progress",
-    "tolerance", "quantiles", "compared", "pool", "score_structures",
+    "tolerance", "family", "quantiles", "compared", "pool", "score_structures",
 )  # fmt: skip
 
 

@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import combinations
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.data.dataset import Dataset
 from gossamer.descriptors import Descriptor
 from gossamer.fitting.covariance import mean_variance
@@ -16,7 +17,7 @@ from gossamer.fitting.stages import WORTH
 from gossamer.fitting.workflow import Fit
 from gossamer.model.force_field import ForceField
 from gossamer.model.pairs import PairSet
-from gossamer.model.results import Errors
+from gossamer.model.results import Errors, Prediction
 from gossamer.model.terms import Term
 from gossamer.records import parts
 from gossamer.records.record import TrainRecord
@@ -27,23 +28,34 @@ PARITY_COMPONENTS = 4000
 VARIANCE_STRUCTURES = 10  # whose forces show how the prior variance is shared among the terms
 
 
-def describe_run(
-    fit: Fit, model: ForceField, train: Dataset, valid: Dataset | None, test: Dataset | None, command: str
-) -> dict[str, Any]:
-    """The fields that both kinds of records have, as arguments for them, without models, errors and seconds; terms are
-    those of `model`."""
-    distances = mean_distances(train.positions, model.pairs)
+class Predicts(Protocol):
+    """A trained model of any kind."""
+
+    def predict(self, structures: np.ndarray, *, warn: bool) -> Prediction: ...
+
+    def errors(self, dataset: Dataset) -> Errors: ...
+
+
+def describe_run(train: Dataset, valid: Dataset | None, test: Dataset | None, command: str) -> dict[str, Any]:
+    """The fields that tell of program, machine and data, as arguments for both kinds of records."""
     return {
         "version": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "machine": machine(),
         "data": describe_data(train, valid, test),
+        "geometry": describe_geometry(train),
+    }
+
+
+def describe_fit(fit: Fit, model: ForceField, train: Dataset) -> dict[str, Any]:
+    """The fields that tell of a fit of kernels; terms are those of `model`."""
+    distances = mean_distances(train.positions, model.pairs)
+    return {
         "settings": describe_settings(fit),
         "symmetry": parts.Symmetry(len(fit.symmetry.perms), int(fit.symmetry.found), fit.symmetry.note),
         "terms": describe_terms(model, train.positions, distances),
         "choice": describe_choice(fit),
-        "geometry": describe_geometry(train),
     }
 
 
@@ -101,7 +113,7 @@ def describe_model(
     )
 
 
-def describe_parity(data: Dataset, seed: int, *, full: ForceField, chosen: ForceField | None = None) -> parts.Parity:
+def describe_parity(data: Dataset, seed: int, *, full: Predicts, chosen: Predicts | None = None) -> parts.Parity:
     """Reference and predicted values for parity plots: at most PARITY_COMPONENTS force components, all energies."""
     predictions = {
         n: m.predict(data.positions, warn=False) for n, m in (("full", full), ("chosen", chosen)) if m is not None
@@ -116,7 +128,7 @@ def describe_parity(data: Dataset, seed: int, *, full: ForceField, chosen: Force
     return parts.Parity(columns, parts.Columns(tuple(data.energies.tolist()), **energies))
 
 
-def per_atom_mae(model: ForceField, data: Dataset) -> parts.PerAtom:
+def per_atom_mae(model: Predicts, data: Dataset) -> parts.PerAtom:
     """Mean absolute force error of every atom, eV/Angstrom."""
     errors = np.abs(model.predict(data.positions, warn=False).forces - data.labelled_forces()).mean(axis=(0, 2))
     return parts.PerAtom(tuple(errors.tolist()))
@@ -221,8 +233,14 @@ def describe_settings(fit: Fit) -> parts.Settings:
         terms=cast(parts.Kind, fit.choice.name), length=s.length, noise=s.noise, relative_noise=s.relative_noise,
         energies_as_labels=s.energies, solver=plan.solver, preconditioner_columns=plan.columns, memory_gib=s.memory,
         device=s.device, seed=s.seed, baselines=tuple(b.kind for b in fit.model.baselines),
-        descriptor=fit.model.pairs.noun,
+        descriptor=fit.model.pairs.noun, charges=charges_of(fit.model),
     )  # fmt: skip
+
+
+def charges_of(model: ForceField) -> tuple[float, ...]:
+    """The fixed charge of every atom, empty where the model has none."""
+    found = [b.charges for b in model.baselines if isinstance(b, Coulomb)]
+    return tuple(_rounded(q) for q in np.sum(found, axis=0)) if found else ()
 
 
 def train_record(
@@ -239,7 +257,8 @@ def train_record(
     )  # fmt: skip
     trials = [t for t in fit.trials if t.terms == "global"]
     return TrainRecord(
-        **describe_run(fit, fit.model, train, valid, test, command),
+        **describe_run(train, valid, test, command),
+        **describe_fit(fit, fit.model, train),
         full=full,
         length_search=tuple(parts.Trial(t.length, t.relative_noise, t.valid_force_rmse, t.n_train) for t in trials),
         history=tuple(parts.Step(s.iteration, s.residual, s.valid) for s in fit.solution.history),

@@ -27,6 +27,7 @@ class Status(Enum):
     EXACT = "solved directly"
     RESIDUAL = "the force residual reached its target"
     VALIDATION = "the validation error stopped improving"
+    EPOCHS = "all epochs were trained, and the best weights on the way kept"
     MAX_ITERATIONS = "the iteration limit was reached before the target; allow more iterations or more noise"
 
 

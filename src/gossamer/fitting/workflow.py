@@ -96,8 +96,8 @@ def fit(
     FeatureSet (docs/architecture.md).  With another than pairs the model is one global term.
     symmetry: "auto", "none", an array (S, N) of atom permutations, or a Symmetry.  baseline: what is taken off the
     labels and added at prediction: "auto", the repulsion of atoms that no bond joins, but nothing with terms "global";
-    "none"; "repulsion", "gfn2-xtb", "gfnff", or several, joined by commas; a ForceField, an ASE calculator, or a list
-    (gossamer.fitting.baselines).  settings: what else may vary, see Settings; options:
+    "none"; "repulsion", "coulomb", "gfn2-xtb", "gfnff", "d4", or several, joined by commas; a ForceField, an ASE
+    calculator, or a list (gossamer.fitting.baselines).  settings: what else may vary, see Settings; options:
     fields of it that are to have other values.
     run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
@@ -112,7 +112,7 @@ def fit(
     check_baseline(baseline)
     posed = pose(train, valid, settings, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry)
     progress(Event("symmetry", 1, 1, posed.group.note))
-    problem = posed.less(baselines_of(baseline, terms, train, posed.group.perms))
+    problem = posed.less(baselines_of(baseline, terms, train, posed.group.perms, run))
     dipole_model = dipoles_of(train, valid, posed.group.perms, context)
     choice, stages = stages_of(problem, context, keep_global)
     for stage in stages:

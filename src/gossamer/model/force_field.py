@@ -15,7 +15,7 @@ from gossamer.model.dipoles import DipoleModel
 from gossamer.model.error_bars import ErrorBars, reliability
 from gossamer.model.pair_functions import NEED, PairFunctions
 from gossamer.model.pairs import as_pairs
-from gossamer.model.results import Errors, Prediction
+from gossamer.model.results import Errors, Prediction, errors_of, other_zero
 from gossamer.model.structures import asked, require_atoms, require_numbers
 from gossamer.model.terms import Term
 from gossamer.records.parts import ErrorBars as ErrorBarsRecord
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from gossamer.evaluate.precision import Precision
     from gossamer.model.seen import SeenDistances
     from gossamer.model.structures import Structures
-
-_FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
-
-
-def _other_zero(differences: np.ndarray, energies: np.ndarray) -> float | None:
-    """What energies (Q,) lie above a model's, where that is one number for all and cannot be the model's error: far
-    above its own scatter, and above the spread of the energies."""
-    if len(differences) < 3:
-        return None
-    offset = float(np.median(differences))
-    scatter = float(np.sqrt(((differences - offset) ** 2).mean()))
-    return offset if abs(offset) > max(_FAR_OFF * scatter, energies.std()) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,18 +207,11 @@ class ForceField:
         if warn:
             self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
         p = self.predict(dataset.positions, precision=precision, warn=False)
-        df = p.forces - dataset.labelled_forces()
-        found = Errors(float(np.abs(df).mean()), float(np.sqrt((df**2).mean())))
-        if self.dipole_model is not None and dataset.dipoles is not None:
-            dm = self.dipole_model(dataset.positions) - dataset.dipoles
-            found = replace(found, dipole_mae=float(np.abs(dm).mean()), dipole_rmse=float(np.sqrt((dm**2).mean())))
-        if dataset.energies is None:
+        found = errors_of(p, dataset)
+        if self.dipole_model is None or dataset.dipoles is None:
             return found
-        de = dataset.energies - p.energies
-        offset = _other_zero(de, dataset.energies)
-        de = de - (offset or 0.0)
-        mae, rmse = float(np.abs(de).mean()), float(np.sqrt((de**2).mean()))
-        return replace(found, energy_mae=mae, energy_rmse=rmse, energy_offset=offset)
+        dm = self.dipole_model(dataset.positions) - dataset.dipoles
+        return replace(found, dipole_mae=float(np.abs(dm).mean()), dipole_rmse=float(np.sqrt((dm**2).mean())))
 
     def reliability(self, dataset: "Dataset") -> "ErrorBarsRecord":
         """How its error bars compare with its errors on a labelled data set of the same molecule, another zero of
@@ -243,7 +224,7 @@ class ForceField:
         if dataset.energies is None:
             return ErrorBarsRecord(of_forces)
         de = dataset.energies - p.energies
-        return ErrorBarsRecord(of_forces, reliability(p.energy_std, de - (_other_zero(de, dataset.energies) or 0.0)))
+        return ErrorBarsRecord(of_forces, reliability(p.energy_std, de - (other_zero(de, dataset.energies) or 0.0)))
 
     def trained_on(self, positions: np.ndarray) -> np.ndarray:
         """Which of the structures positions (Q, N, 3), Angstrom, the model was trained on (Q,), rounded or turned ones

@@ -11,6 +11,7 @@ import numpy as np
 from gossamer import kernels
 from gossamer.baselines import Baseline
 from gossamer.baselines.calculator import CalculatorBaseline
+from gossamer.baselines.coulomb import Coulomb
 from gossamer.baselines.repulsion import Repulsion
 from gossamer.chemistry.origin import GIVEN, Origin
 from gossamer.descriptors import Descriptor, Feature, make, parameters_of
@@ -42,9 +43,14 @@ from gossamer.model.validation import (
 
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
-VERSION = 6  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars; 5: no
-# dipoles.  3, 4 and 5 are still written of what they can hold.
+NETWORK = "gossamer-network"  # the format of gossamer.model.network_file
+VERSION = 7  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
+# 5: no charges; 6: no dipoles.  3 to 6 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
+_READERS = {
+    FORMAT: "a force field of kernels, which is read by gossamer.load",
+    NETWORK: "a network, which is read by gossamer.load_network and runs in Python alone",
+}
 UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
 BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
@@ -88,7 +94,7 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays |= {f"terms.{t}.{key}": np.ascontiguousarray(a) for key, a in mine.items() if a is not None}
     header: dict[str, Any] = {
         "format": FORMAT,
-        "version": _version(model, described),
+        "version": _version(model),
         "terms": terms,
         "constant": model.constant,
         "scale": model.scale,
@@ -115,11 +121,15 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _version(model: ForceField, described: dict[str, Any]) -> int:
-    """The oldest version that can hold a model; described: what the header says of a descriptor other than pairs."""
+def _version(model: ForceField) -> int:
+    """The oldest version that can hold the model."""
     if model.dipole_model is not None:
         return VERSION
-    return 5 if model.error_bars is not None else 4 if described else 3
+    below = [_version(replace(b.model, dipole_model=None)) for b in model.baselines if isinstance(b, ModelBaseline)]
+    if any(isinstance(b, Coulomb) for b in model.baselines):
+        return 6
+    own = 5 if model.error_bars is not None else 4 if isinstance(model.pairs, FeatureSet) else 3
+    return max(own, *below, 3)
 
 
 def _packed_dipoles(dipoles: DipoleModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -193,8 +203,8 @@ def load(path: str | Path) -> ForceField:
         from gossamer.model.sgdml_file import load_sgdml
 
         return load_sgdml(path)
-    arrays, metadata = _read(path)
-    header = _header(path, metadata.get(KEY, "{}"))
+    arrays, metadata = read_arrays(path)
+    header = header_of(path, metadata, FORMAT, VERSION)
     try:
         model = _assemble(arrays, header, header["version"])
         return from_1(model) if header["version"] == 1 else model
@@ -213,7 +223,7 @@ def _begins_as_zip(path: Path) -> bool:
         raise ModelFileError(f"{path}: it cannot be read ({error.strerror}); check its rights.") from error
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """All arrays and the metadata.  The library checks that sizes declared are those of the file."""
     from safetensors import safe_open
 
@@ -227,18 +237,21 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         ) from error
 
 
-def _header(path: Path, text: str) -> dict[str, Any]:
-    """The header of a version that is known."""
+def header_of(path: Path, metadata: dict[str, str], wanted: str, newest: int) -> dict[str, Any]:
+    """The header of a file of the format `wanted`, in a version that is known.  Raises ModelFileError."""
     try:
-        header = json.loads(text)
+        header = json.loads(metadata.get(KEY, "{}"))
     except (ValueError, RecursionError):
         header = {}
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    found = header.get("format") if isinstance(header, dict) else None
+    if found in _READERS and found != wanted:
+        raise ModelFileError(f"{path}: it holds {_READERS[found]}.")
+    if found != wanted:
         raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
     version = header.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= newest:
         raise ModelFileError(
-            f"{path}: it has format version {shown(version)}, this Gossamer reads 1 to {VERSION}; "
+            f"{path}: it has format version {shown(version)}, this Gossamer reads 1 to {newest}; "
             "upgrade with `pip install -U gossamer`."
         )
     return header
@@ -382,6 +395,9 @@ def _baseline(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.
         pairs = indices(arrays["pairs"], "pairs of the repulsion", len(numbers), None, 2)
         ends = array(arrays["ends"], "ends of the repulsion", "f", len(pairs))
         return Repulsion(numbers, pairs, ends)
+    if kind == Coulomb.kind:
+        charges = array(arrays["charges"], "charges of the atoms", "f", len(numbers))
+        return Coulomb(charges, indices(arrays["pairs"], "pairs of the charges", len(numbers), None, 2))
     if kind == CalculatorBaseline.kind:
         if not isinstance(entry["name"], str):
             raise ValueError("the name of a baseline's calculator is no text")

@@ -1,14 +1,19 @@
 """What a model answers: predictions, and errors on labelled structures."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gossamer.units import dipole_in_e_angstrom, energy_in_ev
 
+if TYPE_CHECKING:
+    from gossamer.data.dataset import Dataset
+
 MEV = 1e3  # meV in an eV
 KCAL = 1 / energy_in_ev("kcal/mol")  # kcal/mol in an eV
 DEBYE = 1 / dipole_in_e_angstrom("Debye")  # Debye in an e*Angstrom
+_FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +74,25 @@ def _in_units(what: str, mae: float, rmse: float, per: str) -> str:
     both = (("MAE", mae), ("RMSE", rmse))
     said = (f"{name} {MEV * e:.3g} meV{per} ({KCAL * e:.3g} kcal/mol{per})" for name, e in both)
     return f"{what}: {', '.join(said)}"
+
+
+def errors_of(predicted: Prediction, dataset: "Dataset") -> Errors:
+    """The errors of predictions of the structures of a labelled data set, another zero of energies taken off."""
+    df = predicted.forces - dataset.labelled_forces()
+    force_errors = float(np.abs(df).mean()), float(np.sqrt((df**2).mean()))
+    if dataset.energies is None:
+        return Errors(*force_errors)
+    de = dataset.energies - predicted.energies
+    offset = other_zero(de, dataset.energies)
+    de = de - (offset or 0.0)
+    return Errors(*force_errors, float(np.abs(de).mean()), float(np.sqrt((de**2).mean())), offset)
+
+
+def other_zero(differences: np.ndarray, energies: np.ndarray) -> float | None:
+    """What energies (Q,) lie above a model's, where that is one number for all and cannot be the model's error: far
+    above its own scatter, and above the spread of the energies."""
+    if len(differences) < 3:
+        return None
+    offset = float(np.median(differences))
+    scatter = float(np.sqrt(((differences - offset) ** 2).mean()))
+    return offset if abs(offset) > max(_FAR_OFF * scatter, energies.std()) else None

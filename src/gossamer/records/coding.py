@@ -51,6 +51,8 @@ def decode(kind: type, values: Any, name: str) -> Any:
 
 
 def _decode(kind: Any, value: Any) -> Any:
+    if kind is Any:
+        return value
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         (inner,) = (arg for arg in get_args(kind) if arg is not NoneType)

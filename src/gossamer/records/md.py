@@ -2,10 +2,14 @@
 
 Plain values: times in ps, energies in eV, lengths in Angstrom, angles in degrees, wavenumbers in 1/cm."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gossamer.records.coding import encode
+from gossamer.errors import DataError
+from gossamer.files import read_json
+from gossamer.records.coding import decode, encode, shown
 
 FORMAT = "gossamer-md-1"
 
@@ -84,3 +88,24 @@ class MdRecord:
     def to_json(self) -> dict[str, Any]:
         """Values that `json.dumps` takes."""
         return {"format": FORMAT, "kind": "md"} | encode(self)
+
+
+def md_from_json(values: Mapping[str, Any], name: str = "record") -> MdRecord:
+    """The record whose `to_json` has these values.  name: of the record in messages.
+
+    Raises DataError, which names the field, where they are no record of a trajectory, or one that is damaged."""
+    form = values.get("format") if isinstance(values, Mapping) else None
+    if form != FORMAT:
+        raise DataError(
+            f"{name}: its format is {shown(form)}, and a record of a trajectory has {FORMAT!r}; give the file that "
+            "`gossamer md --record` wrote."
+        )
+    record: MdRecord = decode(MdRecord, values, name)
+    return record
+
+
+def read_md_record(path: str | Path) -> MdRecord:
+    """The record in a file that `gossamer md --record` wrote.
+
+    Raises DataError, which names the file, and the field that is wrong."""
+    return md_from_json(read_json(path, "record of a trajectory", DataError), str(path))

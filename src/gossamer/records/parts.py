@@ -103,9 +103,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings a run ended with.  length (1/Angstrom): of the one global term, None in a sum;
+    """The settings a run ended with.  family: the kind of models, "kernel", "network" or the name of another one, to
+    which terms, noise and the like mean nothing; length (1/Angstrom): of the one global term, None in a sum;
     descriptor: what the model looks at, "pairs" or the noun of others, which are counted as pairs elsewhere;
-    baselines: kinds of what was taken off the labels; noise: a variance of
+    baselines: kinds of what was taken off the labels; charges: of the atoms, elementary charges, where fixed charges
+    were among these; noise: a variance of
     labels of unit spread, relative_noise: that over the mean prior variance of a force component; tolerance and
     score_structures (on which pairs were scored): of a reduction."""
 
@@ -121,8 +123,10 @@ class Settings:
     memory_gib: float | None = None
     device: str = ""
     seed: int | None = None
+    charges: tuple[float, ...] = ()
     tolerance: float | None = None
     score_structures: int | None = None
+    family: str = "kernel"
 
 
 @dataclass(frozen=True)
@@ -198,7 +202,8 @@ class Model:
     pairs: that any term sees; global_pairs: that the global term sees; local_pairs: that local terms see; orbits: of
     equivalent pairs.  selection: by what the pairs were selected; quantile: of the relevance, below which they went;
     added_orbits: that had to come back to fix the molecule's shape.  Errors are on the part `tested_on`, forces per
-    component in eV/Angstrom, energies in eV.  residual: rms, eV/Angstrom.  length: 1/Angstrom, None in a sum."""
+    component in eV/Angstrom, energies in eV.  residual: rms, eV/Angstrom.  length: 1/Angstrom, None in a sum.
+    parameters: how many numbers training found."""
 
     pairs: int
     force_mae: Measured
@@ -226,6 +231,7 @@ class Model:
     status: str = ""
     residual: float | None = None
     length: float | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)

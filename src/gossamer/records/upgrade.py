@@ -103,4 +103,9 @@ def _from_2(values: Values) -> Values:
     return dict(values, format="gossamer-record-3")
 
 
-UPGRADES: dict[int, Callable[[Values], Values]] = {1: _from_1, 2: _from_2}  # from the version to the next
+def _from_3(values: Values) -> Values:
+    """Version 3 had no charges."""
+    return dict(values, format="gossamer-record-4")
+
+
+UPGRADES: dict[int, Callable[[Values], Values]] = {1: _from_1, 2: _from_2, 3: _from_3}  # from the version to the next

@@ -18,6 +18,8 @@ _KINDS = {
 def made_of(record: Record) -> str:
     """ "one global term of length 20 /Å", "35 local terms and a global one"."""
     local = len(local_terms(record))
+    if record.settings.family != "kernel":
+        return f"a {record.settings.family}"
     if not local:
         lengths = [f" of length {term.length:g} /Å" for term in record.terms if term.length is not None]
         return f"one global term{''.join(lengths)}"

@@ -127,15 +127,16 @@ def _gradient(basis, ints, doubles, block, work, out, at_images):
 
 
 @njit(fastmath=True, cache=CACHED)
-def over_blocks(first, last, row, ints, doubles, work, at):
-    """Energy of the blocks first ... last of a term's rows; gradients and sums are added to those in `work`."""
+def over_blocks(tiles, row, ints, doubles, work, at, g):
+    """Energy of the blocks tiles[0] ... tiles[1] of a term's rows; gradients and sums are added to those in `work`,
+    gradients not where g is None, which numba compiles apart."""
     at_query, at_out, at_squares, at_sums, at_dots, at_images = at
     P, L, H, D = row[SLOTS], row[PLACES], row[PERMS], row[DOTS]
     form = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     n_basis = ints[row[INTS] + P]
     basis = row[INTS] + P + 1 + L * n_basis, D, row[DOUBLES] + HEAD + n_basis + P, H
     wide, energy = padded(P), splat(0.0)
-    for tile in range(first, last):
+    for tile in range(tiles[0], tiles[1]):
         X = row[DATA] + tile * BLOCK * (2 * P + 3)
         block, scalars = (X, X + BLOCK * P), X + 2 * BLOCK * P
         for place in range(L):
@@ -146,5 +147,6 @@ def over_blocks(first, last, row, ints, doubles, work, at):
             weights, sums = scalars + 2 * BLOCK, load(work, at_sum)
             energy, sums = _weigh(H, form, doubles, weights, work, at_images, (energy, sums))
             store(work, at_sum, sums)
-            _gradient(basis, ints, doubles, block, work, out, at_images)
+            if g is not None:
+                _gradient(basis, ints, doubles, block, work, out, at_images)
     return total(energy)

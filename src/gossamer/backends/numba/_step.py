@@ -30,7 +30,7 @@ from gossamer.backends.numba._places import (
 from gossamer.backends.numba._tiles import over_tiles
 from gossamer.backends.numba._vectors import CACHED, WIDTH, load, total
 from gossamer.baselines._repulsion import add_one
-from gossamer.descriptors._basis import add_functions
+from gossamer.descriptors._basis import add_functions, add_transposed
 from gossamer.descriptors._pairs import inverse_distance
 from gossamer.loops import displacement, parallel_loop, use_threads
 
@@ -40,7 +40,8 @@ HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincid
 
 @njit(fastmath=True, cache=CACHED)
 def _terms(share, terms, x, g, work):
-    """Part share[0] of share[1] of every term's training rows: adds to g (P_all,), returns the energy."""
+    """Part share[0] of share[1] of every term's training rows: adds to g (P_all,), returns the energy; with g None the
+    energy alone."""
     (part, parts), (layout, ints, doubles, floats) = share, terms
     energy = 0.0
     for t in range(layout.shape[0]):
@@ -70,13 +71,15 @@ def _terms(share, terms, x, g, work):
                 squares += value * value
             work[at_squares + place] = squares
         if kind == COLUMNS:
-            part_energy = over_blocks(first, last, row, ints, doubles, work, at)
+            part_energy = over_blocks((first, last), row, ints, doubles, work, at, g)
         elif kind == ROWS:
-            part_energy = over_tiles(first, last, row, doubles, doubles, work, at)
+            part_energy = over_tiles((first, last), row, doubles, doubles, work, at, g)
         else:
-            part_energy = over_tiles(first, last, row, floats, doubles, work, at)
+            part_energy = over_tiles((first, last), row, floats, doubles, work, at, g)
         amplitude = doubles[row[DOUBLES] + AMPLITUDE]
         energy += amplitude * part_energy
+        if g is None:
+            continue
         for place in range(L):
             sums = total(load(work, at_sums + place * WIDTH))
             for k in range(P):
@@ -159,6 +162,72 @@ def _in_parallel(positions, pairs, terms, functions, scratch, scale, forces):
         energies[part] += add_functions((np.int64(part), parts), x, functions, g[part])
     _forces(near, dx, g, scale, forces)
     return scale * energies.sum() + add_one(positions, (walled, reach), forces), nearest
+
+
+@njit(fastmath=True, cache=CACHED)
+def _members_of(part, here, members, scratch, scale, energies, forces):
+    """The members whose sums are thread `part`'s."""
+    (near, x, dx), (terms, functions), (g, work) = here, members, scratch
+    slots, classes, tables, numbers = functions
+    n_members, parts = len(energies), len(work)
+    for k in range(part * n_members // parts, (part + 1) * n_members // parts):
+        share = np.int64(k), np.int64(n_members)
+        if forces is None:
+            energies[k] += scale * _terms(share, terms, x, None, work[part])
+        else:
+            g[k] = 0.0
+            own = slots, classes, tables[k], numbers
+            sums = _terms(share, terms, x, g[k], work[part]) + add_functions((0, 1), x, own, g[k])
+            energies[k] += scale * sums
+            _forces(near, dx, g[k : k + 1], scale, forces[k])
+
+
+@njit(fastmath=True, cache=CACHED)
+def _members_before(positions, here, members, scale, energies, forces):
+    """What all members share: descriptors; where energies alone are asked for, those of the pair functions as well."""
+    (near, x, dx), (_, (slots, classes, tables, numbers)) = here, members
+    energies[:] = 0.0
+    if not _finite(positions):
+        return HUGE
+    nearest = _descriptors(positions, near, x, dx)
+    if forces is None and len(slots) > 0:
+        values = np.zeros(tables.shape[1:])
+        add_transposed(x, (slots, classes, numbers), None, 1.0, values)
+        for k in range(len(energies)):
+            energies[k] += scale * (values * tables[k]).sum()
+    return nearest
+
+
+@njit(fastmath=True, cache=CACHED)
+def _members(positions, here, members, scratch, scale, energies, forces):
+    nearest = _members_before(positions, here, members, scale, energies, forces)
+    if nearest < HUGE:
+        _members_of(0, here, members, scratch, scale, energies, forces)
+    return nearest
+
+
+@parallel_loop(cache=CACHED, fastmath=True)
+def _members_in_parallel(positions, here, members, scratch, scale, energies, forces):
+    nearest = _members_before(positions, here, members, scale, energies, forces)
+    (near, x, dx), (terms, functions), (g, work) = here, members, scratch  # numba's loops take no tuples of tuples
+    for part in prange(len(work)):
+        if nearest < HUGE:
+            _members_of(np.int64(part), (near, x, dx), (terms, functions), (g, work), scale, energies, forces)
+    return nearest
+
+
+def evaluate_members(positions, here, members, scratch, scale, energies, forces) -> float:
+    """Energies (K,) of one structure by K members of a committee, without their constants, and their forces (K, N, 3),
+    or None for forces, which saves a good half; returns 1/r of the nearest pair, HUGE as in `evaluate`.
+
+    here: pairs (P_all, 2), and scratch x (P_all,) and dx (P_all, 3); members: the arrays of FlatTerms, whose rows are
+    those of the members one after another, as many of each, and of FlatFunctions, with tables (K, classes, B); scratch:
+    g (K, P_all), work (threads, .)."""
+    threads = len(scratch[1])
+    if threads == 1:
+        return _members(positions, here, members, scratch, scale, energies, forces)
+    use_threads(threads)
+    return _members_in_parallel(positions, here, members, scratch, scale, energies, forces)
 
 
 def most_threads() -> int:

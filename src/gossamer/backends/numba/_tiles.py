@@ -12,14 +12,14 @@ if CACHED:
 
 
 @njit(fastmath=True, cache=CACHED)
-def _four_rows(first, last, row, data, doubles, work, at):
+def _four_rows(tiles, row, data, doubles, work, at, g):
     at_query, at_out, at_squares, at_sums, _, _ = at
     P = padded(row[SLOTS])
     order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     xx, sums = splat(work[at_squares]), load(work, at_sums)
     minus_two, zero = splat(-2.0), splat(0.0)
     energy = zero
-    for tile in range(first, last):
+    for tile in range(tiles[0], tiles[1]):
         X0 = row[DATA] + tile * 2 * WIDTH * P
         X1, X2, X3 = X0 + P, X0 + 2 * P, X0 + 3 * P
         V0, V1, V2, V3 = X0 + 4 * P, X0 + 5 * P, X0 + 6 * P, X0 + 7 * P
@@ -40,6 +40,8 @@ def _four_rows(first, last, row, data, doubles, work, at):
         e, k1, along = weighted_factors(squared, a, load(doubles, scalars + 2 * WIDTH), order, rate, norm)
         energy += e
         sums += along
+        if g is None:
+            continue
         s0, s1, s2, s3 = splat(lane(k1, 0)), splat(lane(k1, 1)), splat(lane(k1, 2)), splat(lane(k1, 3))
         a0, a1, a2, a3 = splat(lane(along, 0)), splat(lane(along, 1)), splat(lane(along, 2)), splat(lane(along, 3))
         for p in range(0, P, WIDTH):
@@ -58,13 +60,13 @@ def _four_rows(first, last, row, data, doubles, work, at):
 
 
 @njit(fastmath=True, cache=CACHED)
-def _one_row(first, last, row, data, doubles, work, at):
+def _one_row(tiles, row, data, doubles, work, at, g):
     """`_four_rows` where vectors are single numbers, and tiles single rows."""
     at_query, at_out, at_squares, at_sums, _, _ = at
     P = row[SLOTS]
     order, rate, norm = row[ORDER], doubles[row[DOUBLES] + RATE], doubles[row[DOUBLES] + NORM]
     energy = 0.0
-    for tile in range(first, last):
+    for tile in range(tiles[0], tiles[1]):
         X, V, scalars = row[DATA] + tile * 2 * P, row[DATA] + tile * 2 * P + P, row[SCALARS] + tile * 3
         product, a = 0.0, 0.0
         for p in range(P):
@@ -73,6 +75,8 @@ def _one_row(first, last, row, data, doubles, work, at):
         squared = work[at_squares] + doubles[scalars] - 2.0 * product
         e, k1, along = weighted_factors(squared, a - doubles[scalars + 1], doubles[scalars + 2], order, rate, norm)
         energy += e
+        if g is None:
+            continue
         work[at_sums] += along
         for p in range(P):
             work[at_out + p] += k1 * data[V + p] + along * data[X + p]

@@ -4,6 +4,7 @@ A force field of any number of terms becomes a few flat arrays, walked through o
 the forces returned.
 """
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,8 +48,7 @@ class SingleEvaluator:
         """threads: at most this many, None: as many as torch uses at the time of a call; one where the model is too
         small for more to pay.  stored_single: see FlatTerms."""
         flat = FlatTerms.build(model.terms, model.coefficients, stored_single)
-        follows = threads is None
-        threads = max(1, min(threads or _step.most_threads(), 1 + flat.work // max(1, PARALLEL_WORK)))
+        threads, follows = threads_worth(flat.work, threads)
         pairs = as_pairs(model.pairs, "compiled code for one structure")
         n, positions = len(pairs), np.empty((model.n_atoms, 3))
         scratch = np.empty(n), np.empty((n, 3)), np.empty((threads, n)), aligned((threads, flat.work_size))
@@ -57,14 +57,14 @@ class SingleEvaluator:
         left_out = tuple(baseline for baseline in model.baselines if not isinstance(baseline, Repulsion))
         ends, summed = (np.array(pairs.pairs), *wall), (tuple(flat), flat_functions(model.functions))
         parts = ends, *summed, model.constant, model.scale
-        return cls(*parts, positions, scratch, threads, left_out, follows and threads > 1)
+        return cls(*parts, positions, scratch, threads, left_out, follows)
 
     def __call__(self, positions: np.ndarray) -> tuple[float, np.ndarray]:
         """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3) Angstrom.
 
         Raises DataError for positions that are not finite or coincide."""
         forces, scratch = np.empty(self.positions.shape), self.scratch
-        if self.follows and (threads := _torch_threads()) < self.threads:
+        if (threads := threads_now(self.threads, self.follows)) < self.threads:
             x, dx, g, work = scratch
             scratch = x, dx, g[:threads], work[:threads]
         with self.lock:
@@ -72,13 +72,29 @@ class SingleEvaluator:
             energy, nearest = _step.evaluate(
                 self.positions, self.pairs, self.terms, self.functions, scratch, self.scale, forces
             )
-        if not nearest < 1 / COINCIDENT:
-            refuse_infinite(positions)
-            PairSet(len(positions), self.pairs[0]).refuse_coincident(positions[None], "positions")
+        refuse_wrong(positions, nearest, energy)
         return self.constant + energy, forces
 
 
-def _torch_threads() -> int:
+def threads_worth(work: int, threads: int | None) -> tuple[int, bool]:
+    """Threads for the work of a step (`FlatTerms.work`), at most `threads`, None: as many as torch uses at the time of
+    a call; and whether it has to be asked then."""
+    worth = max(1, min(threads or _step.most_threads(), 1 + work // max(1, PARALLEL_WORK)))
+    return worth, threads is None and worth > 1
+
+
+def threads_now(threads: int, follows: bool) -> int:
+    """Those of a call."""
+    if not follows:
+        return threads
     import torch
 
-    return torch.get_num_threads()
+    return min(threads, torch.get_num_threads())
+
+
+def refuse_wrong(positions: np.ndarray, nearest: float, energy: float) -> None:
+    """Raise DataError where positions (N, 3) are not finite, or two atoms coincide, which 1/r of the nearest pair
+    tells, or an energy that is no number."""
+    if not (nearest < 1 / COINCIDENT and math.isfinite(energy)):
+        refuse_infinite(positions)
+        PairSet.full(len(positions)).refuse_coincident(positions[None], "positions")
