@@ -137,6 +137,7 @@ def test_the_deck_runs_as_it_stands(ethanol, ethanol_file, tmp_path):
 def test_standard_deviations_are_a_vector_of_the_fix(ethanol, barred, style, energy, length):
     lmp = engine(ethanol, units=style, length=length_in_angstrom(length))
     attached = door.attach(lmp, barred, guard="off", std_every=2)
+    lmp.command("thermo_style custom step pe f_gossamer[1] f_gossamer[2]")
     attached.run(0)
     wanted = barred.predict(ethanol.start, std=True, warn=False)
     per_force = energy_in_ev(energy) / length_in_angstrom(length)
