@@ -10,6 +10,7 @@ import reference
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_masses
 from cases import METHYL, NUMBERS, random_model, some_dipoles, structures
 from safetensors.numpy import load_file, save_file
 
@@ -18,6 +19,7 @@ from gossamer.errors import DataError, ModelFileError, UnitsError, UsageError
 from gossamer.fitting.dipoles import charge_fragments, train_dipoles
 from gossamer.model.dipoles import DipoleModel
 from gossamer.model.model_file import _packed
+from gossamer.simulate.vibrations import vibrations
 from gossamer.units import dipole_in_e_angstrom, dipole_unit
 
 ETHANOL = Path(__file__).parents[1] / "data" / "ethanol_dipoles.npz"
@@ -244,6 +246,17 @@ def test_ase_asks_for_dipoles():
     np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
     atoms.positions[3] += 0.1
     np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
+
+
+def test_infrared_intensities_are_squares_of_the_dipole_s_slope_along_modes():
+    model = random_model("several")[0].with_dipoles(some_dipoles())
+    R, h = structures(1)[0], 1e-4
+    found, masses = vibrations(model, R), atomic_masses[NUMBERS]
+    for mode, intensity in zip(found.modes, found.intensities, strict=True):
+        step = h * mode / np.sqrt((masses[:, None] * mode**2).sum())  # h in Angstrom times the root of u
+        slope = (model.dipoles(R + step) - model.dipoles(R - step))[0] / (2 * h) / 0.2081943  # Debye/Angstrom/root(u)
+        assert intensity == pytest.approx(42.2561 * slope @ slope, rel=1e-4, abs=1e-6)  # the textbooks' factor
+    assert vibrations(model.with_dipoles(None), R).intensities is None
 
 
 # Labels ------------------------------------------------------------------------------------------------------------

@@ -236,13 +236,15 @@ def relaxed_table(ended: "Relaxed", frames: "np.ndarray") -> "Table":
 
 
 def frequencies_table(found: "Vibrations") -> "Table":
-    """A row per normal mode; imaginary frequencies have an i."""
+    """A row per normal mode; imaginary frequencies have an i; infrared intensities where the model has dipoles."""
     from ase.units import invcm
 
-    table = _table("Normal modes", "mode", "1/cm", "meV")
+    strong = [] if found.intensities is None else [f"{value:.1f}" for value in found.intensities]
+    table = _table("Normal modes", "mode", "1/cm", "meV", *(["infrared, km/mol"] if strong else []))
     for mode, frequency in enumerate(found.frequencies):
         imaginary = "i" if frequency <= 0 else ""
-        table.add_row(str(mode), f"{abs(frequency):.1f}{imaginary}", f"{MEV * invcm * abs(frequency):.2f}{imaginary}")
+        cells = (f"{abs(frequency):.1f}{imaginary}", f"{MEV * invcm * abs(frequency):.2f}{imaginary}")
+        table.add_row(str(mode), *cells, *strong[mode : mode + 1])
     return table
 
 
