@@ -10,7 +10,8 @@ from gossamer import kernels
 from gossamer.descriptors.basis import Basis
 from gossamer.fitting.covariance import Covariance
 from gossamer.fitting.operator import KernelOperator, assemble
-from gossamer.kernels import Matern52
+from gossamer.kernels import Matern52, Matern92
+from gossamer.model.dipoles import ChargeTerm, DipoleModel
 from gossamer.model.error_bars import ErrorBars
 from gossamer.model.pair_functions import PairFunctions
 from gossamer.model.pairs import PairSet
@@ -101,3 +102,17 @@ def with_bars(model, n_members, seed=0):
     w = tuple(None if c.w is None else rng.normal(size=c.w.shape) for c in model.coefficients)
     table = None if model.functions is None else rng.normal(size=(n_members, *model.functions.shape))
     return replace(model, error_bars=ErrorBars(folds, V, w, rng.normal(size=n_members), 1.3, 0.7, 0.8, table))
+
+
+def charge_term(atoms, perms, kernel, seed, rows=4):
+    """Random charges on the places `atoms`, symmetric under `perms`."""
+    rng, atoms = np.random.default_rng(seed), np.array(atoms)
+    n = atoms.shape[1]
+    X = rng.uniform(0.3, 1.0, size=(rows, n * (n - 1) // 2))
+    return ChargeTerm(atoms, np.array(perms), kernel, rng.normal(size=n), X, rng.normal(size=(rows, n)))
+
+
+def some_dipoles(charge=0):
+    """Two terms on the atoms of `cases`: two places with one exchange, and the whole molecule under its rotor."""
+    local = charge_term([[0, 3, 4], [0, 4, 5], [0, 5, 3]], [[0, 1, 2], [0, 2, 1]], Matern92(0.7), 0)
+    return DipoleModel(NUMBERS, charge, (local, charge_term([range(6)], METHYL, Matern52(1.3), 1)))

@@ -7,6 +7,7 @@ from math import erf
 from types import SimpleNamespace
 
 import numpy as np
+from ase.data import atomic_masses
 
 
 def matern52(s, length):
@@ -227,6 +228,26 @@ def deviations(model, structures):
     return bars.energy_factor * energies, bars.forces_factor * np.repeat(
         per_atom[..., None], 3, axis=-1
     ) ** bars.forces_power
+
+
+def dipoles(model, structures):
+    """Dipoles (Q, 3) of a DipoleModel: charges on every image of every fragment, one after another."""
+    masses = atomic_masses[model.numbers]
+    found = []
+    for structure in structures:
+        mu = model.charge * masses @ structure / sum(masses)
+        for term in model.terms:
+            for place in term.atoms:
+                for perm in term.perms:
+                    atoms = structure[place[perm]]
+                    x = [1 / np.linalg.norm(atoms[i] - atoms[j]) for i in range(len(atoms)) for j in range(i)]
+                    for a, atom in enumerate(atoms):
+                        charge = term.fixed[a]
+                        for X, U in zip(term.X, term.U, strict=True):
+                            charge += profile(term.kernel, x - X)[0] * U[a]
+                        mu += charge * (atom - sum(atoms) / len(atoms))
+        found.append(mu)
+    return np.array(found)
 
 
 def fit(terms, pairs, structures, labels, noise):

@@ -14,6 +14,7 @@ from gossamer.version import __version__
 
 _WHERE = {
     "Dataset": "gossamer.data.dataset",
+    "DipoleModel": "gossamer.model.dipoles",
     "Errors": "gossamer.model.results",
     "FeatureSet": "gossamer.model.features",
     "ForceField": "gossamer.model.force_field",
@@ -44,6 +45,7 @@ _WHERE = {
     "reduce": "gossamer.reduction.reducer",
     "report": "gossamer.reporting.html",
     "train": "gossamer.fitting.result",
+    "train_dipoles": "gossamer.fitting.dipoles",
     "write": "gossamer.data.formats",
     "write_fragments": "gossamer.chemistry.fragments_file",
 }
@@ -67,11 +69,13 @@ if TYPE_CHECKING:
     from gossamer.data.formats import read as read
     from gossamer.data.formats import write as write
     from gossamer.errors import GossamerError as GossamerError
+    from gossamer.fitting.dipoles import train_dipoles as train_dipoles
     from gossamer.fitting.estimate import estimate as estimate
     from gossamer.fitting.representatives import condense as condense
     from gossamer.fitting.result import TrainResult as TrainResult
     from gossamer.fitting.result import train as train
     from gossamer.fitting.settings import Settings as Settings
+    from gossamer.model.dipoles import DipoleModel as DipoleModel
     from gossamer.model.features import FeatureSet as FeatureSet
     from gossamer.model.force_field import ForceField as ForceField
     from gossamer.model.model_file import load as load

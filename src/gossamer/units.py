@@ -14,6 +14,7 @@ _HARTREE = 27.211386024367243
 _BOHR = 0.5291772105638411
 _KCAL_PER_MOL = 0.04336410390059322
 _KJ_PER_MOL = 0.010364269574711572
+_DEBYE = 0.20819433442462576
 
 ENERGY = {
     "eV": 1.0,
@@ -24,6 +25,7 @@ ENERGY = {
     "kJ/mol": _KJ_PER_MOL,
 }
 LENGTH = {"Angstrom": 1.0, "Bohr": _BOHR, "nm": 10.0, "pm": 0.01}
+DIPOLE = {"e*Angstrom": 1.0, "Debye": _DEBYE, "e*Bohr": _BOHR}
 ATOMIC = {"Hartree": "Bohr", "Rydberg": "Bohr"}  # the length that programs put under these energies
 
 _ENERGY_WORDS = {
@@ -34,6 +36,10 @@ _ENERGY_WORDS = {
 _LENGTH_WORDS = {
     "angstrom": "Angstrom", "ang": "Angstrom", "a": "Angstrom", "aa": "Angstrom",
     "bohr": "Bohr", "a0": "Bohr", "au": "Bohr", "nm": "nm", "nanometer": "nm", "pm": "pm", "picometer": "pm",
+}  # fmt: skip
+_DIPOLE_WORDS = {
+    "debye": "Debye", "d": "Debye", "au": "e*Bohr", "ebohr": "e*Bohr", "ea0": "e*Bohr",
+    "ea": "e*Angstrom", "eang": "e*Angstrom", "eangstrom": "e*Angstrom",
 }  # fmt: skip
 _MOLAR = ("kcal/mol", "kJ/mol")
 _MOL = ("mol", "mole")
@@ -109,6 +115,17 @@ def force_unit(name: str) -> tuple[str, float]:
     return f"{energy}/{length}", ENERGY[energy] / LENGTH[length]
 
 
+def dipole_unit(name: str) -> str:
+    """Canonical spelling of a unit of dipole moments; "au" is e*Bohr.  Raises UnitsError for an unknown one."""
+    above, below = _factors(name)
+    unit = _DIPOLE_WORDS.get(above[0], "") if len(above) == 1 and not below else ""
+    if len(above) == 2 and "e" in above and not below:
+        unit = f"e*{_LENGTH_WORDS.get(above[1 - above.index('e')])}"
+    if unit not in DIPOLE:
+        raise UnitsError(f"dipole unit {_quoted(name)} is not known; use one of {', '.join(DIPOLE)}.")
+    return unit
+
+
 def _quoted(name: str) -> str:
     return repr(name if len(name) <= 40 else f"{name[:37]}...")
 
@@ -121,3 +138,8 @@ def energy_in_ev(name: str) -> float:
 def length_in_angstrom(name: str) -> float:
     """How many Angstrom one `name` is."""
     return LENGTH[length_unit(name)]
+
+
+def dipole_in_e_angstrom(name: str) -> float:
+    """How many e*Angstrom one `name` is."""
+    return DIPOLE[dipole_unit(name)]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from cases import arrays, pair_functions, random_model, structures, with_bars
+from cases import arrays, pair_functions, random_model, some_dipoles, structures, with_bars
 from molecules import beside
 
 from gossamer.baselines.coulomb import Coulomb
@@ -47,6 +47,8 @@ def test_every_version_predicts_what_it_did(path):
     if "energy_std" in expected:
         np.testing.assert_allclose(p.energy_std, expected["energy_std"], rtol=1e-9)
         np.testing.assert_allclose(p.forces_std, expected["forces_std"], rtol=1e-7)
+    if "dipoles" in expected:
+        np.testing.assert_allclose(model.dipoles(structures(2, seed=9)), expected["dipoles"], rtol=1e-9)
     assert model.provenance == {}
 
 
@@ -116,10 +118,16 @@ if __name__ == "__main__":
     first, *others = sample.coefficients
     few = TermCoefficients(first.X[:3], 1.5 * first.V[:3])
     coefficients = (replace(first, few=few), *others)
-    sample = replace(with_bars(sample, 2), baselines=(charged,), coefficients=coefficients)
+    sample = replace(
+        with_bars(sample, 2), baselines=(charged,), dipole_model=some_dipoles(1), coefficients=coefficients
+    )
     sample.save(MODELS / f"v{VERSION}.gossamer")
     at = sample.predict(structures(2, seed=9), std=True)
     deviations = {"energy_std": at.energy_std.tolist(), "forces_std": at.forces_std.tolist()}
     (MODELS / f"v{VERSION}.json").write_text(
-        json.dumps({"energies": at.energies.tolist(), "forces": at.forces.tolist()} | deviations)
+        json.dumps(
+            {"energies": at.energies.tolist(), "forces": at.forces.tolist()}
+            | deviations
+            | {"dipoles": sample.dipoles(structures(2, seed=9)).tolist()}
+        )
     )

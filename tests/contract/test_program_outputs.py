@@ -91,6 +91,26 @@ def test_orca_single_points_written_one_after_another(tmp_path):
     job.check(read(tmp_path / "all.out"))
 
 
+def orca_dipole(x, y, z):
+    return f"-------------\nDIPOLE MOMENT\n-------------\nTotal Dipole Moment    :  {x:12.9f}  {y:12.9f}  {z:12.9f}\n"
+
+
+def test_orca_s_dipoles_stay_with_their_structures(tmp_path):
+    job, moments = Job(3), 0.3 * np.random.default_rng(4).normal(size=(3, 3)).round(6)
+    steps = [orca_step(job, i) + orca_dipole(*moments[i]) for i in range(3)]
+    (tmp_path / "jobs.out").write_text(ORCA + "\nJOB NUMBER  2\n".join(steps) + DONE)
+    data = read(tmp_path / "jobs.out")
+    job.check(data)
+    np.testing.assert_allclose(data.dipoles, 0.529177210564 * moments, rtol=1e-8)
+    assert data.provenance.read["dipoles"] == "total dipole moments, e*Angstrom (from the units of ORCA)"
+    (tmp_path / "opt.out").write_text(ORCA + orca_step(job, 0) + orca_step(job, 1) + orca_dipole(*moments[1]) + DONE)
+    data = read(tmp_path / "opt.out")
+    assert data.dipoles is None
+    assert data.provenance.read["dipoles"] == "not read: 1 of 2 structures have none"
+    (tmp_path / "two.out").write_text(ORCA + orca_step(job, 0) + orca_dipole(1, 0, 0) + orca_dipole(0, 1, 0) + DONE)
+    assert "several that differ" in read(tmp_path / "two.out").provenance.read["dipoles"]
+
+
 def test_orca_jobs_of_different_atoms_are_refused_or_chosen_from(tmp_path):
     water, other = Job(1), Job(1, [7, 1, 1, 1])
     (tmp_path / "two.out").write_text(ORCA + orca_step(water, 0) + "JOB NUMBER  2\n" + orca_step(other, 0) + DONE)

@@ -336,7 +336,8 @@ def test_what_was_not_read_is_named(tmp_path):
     header = EXTENDED.replace("forces:R:3", "velocities:R:3") + " dipole='1 2 3' step=7"
     read_of = read(save(tmp_path / "a.xyz", lines(header))).provenance.read
     assert read_of["columns"] == "velocities not read"
-    assert read_of["comment"] == "dipole, step not read"
+    assert read_of["comment"] == "step not read"
+    assert read_of["dipoles"].startswith("comment key 'dipole' not read: nothing says their unit")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def convert(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     as_json: o.Json = False,
 ) -> None:
     """Write DATA in another format or in other units, and show which keys and units were read.
@@ -33,12 +34,13 @@ def convert(
     import gossamer as gs
 
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     writable_data(out, data, option="OUT", energy_unit=to_energy_unit, length_unit=to_length_unit)
     found = reading.read(data)
     gs.write(found, out, energy_unit=to_energy_unit, length_unit=to_length_unit)
-    labels = [name for name, array in (("forces", found.forces), ("energies", found.energies)) if array is not None]
+    labels = [name for name in ("forces", "energies", "dipoles") if getattr(found, name) is not None]
     if as_json:
         written = {"energy_unit": to_energy_unit, "length_unit": to_length_unit, "labels": labels}
         print_json({"out": str(out), "structures": len(found), "read": found.provenance.read, "written": written})

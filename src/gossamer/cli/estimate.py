@@ -24,6 +24,7 @@ def estimate(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    dipoles: o.Dipoles = None,
     error_bars: o.ErrorBars = False,
     condense: o.Condense = False,
     symmetry: o.SymmetryOption = "auto",
@@ -39,6 +40,7 @@ def estimate(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -53,12 +55,14 @@ def estimate(
     from gossamer.fitting.estimate import estimate as predict
 
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
         length, noise, energies, solver, memory, seed, max_images, "cpu", kernel, baseline, descriptor, error_bars,
         condense,
+        dipoles,
     )  # fmt: skip
     job = Job(data, reading, sizes, fitting, symmetry, quiet, context.obj, terms, fragments)
     parts, options = job.prepare()

@@ -35,6 +35,7 @@ class Reading:
     numbers_key: str | None = None
     gradients_key: str | None = None
     labels: bool = True
+    dipole_unit: str | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError or UnitsError for what cannot be, before any file is read."""
@@ -111,6 +112,7 @@ class Fitting:
     descriptor: str = "pairs"
     error_bars: bool = False
     condense: bool = False
+    dipoles: bool | None = None
 
     def options(self) -> dict[str, Any]:
         """As keyword arguments.  Raises UsageError for a value that cannot be."""
@@ -191,6 +193,8 @@ class Job:
         data = self.reading.read(self.data)
         parts = self.sizes.split(data)
         check_trainable(parts.train, parts.valid)
+        if self.fitting.dipoles:
+            parts.train.labelled_dipoles()
         look_at_labels(data, force=self.force, show=not self.quiet)
         options["symmetry"] = read_symmetry(self.symmetry, data.n_atoms)
         options["terms"] = self._terms(data)

@@ -30,6 +30,7 @@ def inspect(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     fragments: Annotated[
         bool, typer.Option("--fragments", help="List the fragments of local terms.", rich_help_panel=_PANEL)
     ] = False,
@@ -73,8 +74,9 @@ def inspect(
 
     check_radii(radius or ())
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     if fragments_to is not None:
         writable(fragments_to, data, option="--fragments-to")
     read = reading.read(data)

@@ -33,6 +33,13 @@ EnergyKey = Annotated[
 ForcesKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="Where the forces stand in DATA.", rich_help_panel=_READING)
 ]
+DipoleUnit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT", rich_help_panel=_READING,
+        help="Unit of the dipoles in DATA: e*Angstrom, Debye or e*Bohr; dipoles whose unit nobody says are not read.",
+    ),
+]  # fmt: skip
 GradientsKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Where gradients (minus forces) stand in DATA.", rich_help_panel=_READING),
@@ -133,6 +140,13 @@ Noise = Annotated[
 Energies = Annotated[
     bool, typer.Option("--energies", help="Train on the energies as well as on the forces.", rich_help_panel=_MODEL)
 ]
+Dipoles = Annotated[
+    bool | None,
+    typer.Option(
+        "--dipoles/--no-dipoles", rich_help_panel=_MODEL,
+        help="Let the model tell dipole moments, for which DATA must have them; by default where DATA has them.",
+    ),
+]  # fmt: skip
 ErrorBars = Annotated[
     bool,
     typer.Option(

@@ -29,7 +29,8 @@ def predict(
     ] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES.
+    """Write the energies (eV) and forces (eV/Angstrom) that MODEL gives for STRUCTURES, and dipoles (e*Angstrom) where
+    it has them.
 
     Example: gossamer predict ethanol.gossamer conformers.xyz --out predicted.extxyz
     """
@@ -54,9 +55,13 @@ def predict(
     deviations = None if energy_std is None or forces_std is None else LabelStd(energy_std, forces_std)
     provenance = replace(found.provenance, theory=f"Gossamer model {model.name}")
     labels = {"energies": predicted.energies, "forces": predicted.forces}
+    if force_field.dipole_model is not None:
+        labels["dipoles"] = force_field.dipoles(found.positions)
     gs.write(replace(found, provenance=provenance, **labels), out, std=deviations)
     if as_json:
         more = {} if energy_std is None else {"energy_std": energy_std.tolist()}
+        if "dipoles" in labels:
+            more |= {"dipoles": labels["dipoles"].tolist(), "dipole_unit": "e*Angstrom"}
         values = {
             "out": str(out),
             "structures": len(found),
@@ -67,5 +72,6 @@ def predict(
     else:
         from gossamer.reporting.words import count_of
 
-        what = "energies and forces, with standard deviations," if std else "energies and forces"
+        what = f"energies{', dipoles' if 'dipoles' in labels else ''} and forces"
+        what += ", with standard deviations," if std else ""
         say([f"{out}: {what} of {count_of(len(found), 'structure')}, in eV and Angstrom"])

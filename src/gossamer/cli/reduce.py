@@ -53,6 +53,7 @@ def reduce(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    dipoles: o.Dipoles = None,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -68,6 +69,7 @@ def reduce(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     resume: o.Resume = False,
     every: o.Every = 60.0,
     threads: o.Threads = None,
@@ -83,10 +85,13 @@ def reduce(
     Example: gossamer reduce peptide.npz --train 200 --valid 100 --test 500 --out peptide
     """
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     sizes = Sizes(train_size, valid_size, test_size, seed)
-    fitting = Fitting(length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline)
+    fitting = Fitting(
+        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, dipoles=dipoles
+    )
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     from gossamer.fitting.options import make_settings

@@ -20,6 +20,7 @@ def test(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     device: o.Device = "auto",
     guard: o.Guard = "warn",
     guard_file: o.GuardFile = o.OUTSIDE,
@@ -35,8 +36,9 @@ def test(
     from gossamer.engines.guard import Guard
 
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     resolve_device(device)
     force_field = gs.load(model).on(device)
     looking = Guard(force_field, guard, guard_file, guard_std)

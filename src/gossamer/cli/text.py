@@ -7,6 +7,7 @@ from gossamer.cli.streams import plain
 from gossamer.reporting.reading import far_terms, fixed_pairs, has_functions, tested_on
 from gossamer.reporting.terms import choice_sentence, made_of
 from gossamer.reporting.words import KCAL, MEV, count_of, digits
+from gossamer.units import dipole_in_e_angstrom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gossamer.simulate.relax import Relaxed
     from gossamer.simulate.vibrations import Thermochemistry, Vibrations
 
+DEBYE = 1 / dipole_in_e_angstrom("Debye")  # Debye in an e*Angstrom
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -43,7 +45,7 @@ def sizes(parts: Mapping[str, "Dataset | None"], seed: int, removed: int) -> str
 
 
 class _Errors(Protocol):
-    """Errors of a model; forces in eV/Angstrom, energies in eV or None."""
+    """Errors of a model; forces in eV/Angstrom, energies in eV, dipoles in e*Angstrom, or None."""
 
     @property
     def force_mae(self) -> float: ...
@@ -57,6 +59,12 @@ class _Errors(Protocol):
     @property
     def energy_rmse(self) -> float | None: ...
 
+    @property
+    def dipole_mae(self) -> float | None: ...
+
+    @property
+    def dipole_rmse(self) -> float | None: ...
+
 
 def errors_table(errors: _Errors, over: str) -> "Table":
     """Mean absolute and root mean square errors in both units; `over` says on which structures."""
@@ -69,6 +77,9 @@ def errors_table(errors: _Errors, over: str) -> "Table":
         if mae is not None and rmse is not None:
             cells = (f"{digits(MEV * e)} meV{unit}  {digits(KCAL * e)} kcal/mol{unit}" for e in (mae, rmse))
             table.add_row(name, *cells)
+    if errors.dipole_mae is not None and errors.dipole_rmse is not None:
+        dipoles = (errors.dipole_mae, errors.dipole_rmse)
+        table.add_row("dipoles", *(f"{digits(MEV * e)} me Å  {digits(DEBYE * e)} Debye" for e in dipoles))
     return table
 
 
@@ -171,7 +182,7 @@ def how_it_was_solved(row: "Model") -> str:
     return f"{row.status} ({row.iterations} iterations, residual {digits(MEV * row.residual)} meV/Å)"
 
 
-_TAKEN = ("atoms", "positions", "energies", "forces")  # the others say what was left out, and why
+_TAKEN = ("atoms", "positions", "energies", "forces", "dipoles")  # the others say what was left out, and why
 
 
 def inspection(found: "Inspection") -> list[str]:
@@ -183,6 +194,7 @@ def inspection(found: "Inspection") -> list[str]:
         **{f"{what} from" if what in _TAKEN else what: where for what, where in found.read.items()},
         "energies": _span(found.energies, "{:.6g} to {:.6g} eV, spread {:.3g} eV"),
         "forces": _span(found.forces, "RMS {:.3g} eV/Å, largest component {:.3g} eV/Å"),
+        "dipoles": _span(found.dipoles, "{:.3g} to {:.3g} e Å"),
         "distances": _span(found.distances, "{:.3g} to {:.3g} Å"),
         "fingerprint": found.fingerprint,
     }
@@ -224,13 +236,15 @@ def relaxed_table(ended: "Relaxed", frames: "np.ndarray") -> "Table":
 
 
 def frequencies_table(found: "Vibrations") -> "Table":
-    """A row per normal mode; imaginary frequencies have an i."""
+    """A row per normal mode; imaginary frequencies have an i; infrared intensities where the model has dipoles."""
     from ase.units import invcm
 
-    table = _table("Normal modes", "mode", "1/cm", "meV")
+    strong = [] if found.intensities is None else [f"{value:.1f}" for value in found.intensities]
+    table = _table("Normal modes", "mode", "1/cm", "meV", *(["infrared, km/mol"] if strong else []))
     for mode, frequency in enumerate(found.frequencies):
         imaginary = "i" if frequency <= 0 else ""
-        table.add_row(str(mode), f"{abs(frequency):.1f}{imaginary}", f"{MEV * invcm * abs(frequency):.2f}{imaginary}")
+        cells = (f"{abs(frequency):.1f}{imaginary}", f"{MEV * invcm * abs(frequency):.2f}{imaginary}")
+        table.add_row(str(mode), *cells, *strong[mode : mode + 1])
     return table
 
 

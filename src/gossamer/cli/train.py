@@ -38,6 +38,7 @@ def train(
     baseline: o.Baseline = "auto",
     noise: o.Noise = None,
     energies: o.Energies = False,
+    dipoles: o.Dipoles = None,
     error_bars: o.ErrorBars = False,
     condense: o.Condense = False,
     symmetry: o.SymmetryOption = "auto",
@@ -55,6 +56,7 @@ def train(
     positions_key: o.PositionsKey = None,
     numbers_key: o.NumbersKey = None,
     gradients_key: o.GradientsKey = None,
+    dipole_unit: o.DipoleUnit = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Page of pictures to write.")] = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record to write; by default --out with the ending .json.")
@@ -74,12 +76,14 @@ def train(
     Several processes: torchrun --nproc-per-node 2 -m gossamer train ... (docs/scale-out.md)
     """
     reading = Reading(
-        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key
-    )
+        energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
+        dipole_unit=dipole_unit,
+    )  # fmt: skip
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
         length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, descriptor, error_bars,
         condense,
+        dipoles,
     )  # fmt: skip
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)

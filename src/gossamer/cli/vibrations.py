@@ -126,6 +126,8 @@ def _values(found: "Vibrations", thermal: "Thermochemistry | None", modes: Path 
     values: dict[str, Any] = {
         "frequencies": found.frequencies.tolist(),
         "frequencies_unit": "1/cm",
+        "intensities": None if found.intensities is None else found.intensities.tolist(),
+        "intensities_unit": "km/mol",
         "zero_point_energy": found.zero_point_energy,
         "energy": found.energy,
         "energy_unit": "eV",

@@ -26,6 +26,7 @@ class Inspection:
     """Summary of a data set and the outcome of every check; energies in eV, forces in eV/Angstrom, lengths in Angstrom.
 
     energies: lowest, highest and standard deviation; forces: RMS and largest component; distances: shortest, longest;
+    dipoles: shortest, longest, e*Angstrom;
     order: "in time", "by energy" or "none seen"; slope, explained: energy differences per work of the forces (1 is
     right) and how much of them it accounts for; stiffness: of the bonds, by the forces (about 30 is right).
     None stands where the data do not say.
@@ -45,6 +46,7 @@ class Inspection:
     energies: tuple[float, float, float] | None
     forces: tuple[float, float] | None
     distances: tuple[float, float] | None
+    dipoles: tuple[float, float] | None
     order: str
     slope: float | None
     explained: float | None
@@ -86,7 +88,8 @@ def inspect(data: Dataset) -> Inspection:
         source=source.source, name=source.name, theory=source.theory, formula=data.formula, n_atoms=data.n_atoms,
         n_frames=len(data), fingerprint=data.fingerprint, energy_unit=source.energy_unit,
         length_unit=source.length_unit, read=dict(source.read), duplicates=len(data.repeats()[0]),
-        energies=_energy_summary(finite), forces=_force_summary(finite), distances=distances, order=_order(finite),
+        energies=_energy_summary(finite), forces=_force_summary(finite), distances=distances,
+        dipoles=_dipole_summary(finite), order=_order(finite),
         slope=slope.slope if slope else None, explained=slope.explained if slope else None,
         stiffness=stiff.value if stiff else None,
         findings=tuple(sorted(findings, key=lambda finding: -_LEVELS.index(finding.level))),
@@ -170,6 +173,8 @@ def _finite_part(data: Dataset) -> tuple[Dataset, list[Finding]]:
         good &= np.isfinite(data.forces).all(axis=(1, 2))
     if data.energies is not None:
         good &= np.isfinite(data.energies)
+    if data.dipoles is not None:
+        good &= np.isfinite(data.dipoles).all(axis=1)
     if good.all():
         return data, [Finding("ok", "numbers", "all finite.")]
     message = "NaN or infinite numbers in {frames}; remove these frames."
@@ -180,6 +185,13 @@ def _energy_summary(data: Dataset) -> tuple[float, float, float] | None:
     if data.energies is None or not len(data):
         return None
     return float(data.energies.min()), float(data.energies.max()), float(data.energies.std())
+
+
+def _dipole_summary(data: Dataset) -> tuple[float, float] | None:
+    if data.dipoles is None or not len(data):
+        return None
+    sizes = np.linalg.norm(data.dipoles, axis=1)
+    return float(sizes.min()), float(sizes.max())
 
 
 def _force_summary(data: Dataset) -> tuple[float, float] | None:

@@ -63,7 +63,7 @@ class Dataset:
     """n structures of one molecule of N atoms.
 
     numbers (N,) atomic numbers; positions (n, N, 3) Angstrom; forces (n, N, 3) eV/Angstrom or None;
-    energies (n,) eV or None; indices (n,) the frame numbers in the source.
+    energies (n,) eV or None; indices (n,) the frame numbers in the source; dipoles (n, 3) e*Angstrom or None.
     Raises DataError when the shapes do not agree.
     """
 
@@ -73,6 +73,7 @@ class Dataset:
     energies: np.ndarray | None = None
     provenance: Provenance = Provenance()
     indices: np.ndarray | None = None
+    dipoles: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n, atoms = self.positions.shape[:2] if self.positions.ndim == 3 else (-1, -1)
@@ -85,13 +86,16 @@ class Dataset:
             raise DataError(f"forces: shape {self.forces.shape}, but positions have {self.positions.shape}.")
         if self.energies is not None and self.energies.shape != (n,):
             raise DataError(f"energies: shape {self.energies.shape}, expected ({n},).")
+        if self.dipoles is not None and self.dipoles.shape != (n, 3):
+            raise DataError(f"dipoles: shape {self.dipoles.shape}, expected ({n}, 3), one vector for every structure.")
         if self.indices is None:
             object.__setattr__(self, "indices", np.arange(n))
 
     @classmethod
     def from_atoms(cls, images: "Atoms | Sequence[Atoms]") -> "Dataset":
-        """Structures of one molecule as ASE has them, with the forces (eV/Angstrom) and energies (eV) of their
-        calculators, which are asked for nothing that they have not at hand; both are left out where no image has any.
+        """Structures of one molecule as ASE has them, with the forces (eV/Angstrom), energies (eV) and dipoles
+        (e*Angstrom) of their calculators, which are asked for nothing that they have not at hand; what no image has is
+        left out.
         Raises DataError where atoms, their order or labels differ between images, or a cell is periodic."""
         from gossamer.data.from_atoms import dataset_of
 
@@ -101,7 +105,7 @@ class Dataset:
         return len(self.positions)
 
     def __repr__(self) -> str:
-        labels = [name for name, found in (("forces", self.forces), ("energies", self.energies)) if found is not None]
+        labels = [name for name in ("forces", "energies", "dipoles") if getattr(self, name) is not None]
         source = f"{self.provenance.source}: " if self.provenance.source else ""
         counts = f"{len(self)} structure{'s' * (len(self) != 1)} of {self.formula}, {self.n_atoms} atoms"
         return f"Dataset({source}{counts}, {' and '.join(labels) or 'no labels'})"
@@ -130,6 +134,7 @@ class Dataset:
             forces=None if self.forces is None else self.forces[rows],
             energies=None if self.energies is None else self.energies[rows],
             indices=self.indices[rows],
+            dipoles=None if self.dipoles is None else self.dipoles[rows],
         )
 
     def atoms(self, row: int) -> "Atoms":
@@ -140,10 +145,13 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of numbers, positions, forces and energies: the same data give the same 64 hex digits."""
+        """sha256 of numbers, positions, forces and energies, and of dipoles where there are some: the same data give
+        the same 64 hex digits."""
         digest = hashlib.sha256()
         for array in (self.numbers.astype(np.int64), self.positions, self.forces, self.energies):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        if self.dipoles is not None:
+            digest.update(np.ascontiguousarray(self.dipoles).tobytes())
         return digest.hexdigest()
 
     def labelled_forces(self) -> np.ndarray:
@@ -154,6 +162,19 @@ class Dataset:
                 "give a file with forces, or name their key with --forces-key."
             )
         return self.forces
+
+    def labelled_dipoles(self) -> np.ndarray:
+        """Dipoles (n, 3) e*Angstrom.  Raises DataError when the data have none, or some that are not finite."""
+        name = self.provenance.source or "data"
+        if self.dipoles is None:
+            why = self.provenance.read.get("dipoles", "")
+            raise DataError(
+                f"{name}: it has no dipoles{f' ({why})' if why else ''}; give data with them, or leave dipoles out."
+            )
+        bad = ~np.isfinite(self.dipoles).all(axis=1)
+        if bad.any():
+            raise DataError(f"{name}: the dipole of frame {self.frames[bad][0]} is NaN or infinite; remove that frame.")
+        return self.dipoles
 
     def repeats(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows (k,) whose positions repeat an earlier structure to 1e-8 Angstrom, and the rows (k,) they repeat."""

@@ -22,12 +22,12 @@ def dataset_of(images: "Atoms | Sequence[Atoms]") -> Dataset:
             raise DataError(f"atoms: those of frame {k} or their order differ from frame 0; use one molecule.")
         if np.any(atoms.pbc):
             raise DataError(f"atoms: frame {k} has a periodic cell, and models know single molecules; set pbc = False.")
-    forces, energies = (_labels(frames, name) for name in ("forces", "energy"))
-    found = {"forces": forces, "energies": energies}
+    forces, energies, dipoles = (_labels(frames, name) for name in ("forces", "energy", "dipole"))
+    found = {"forces": forces, "energies": energies, "dipoles": dipoles}
     read = {what: "calculator results" for what, values in found.items() if values is not None}
     positions = np.array([atoms.positions for atoms in frames])
     provenance = Provenance("atoms", energy_unit="eV", length_unit="Angstrom", read=read)
-    return Dataset(frames[0].numbers.copy(), positions, forces, energies, provenance)
+    return Dataset(frames[0].numbers.copy(), positions, forces, energies, provenance, dipoles=dipoles)
 
 
 def _labels(frames: "list[Atoms]", name: str) -> np.ndarray | None:

@@ -25,7 +25,8 @@ def check_present(data: Dataset) -> list[Finding]:
     if data.energies is None:
         message = "there are no energies, so forces cannot be checked against them, and the energy zero is arbitrary."
         found.append(Finding("warning", "labels", message))
-    return found or [Finding("ok", "labels", "energies and forces for every frame.")]
+    what = "energies and forces" if data.dipoles is None else "energies, forces and dipoles"
+    return found or [Finding("ok", "labels", f"{what} for every frame.")]
 
 
 def check_net(data: Dataset) -> list[Finding]:

@@ -13,6 +13,7 @@ from gossamer.model.force_field import ForceField
 from gossamer.model.structures import require_molecule
 
 DEVIATIONS = ("energy_std", "forces_std")
+DIPOLE = "dipole"
 
 
 class GossamerCalculator(Calculator):
@@ -20,7 +21,8 @@ class GossamerCalculator(Calculator):
 
     guard: what is done where atoms leave what the model was trained on, see `gossamer.engines.guard.Guard`.
     Their standard deviations are worked out where they are asked for, `calculator.get_property("energy_std", atoms)`
-    or "forces_std", of a model with error bars.
+    or "forces_std", of a model with error bars; and so are dipoles, e*Angstrom (`atoms.get_dipole_moment()`), of a
+    model that has them.
     Changes are found by comparing the bytes of positions, numbers and periodic axes, and atoms are not copied: ASE's
     own comparison of all that an Atoms holds costs more than a step."""
 
@@ -31,6 +33,8 @@ class GossamerCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
+        if model.dipole_model is not None:
+            self.implemented_properties = [*self.implemented_properties, DIPOLE]
         self.door = Door.build(model, name="atoms", guard=guard, evaluator=evaluator)
         self._positions = self._atoms = b""
 
@@ -58,6 +62,8 @@ class GossamerCalculator(Calculator):
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if not set(DEVIATIONS).isdisjoint(properties or ()):
             self.results |= dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
+        if DIPOLE in (properties or ()) and self.model.dipole_model is not None:
+            self.results[DIPOLE] = self.model.dipole_model(atoms.positions[None])[0]
 
 
 def _kind(atoms: Atoms) -> bytes:

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     max_images: int | None
     error_bars: bool
     condense: bool
+    dipoles: bool | None
 
 
 def make_settings(options: "Options | Mapping[str, Any]", settings: Settings | None = None) -> Settings:

@@ -46,6 +46,7 @@ class Settings:
     kernel: str | None = None  # of all terms, by name; None: ROUGH_KERNEL, in sums that see all SMOOTH_KERNEL
     error_bars: bool = False  # whether the model tells how sure it is (fitting.error_bars)
     condense: bool = False  # whether few representatives stand for the rows of local terms (fitting.representatives)
+    dipoles: bool | None = None  # whether the model has dipoles; None: where the training structures have them
     max_images: int | None = None  # permutations of the global term at most; None: IMAGES, more where pairs are few
 
     @property

@@ -18,6 +18,7 @@ from gossamer.events import Event, Progress, silent
 from gossamer.fitting.baselines import AUTO, baselines_of, check_baseline
 from gossamer.fitting.checkpoint import HERE, Run
 from gossamer.fitting.descriptor import descriptor_of
+from gossamer.fitting.dipoles import dipoles_of
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import GIB, memory_budget
@@ -112,6 +113,7 @@ def fit(
     posed = pose(train, valid, settings, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry)
     progress(Event("symmetry", 1, 1, posed.group.note))
     problem = posed.less(baselines_of(baseline, terms, train, posed.group.perms, run))
+    dipole_model = dipoles_of(train, valid, posed.group.perms, context)
     choice, stages = stages_of(problem, context, keep_global)
     for stage in stages:
         choice = stage(choice, problem, context)
@@ -119,7 +121,7 @@ def fit(
     provenance = make_provenance(train, choice.symmetry, choice.settings) | {"terms": choice.name}
     provenance |= {"noise": choice.settings.noise}
     model = replace(choice.fitted.model, provenance=provenance, baselines=problem.baselines)
-    model = replace(model, error_bars=choice.error_bars)
+    model = replace(model, error_bars=choice.error_bars, dipole_model=dipole_model)
     return Fit(model, choice, problem, time.perf_counter() - began)
 
 

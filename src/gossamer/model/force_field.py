@@ -11,11 +11,12 @@ from gossamer.data.dataset import hill_formula
 from gossamer.descriptors import Descriptor
 from gossamer.devices import resolve_device
 from gossamer.errors import UsageError
+from gossamer.model.dipoles import DipoleModel
 from gossamer.model.error_bars import ErrorBars, reliability
 from gossamer.model.pair_functions import NEED, PairFunctions
 from gossamer.model.pairs import as_pairs
 from gossamer.model.results import Errors, Prediction, errors_of, other_zero
-from gossamer.model.structures import asked, require_atoms
+from gossamer.model.structures import asked, require_atoms, require_numbers
 from gossamer.model.terms import Term
 from gossamer.records.parts import ErrorBars as ErrorBarsRecord
 
@@ -59,8 +60,8 @@ class ForceField:
     called pairs here (gossamer.model.features); coefficients: one entry per term; constant eV; scale eV/Angstrom (the
     labels were divided by it); provenance: plain JSON values (data, settings, seed, versions); device: where it
     predicts, which is not written to its file; baselines: what was taken off the labels (gossamer.baselines);
-    functions: of pair distances, with their coefficients, where there are some; error_bars: where it was trained with
-    them.
+    functions: of pair distances, with their coefficients, where there are some; error_bars, dipole_model: where it was
+    trained with them.
     """
 
     numbers: np.ndarray
@@ -74,6 +75,7 @@ class ForceField:
     baselines: "tuple[Baseline, ...]" = ()
     functions: PairFunctions | None = None
     error_bars: ErrorBars | None = None
+    dipole_model: DipoleModel | None = None
 
     def __post_init__(self) -> None:
         if len(self.terms) != len(self.coefficients) or not (self.terms or self.functions):
@@ -101,13 +103,16 @@ class ForceField:
             self.functions.require_fitted(len(self.pairs))
         if self.error_bars is not None:
             self.error_bars.require_fits(self)
+        if self.dipole_model is not None:
+            require_numbers(self.dipole_model.numbers, self.numbers, "dipoles")
 
     def __repr__(self) -> str:
         seen = f"{len(self.pairs)} {self.pairs.noun}"
         counts = f"{self.n_atoms} atoms, {len(self.terms)} term{'s' * (len(self.terms) > 1)}, {seen}"
         under = "".join(f", on {baseline.kind}" for baseline in self.baselines)
-        bars = "" if self.error_bars is None else ", with error bars"
-        return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under}{bars})"
+        parts = {"error bars": self.error_bars, "dipoles": self.dipole_model}
+        more = "".join(f", with {what}" for what, part in parts.items() if part is not None)
+        return f"ForceField({hill_formula(self.numbers)}: {counts}, {self.n_train} training structures{under}{more})"
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied or sent to another process: the fields, not what was derived from them."""
@@ -156,6 +161,28 @@ class ForceField:
         energy_std, forces_std = evaluator.std.many(positions)
         return replace(found, energy_std=energy_std, forces_std=forces_std)
 
+    def dipoles(self, structures: "Structures") -> np.ndarray:
+        """Dipole moments (Q, 3), e*Angstrom, of structures, given as to `predict`; of an ion about the origin, or about
+        the centre of mass, as the data that it was trained on have them.
+
+        Raises UsageError for a model without dipoles, for other atoms or another number of them, DataError for
+        positions that are not finite."""
+        return self.required_dipole_model(asked(structures, self.numbers).positions)
+
+    @property
+    def required_dipole_model(self) -> DipoleModel:
+        """`dipole_model`.  Raises UsageError where there is none."""
+        if self.dipole_model is None:
+            raise UsageError(
+                "dipoles: the model has none; train on data with dipoles, or give it those of `gs.train_dipoles`."
+            )
+        return self.dipole_model
+
+    def with_dipoles(self, dipole_model: DipoleModel | None) -> "ForceField":
+        """The model with other dipoles, such as `gs.train_dipoles` gives, or without.  Raises UsageError for those of
+        other atoms."""
+        return replace(self, dipole_model=dipole_model)
+
     def evaluator(
         self,
         *,
@@ -196,7 +223,11 @@ class ForceField:
         if warn:
             self.seen.warn(dataset.positions, dataset.provenance.source or "data", dataset.frames, stacklevel=2)
         p = self.predict(dataset.positions, precision=precision, warn=False)
-        return errors_of(p, dataset)
+        found = errors_of(p, dataset)
+        if self.dipole_model is None or dataset.dipoles is None:
+            return found
+        dm = self.dipole_model(dataset.positions) - dataset.dipoles
+        return replace(found, dipole_mae=float(np.abs(dm).mean()), dipole_rmse=float(np.sqrt((dm**2).mean())))
 
     def reliability(self, dataset: "Dataset") -> "ErrorBarsRecord":
         """How its error bars compare with its errors on a labelled data set of the same molecule, another zero of

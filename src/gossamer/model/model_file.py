@@ -18,6 +18,7 @@ from gossamer.descriptors import Descriptor, Feature, make, parameters_of
 from gossamer.descriptors.basis import Basis
 from gossamer.errors import ModelFileError, NotRegisteredError, UsageError
 from gossamer.files import atomic_path, regular_file
+from gossamer.model.dipoles import ChargeTerm, DipoleModel
 from gossamer.model.error_bars import ErrorBars
 from gossamer.model.features import FeatureSet, Part
 from gossamer.model.force_field import ForceField, TermCoefficients
@@ -43,8 +44,8 @@ from gossamer.model.validation import (
 KEY = "gossamer"
 FORMAT = "gossamer-force-field"
 NETWORK = "gossamer-network"  # the format of gossamer.model.network_file
-VERSION = 7  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
-# 5: no charges; 6: no representatives.  3 to 6 are still written of what they can hold.
+VERSION = 8  # 1: no baselines, and no origins of terms; 2: no pair functions; 3: pairs alone; 4: no error bars;
+# 5: no charges; 6: no dipoles; 7: no representatives.  3 to 7 are still written of what they can hold.
 MOST_CENTRES = 1000  # of a pair function
 _READERS = {
     FORMAT: "a force field of kernels, which is read by gossamer.load",
@@ -54,6 +55,9 @@ UNITS = {"energy": "eV", "length": "Angstrom"}
 FUNCTION_ARRAYS = ("slots", "classes", "variances", "shortest", "coefficients")
 BAR_NUMBERS = ("energy_factor", "forces_factor", "forces_power")
 BARS = "error_bars."  # begins the names of their arrays
+DIPOLES = "dipoles."
+CHARGE_ARRAYS = ("atoms", "perms", "fixed", "X", "U")  # of a term of dipoles
+MOST_CHARGE = 1000  # e
 # Of a term; w where energies are labels, few_X and few_V where it has representatives.
 ARRAYS = ("places", "perms", "weights", "atoms", "X", "V", "w", "few_X", "few_V")
 
@@ -107,10 +111,13 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if model.error_bars is not None:
         header["error_bars"], found = _packed_bars(model.error_bars)
         arrays |= {f"{BARS}{key}": np.ascontiguousarray(a) for key, a in found.items()}
+    if model.dipole_model is not None:
+        header["dipoles"], found = _packed_dipoles(model.dipole_model)
+        arrays |= {f"{DIPOLES}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     for b, baseline in enumerate(model.baselines):
         entry, found = baseline.to_file()
         if isinstance(baseline, ModelBaseline):
-            entry["model"], found = _packed(replace(baseline.model, error_bars=None))
+            entry["model"], found = _packed(replace(baseline.model, error_bars=None, dipole_model=None))
         header["baselines"].append(entry)
         arrays |= {f"{_prefix(b)}{key}": np.ascontiguousarray(a) for key, a in found.items()}
     return header, arrays
@@ -118,12 +125,20 @@ def _packed(model: ForceField) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def _version(model: ForceField) -> int:
     """The oldest version that can hold the model."""
-    below = [_version(b.model) for b in model.baselines if isinstance(b, ModelBaseline)]
     if any(c.few is not None for c in model.coefficients):
         return VERSION
+    below = [_version(replace(b.model, dipole_model=None)) for b in model.baselines if isinstance(b, ModelBaseline)]
     charged = any(isinstance(b, Coulomb) for b in model.baselines)
     barred, described = model.error_bars is not None, isinstance(model.pairs, FeatureSet)
-    return max(6 if charged else 5 if barred else 4 if described else 3, *below, 3)
+    own = 7 if model.dipole_model is not None else 6 if charged else 5 if barred else 4 if described else 3
+    return max(own, *below, 3)
+
+
+def _packed_dipoles(dipoles: DipoleModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `_dipoles` makes a model of dipoles from again."""
+    entries = [{"kernel": term.kernel.name, "length": term.kernel.length} for term in dipoles.terms]
+    arrays = {f"{t}.{key}": getattr(term, key) for t, term in enumerate(dipoles.terms) for key in CHARGE_ARRAYS}
+    return {"charge": dipoles.charge, "terms": entries}, arrays
 
 
 def _packed_functions(functions: PairFunctions) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -261,7 +276,8 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
     arrays = {key: a for key, a in arrays.items() if not key.startswith(tuple(map(_prefix, range(len(asked)))))}
     functions, bars = header.get("functions"), header.get("error_bars")
     of_bars = {key: a for key, a in arrays.items() if bars is not None and key.startswith(BARS)}
-    arrays = {key: a for key, a in arrays.items() if key not in of_bars}
+    of_dipoles = {key: a for key, a in arrays.items() if header.get("dipoles") is not None and key.startswith(DIPOLES)}
+    arrays = {key: a for key, a in arrays.items() if key not in of_bars.keys() | of_dipoles.keys()}
     named = {"pairs"} if header.get("descriptor") is None else {key for key in arrays if key.startswith("features.")}
     known = {"numbers"} | named | {f"functions.{key}" for key in FUNCTION_ARRAYS if functions is not None}
     known |= {f"terms.{t}.{key}" for t in range(len(entries)) for key in ARRAYS}
@@ -284,7 +300,45 @@ def _assemble(arrays: dict[str, np.ndarray], header: dict[str, Any], version: in
         baselines=tuple(_baseline(entry, found, numbers, version) for entry, found in zip(asked, theirs, strict=True)),
         functions=None if functions is None else _functions(functions, arrays, len(pairs)),
     )
+    if of_dipoles:
+        model = replace(model, dipole_model=_dipoles(header["dipoles"], of_dipoles, numbers))
     return model if bars is None else replace(model, error_bars=_bars(bars, of_bars, model))
+
+
+def _dipoles(entry: dict[str, Any], arrays: dict[str, np.ndarray], numbers: np.ndarray) -> DipoleModel:
+    """Dipoles of the atoms `numbers` (N,)."""
+    if not isinstance(entry, dict) or not isinstance(entry["terms"], list):
+        raise ValueError(f"dipoles are {shown(entry)}, and must be an object with a list of terms")
+    charge, entries = entry["charge"], entry["terms"]
+    if type(charge) is not int or abs(charge) > MOST_CHARGE:
+        raise ValueError(f"charge of the dipoles is {shown(charge)}, and must be a whole number")
+    if not arrays.keys() <= {f"{DIPOLES}{t}.{key}" for t in range(len(entries)) for key in CHARGE_ARRAYS}:
+        raise ValueError("an array of its dipoles belongs to none of their terms")
+    return DipoleModel(
+        numbers,
+        charge,
+        tuple(_charge_term(entry, f"{DIPOLES}{t}.", arrays, len(numbers)) for t, entry in enumerate(entries)),
+    )
+
+
+def _charge_term(entry: Any, prefix: str, arrays: dict[str, np.ndarray], n_atoms: int) -> ChargeTerm:
+    """Charges on a fragment; prefix: of the names of its arrays."""
+    if not isinstance(entry, dict) or not isinstance(entry["kernel"], str):
+        raise ValueError(f"a term of the dipoles is {shown(entry)}, and must be an object with the name of a kernel")
+    found = {key: arrays.get(f"{prefix}{key}") for key in CHARGE_ARRAYS}
+    atoms = indices(found["atoms"], f"{prefix}atoms", n_atoms, None, None)
+    n = atoms.shape[1]
+    if n < 2 or any(len(set(row)) < n for row in atoms.tolist()):
+        raise ValueError(f"{prefix}atoms must name two different atoms or more in every row")
+    X = descriptors(found["X"], f"{prefix}X", np.ones(n * (n - 1) // 2))
+    return ChargeTerm(
+        atoms,
+        group(found["perms"], f"{prefix}perms", n),
+        kernels.make(entry["kernel"], positive(entry["length"], f"{prefix}length")),
+        array(found["fixed"], f"{prefix}fixed", "f", n),
+        X,
+        array(found["U"], f"{prefix}U", "f", len(X), n),
+    )
 
 
 def _bars(entry: dict[str, Any], arrays: dict[str, np.ndarray], model: ForceField) -> ErrorBars:

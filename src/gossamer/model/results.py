@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gossamer.units import energy_in_ev
+from gossamer.units import dipole_in_e_angstrom, energy_in_ev
 
 if TYPE_CHECKING:
     from gossamer.data.dataset import Dataset
 
 MEV = 1e3  # meV in an eV
 KCAL = 1 / energy_in_ev("kcal/mol")  # kcal/mol in an eV
+DEBYE = 1 / dipole_in_e_angstrom("Debye")  # Debye in an e*Angstrom
 _FAR_OFF = 5.0  # times the scatter of energy errors is what another energy zero lies off at least
 
 
@@ -41,19 +42,27 @@ class Errors:
     """Mean absolute and root mean square errors; forces per component in eV/Angstrom, energies in eV or None.
 
     energy_offset: by how many eV the energy zero of the data lies above that of the model, taken off before the energy
-    errors are; None where both have the same, or nobody can tell.  They print in meV and kcal/mol."""
+    errors are; None where both have the same, or nobody can tell.  dipole_mae, dipole_rmse: per component, in
+    e*Angstrom, or None.  They print in meV, kcal/mol and Debye."""
 
     force_mae: float
     force_rmse: float
     energy_mae: float | None = None
     energy_rmse: float | None = None
     energy_offset: float | None = None
+    dipole_mae: float | None = None
+    dipole_rmse: float | None = None
 
     def __str__(self) -> str:
         lines = [_in_units("forces", self.force_mae, self.force_rmse, "/Angstrom")]
         if self.energy_mae is not None and self.energy_rmse is not None:
             zero = "" if self.energy_offset is None else f", an offset of {self.energy_offset:.6g} eV taken off"
             lines.append(_in_units("energies", self.energy_mae, self.energy_rmse, "") + zero)
+        if self.dipole_mae is not None and self.dipole_rmse is not None:
+            both = (("MAE", self.dipole_mae), ("RMSE", self.dipole_rmse))
+            lines.append(
+                "dipoles: " + ", ".join(f"{name} {e:.3g} e*Angstrom ({DEBYE * e:.3g} Debye)" for name, e in both)
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:

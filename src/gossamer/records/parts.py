@@ -222,6 +222,8 @@ class Model:
     tested_on: Part = "test"
     energy_mae: float | None = None
     energy_rmse: float | None = None
+    dipole_mae: float | None = None
+    dipole_rmse: float | None = None
     valid_force_mae: float | None = None
     valid_force_rmse: float | None = None
     seconds: float | None = None

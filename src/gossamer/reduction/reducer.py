@@ -16,6 +16,7 @@ from gossamer.events import Progress, silent
 from gossamer.fitting import record as rec
 from gossamer.fitting.baselines import AUTO
 from gossamer.fitting.checkpoint import HERE, Run
+from gossamer.fitting.dipoles import dipoles_of
 from gossamer.fitting.options import Options, make_settings
 from gossamer.fitting.problem import Context
 from gossamer.fitting.settings import Settings
@@ -126,7 +127,9 @@ def reduce(
     _check_parts(data, score_structures)
     if not force:
         check_labels({"training": train, "validation": valid, "test": test})
-    begun = recipe.begin(Task(train, valid, symmetry, Context(settings, run, progress)))
+    context = Context(settings, run, progress)
+    dipoles = dipoles_of(train, valid, None, context) if isinstance(recipe, Kernel) else None
+    begun = recipe.begin(Task(train, valid, symmetry, context.at(dipoles=False)))
     relevance = begun.relevance(data.scored, score_structures, progress)
     distances = rec.mean_distances(train.positions, begun.pairs)
     ranking = Ranking(begun.pairs, relevance, distances, train.positions[:3])
@@ -144,7 +147,11 @@ def reduce(
         per_atom=rec.per_atom_mae(found.chosen.model, data.shown), seconds=time.perf_counter() - began,
     )  # fmt: skip
     settled = replace(record.settings, tolerance=tolerance, score_structures=relevance.structures, family=begun.kind)
-    return Reduction(found.chosen.model, attempts.full.model, replace(record, settings=settled), found.chosen.history)
+    small: Any = found.chosen.model
+    large: Any = attempts.full.model
+    if dipoles is not None:
+        small, large = small.with_dipoles(dipoles), large.with_dipoles(dipoles)
+    return Reduction(small, large, replace(record, settings=settled), found.chosen.history)
 
 
 def recipe_of(family: "str | Recipe", terms: Any, baseline: Any) -> Recipe:

@@ -29,7 +29,8 @@ class Vibrations:
 
     numbers (N,); positions (N, 3), Angstrom; energy, eV; largest: the largest force on an atom, eV/Angstrom, which is
     zero where the frequencies mean something; frequencies (V,), 1/cm, ascending, imaginary ones below zero; modes (V,
-    N, 3): Cartesian directions of unit length.  V is 3N - 6, or 3N - 5 for atoms in a line."""
+    N, 3): Cartesian directions of unit length; intensities (V,), km/mol: of infrared absorption, None where the model
+    has no dipoles.  V is 3N - 6, or 3N - 5 for atoms in a line."""
 
     numbers: np.ndarray
     positions: np.ndarray
@@ -37,6 +38,7 @@ class Vibrations:
     largest: float
     frequencies: np.ndarray
     modes: np.ndarray
+    intensities: np.ndarray | None = None
 
     def __repr__(self) -> str:
         span = f"{self.frequencies.min():.0f} to {self.frequencies.max():.0f} 1/cm" if len(self.frequencies) else "none"
@@ -71,7 +73,10 @@ def vibrations(model: "ForceField", structure: "Structures", *, displacement: fl
     energy, forces = evaluator.one(positions[0])
     curvature = hessian(lambda moved: evaluator.many(moved)[1], positions[0], displacement)
     frequencies, modes = normal_modes(curvature, positions[0], masses)
-    return Vibrations(model.numbers, positions[0], energy, largest_force(forces), frequencies, modes)
+    intensities = None
+    if model.dipole_model is not None:
+        intensities = infrared(model.dipole_model.gradients(positions)[0], modes, masses)
+    return Vibrations(model.numbers, positions[0], energy, largest_force(forces), frequencies, modes, intensities)
 
 
 def require_displacement(displacement: float) -> None:
@@ -105,6 +110,19 @@ def normal_modes(hessian: np.ndarray, positions: np.ndarray, masses: np.ndarray)
     modes = ((inner @ columns) / roots[:, None]).T.reshape(-1, *positions.shape)
     modes /= np.linalg.norm(modes, axis=(1, 2), keepdims=True)
     return np.sign(squares) * np.sqrt(np.abs(squares)) * quantum, modes
+
+
+def infrared(gradient: np.ndarray, modes: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Integrated absorption (V,), km/mol, of modes (V, N, 3) of unit length, where the dipole has the gradient (3, N,
+    3), e; masses (N,), u.
+
+    N_A / (12 epsilon_0 c^2) |d mu / d Q|^2 with Q of a mode in coordinates times roots of masses (E. B. Wilson, J. C.
+    Decius and P. C. Cross, Molecular Vibrations, section 7-9)."""
+    from ase import units
+
+    per_e2_u = units._Nav * units._e**2 / (12 * units._eps0 * units._c**2 * units._amu) / 1000  # km/mol, of e^2/u
+    slopes = np.einsum("dni,vni->vd", gradient, modes)
+    return per_e2_u * (slopes**2).sum(axis=1) / np.einsum("vni,n->v", modes**2, masses)
 
 
 @dataclass(frozen=True)

@@ -29,20 +29,22 @@ def read(
     numbers_key: str | None = None,
     gradients_key: str | None = None,
     labels: bool = True,
+    dipole_unit: str | None = None,
 ) -> Dataset:
     """Structures of one molecule from a file: npz, HDF5, QCSchema, extxyz, outputs of programs, what ASE reads
     (docs/formats.md lists them all).
 
     A unit given here goes before what the file says; forces_unit ("Hartree/Bohr") is needed only where forces are not
-    in energy_unit/length_unit.  The keys name arrays where a file has several, or other names for them; in HDF5 with
-    the group, "aspirin/forces"; gradients are minus forces.  index: a frame number or start:stop:step.  labels False:
+    in energy_unit/length_unit, dipole_unit ("Debye") where the file has dipoles and does not say theirs.  The keys name
+    arrays where a file has several, or other names for them; in HDF5 with the group, "aspirin/forces"; gradients are
+    minus forces.  index: a frame number or start:stop:step.  labels False:
     positions alone.  Returns eV and Angstrom; `provenance.read` tells what was taken from where, and in which unit.
     Raises DataError (file missing, damaged, foreign, or not one molecule), UnitsError (a unit is neither given nor in
     the file), UsageError (a key that is not there).
     """
     options = Options(
         energy_unit, length_unit, forces_unit, energy_key, forces_key, index, positions_key, numbers_key, gradients_key,
-        labels,
+        labels, dipole_unit,
     )  # fmt: skip
     file = existing(path)
     with np.errstate(all="ignore"):  # what overflows is refused as not finite

@@ -21,7 +21,7 @@ from gossamer.data.formats.raw import Options, Raw
 from gossamer.errors import DataError, GossamerError
 
 _SECONDS, _BYTES_A_SECOND = 5, 20_000_000
-_ARRAYS = ("numbers", "positions", "forces", "energies", "frames")
+_ARRAYS = ("numbers", "positions", "forces", "energies", "frames", "dipoles")
 _CHILD = "from gossamer.data.formats.apart import main; main()"
 
 
@@ -61,7 +61,7 @@ def main() -> None:
         raw = hdf5.read(path, Options(**task["options"]))
         arrays = {name: value for name in _ARRAYS if (value := getattr(raw, name)) is not None}
         np.savez(folder / "arrays.npz", **arrays)  # type: ignore[arg-type]
-        plain = asdict(replace(raw, forces=None, energies=None))
+        plain = asdict(replace(raw, forces=None, energies=None, dipoles=None))
         answer = {"raw": {key: value for key, value in plain.items() if key not in _ARRAYS}}
     except GossamerError as error:
         answer = {"error": type(error).__name__, "message": str(error)}

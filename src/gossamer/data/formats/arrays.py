@@ -12,7 +12,16 @@ import numpy as np
 
 from gossamer.data.formats.atoms import atomic_numbers, without_padding
 from gossamer.data.formats.labels import forces_asked
-from gossamer.data.formats.names import ENERGY_KEYS, FORCES_KEYS, kinds_of, split_units, unit_in, unit_kind
+from gossamer.data.formats.names import (
+    DIPOLE_KEYS,
+    ENERGY_KEYS,
+    FORCES_KEYS,
+    kinds_of,
+    rank,
+    split_units,
+    unit_in,
+    unit_kind,
+)
 from gossamer.data.formats.raw import Options, Raw, rows
 from gossamer.errors import DataError, UsageError
 
@@ -49,6 +58,7 @@ GRADIENTS = Role(
     ("gradients", "gradient", "grads", "grad", "dft_total_gradient", "total_gradient", "return_gradient"),
     frozenset({"gradients", "gradient", "grads", "grad"}),
 )  # fmt: skip
+_KEYS = {"energy": ENERGY_KEYS, "forces": FORCES_KEYS, "dipole": DIPOLE_KEYS}  # names that may end in a unit
 # Units that go with the names of one published layout (SPICE, Eastman et al. 2023), where the file leaves them out.
 _LAYOUT = {"conformations": "Bohr", "dft_total_energy": "Hartree", "dft_total_gradient": "Hartree/Bohr"}
 
@@ -87,7 +97,11 @@ def read_arrays(file: Container, options: Options, name: str) -> Raw:
     numbers, real, padded = without_padding(f"{file.source}: {number_key}", numbers, frames, forces)
     if padded:
         read["padding"] = f"{padded} atoms with number 0 left out"
-    units, said_by = _units(file, {"energy": energy_key, "length": position_key, "forces": forces_key})
+    dipole_key, dipoles = _dipoles(file, len(positions)) if options.labels else ("", None)
+    if dipole_key:
+        read["dipoles"] = f"array '{dipole_key}'{' not read: it holds no vector per structure' * (dipoles is None)}"
+    keys = {"energy": energy_key, "length": position_key, "forces": forces_key, "dipole": dipole_key}
+    units, said_by = _units(file, keys)
     return Raw(
         source=file.source, numbers=numbers, positions=positions[frames][:, real].astype(np.float64),
         forces=None if forces is None else forces[:, real], energies=energies, frames=frames,
@@ -95,6 +109,7 @@ def read_arrays(file: Container, options: Options, name: str) -> Raw:
         usual_length="Angstrom", said_by=said_by, name=file.text("name") or name, theory=file.text("theory"), read=read,
         cells=None if cell is None else np.tile(cell, (len(frames), 1, 1)),
         periodic=None if cell is None else np.ones((len(frames), 3), dtype=bool),
+        dipoles=None if dipoles is None else dipoles[frames].astype(np.float64), dipole_unit=units["dipole"],
     )  # fmt: skip
 
 
@@ -191,6 +206,18 @@ def _forces(file: Container, options: Options, shape: tuple[int, ...]) -> tuple[
     return (gradient, -1, found[gradient]) if gradient is not None else ("", 1, None)
 
 
+def _dipoles(file: Container, n: int) -> tuple[str, np.ndarray | None]:
+    """The array under a usual name of dipoles, "" where there is none, and its vectors (n, 3), None where it holds
+    something else."""
+    name = min((name for name in file.names if rank(name, DIPOLE_KEYS) is not None),
+               key=lambda name: rank(name, DIPOLE_KEYS) or 0, default="")  # fmt: skip
+    try:
+        found = file.numeric(name) if name else np.zeros(0)
+    except DataError:  # it may be anything else, which a force field does not need
+        found = np.zeros(0)
+    return name, found.reshape(n, 3) if found.size == 3 * n and found.shape[-1:] == (3,) else None
+
+
 def _units(file: Container, keys: dict[str, str]) -> tuple[dict[str, str | None], str]:
     """The unit of each kind of array, None where nobody says, and who says them."""
     units: dict[str, str | None] = {}
@@ -200,7 +227,7 @@ def _units(file: Container, keys: dict[str, str]) -> tuple[dict[str, str | None]
     for kind, key in keys.items():
         said_in_fields = [file.text(field) for field in file.texts if unit_kind(field) == kind]
         said_in_fields += [word for word in bare if kind in kinds_of(word)]
-        in_name = unit_in(key, ENERGY_KEYS if kind == "energy" else FORCES_KEYS) if kind != "length" else None
+        in_name = unit_in(key, _KEYS[kind]) if kind in _KEYS else None
         units[kind] = (file.unit(key) if key else None) or in_name or next(filter(None, said_in_fields), None)
     said = "as the file says"
     for kind, key in keys.items():

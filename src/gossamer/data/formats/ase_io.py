@@ -12,7 +12,7 @@ import numpy as np
 
 from gossamer.data.dataset import Dataset, LabelStd
 from gossamer.data.formats import database, programs
-from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
+from gossamer.data.formats.labels import choose, choose_dipoles, forces_asked, is_dipole, key_of, one_unit
 from gossamer.data.formats.names import ENERGY_KEYS, unit_in, unit_kind
 from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
 from gossamer.errors import DataError
@@ -45,13 +45,16 @@ def read(path: Path, options: Options) -> Raw:
     energy_place, energies = choose(path, places, frames, "energies", options.energy_key, ())
     places = [_places(image, "forces") for image in wanted]
     forces_place, forces = choose(path, places, frames, *forces_asked(options), (len(numbers), 3))
+    dipole_place, dipoles = choose_dipoles([_dipole(image) for image in wanted])
     read = {"atoms": f"{format_name} format", "positions": "atomic positions"}
-    read |= {what: place for what, place in (("energies", energy_place), ("forces", forces_place)) if place}
+    found_at = (("energies", energy_place), ("forces", forces_place), ("dipoles", dipole_place))
+    read |= {what: place for what, place in found_at if place}
     if left_out:
         read["left out"] = left_out
     if notes:
         read["notes by ASE"] = "; ".join(notes)
-    given = {"energy": options.energy_unit, "length": options.length_unit, "forces": options.forces_unit}
+    given = {"energy": options.energy_unit, "length": options.length_unit, "forces": options.forces_unit,
+             "dipole": options.dipole_unit}  # fmt: skip
     said_in = {kind: [] if given[kind] else _said(images, kind) for kind in given}
     if energy_place and not given["energy"] and (in_key := unit_in(key_of(energy_place), ENERGY_KEYS)):
         said_in["energy"].append(in_key)
@@ -70,6 +73,8 @@ def read(path: Path, options: Options) -> Raw:
         said_by="as the file says" if said else f"as ASE delivers {format_name}",
         name=_text(images[0], "name") or path.name.split(".")[0], theory=_text(images[0], "theory"), read=read,
         cells=np.array([image.cell.array for image in images]), periodic=np.array([image.pbc for image in images]),
+        dipoles=dipoles,
+        dipole_unit=declared["dipole"] or ("e*Angstrom" if dipole_place.startswith("calculator") else None),
     )  # fmt: skip
 
 
@@ -92,6 +97,8 @@ def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | N
             labels["energy"] = float(data.energies[row])
         if data.forces is not None:
             labels["forces"] = data.forces[row]
+        if data.dipoles is not None:
+            labels["dipole"] = data.dipoles[row]
         atoms.calc = SinglePointCalculator(atoms, **labels) if labels else None
         images.append(atoms)
     with atomic_path(path) as partial:
@@ -172,6 +179,14 @@ def _places(image: "Atoms", what: str) -> dict[str, Any]:
     found = {f"calculator result '{key}'": value for key, value in results.items()}
     found |= {f"{store}['{key}']": value for key, value in extra.items() if key not in ("positions", "momenta")}
     return {place: value for place, value in found.items() if np.size(value) == size and not isinstance(value, bool)}
+
+
+def _dipole(image: "Atoms") -> dict[str, np.ndarray]:
+    """Every vector of a frame that may be its dipole: description -> value (3,)."""
+    results = {} if image.calc is None else image.calc.results
+    found = {f"calculator result '{key}'": value for key, value in results.items() if is_dipole(key, value)}
+    found |= {f"info['{key}']": value for key, value in image.info.items() if is_dipole(str(key), value)}
+    return {place: vector for place, value in found.items() if (vector := np.ravel(value)).dtype.kind in "fiu"}
 
 
 def _said(images: list["Atoms"], kind: str) -> list[str]:

@@ -27,6 +27,8 @@ def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | N
     common = {"energy_unit": energy, "length_unit": length}
     if data.forces is not None:
         common["forces_unit"] = f"{energy}/{length}"
+    if data.dipoles is not None:
+        common["dipole_unit"] = "e*Angstrom"
     texts = {"name": data.provenance.name, "theory": data.provenance.theory}
     common |= {key: " ".join(text.split()) for key, text in texts.items() if text}
     tail = " ".join(f"{key}={_quoted(value)}" for key, value in common.items()) + ' pbc="F F F"'
@@ -34,6 +36,8 @@ def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | N
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row, frame in enumerate(columns.tolist()):
             label = "" if data.energies is None else f"energy={float(data.energies[row] * per_ev)!r} "
+            if data.dipoles is not None:
+                label += f'dipole="{" ".join(map(repr, data.dipoles[row].tolist()))}" '
             if std is not None:
                 label += f"energy_std={float(std.energies[row] * per_ev)!r} "
             file.write(f"{len(names)}\nProperties={properties} {label}{tail}\n")

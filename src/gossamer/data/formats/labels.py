@@ -10,7 +10,7 @@ import numpy as np
 from gossamer.data.formats import names
 from gossamer.data.formats.raw import Options
 from gossamer.errors import DataError, UnitsError, UsageError
-from gossamer.units import energy_unit, force_unit, length_unit
+from gossamer.units import dipole_unit, energy_unit, force_unit, length_unit
 
 KNOWN = {"energies": names.ENERGY_KEYS, "forces": names.FORCES_KEYS, "gradients": names.GRADIENT_KEYS}
 OPTION = {"energies": "--energy-key", "forces": "--forces-key", "gradients": "--gradients-key"}
@@ -65,6 +65,30 @@ def choose(
     return (f"minus the gradient in {first}" if _is_gradient(first, what) else first), chosen
 
 
+def choose_dipoles(places: Sequence[Mapping[str, np.ndarray]]) -> tuple[str, np.ndarray | None]:
+    """Where the dipoles stand and their values (n, 3), by the most usual key of all frames; None, with the reason
+    behind the place, where frames lack them, and "" where no frame has any.
+
+    places: for every frame, description with the key in quotes -> vector (3,)."""
+    found = {place for frame in places for place in frame}
+    if not found:
+        return "", None
+    first = min(found, key=lambda place: (-sum(place in frame for frame in places), _dipole_rank(place), place))
+    lacking = sum(first not in frame for frame in places)
+    if lacking:
+        return f"{first} not read: {lacking} of {len(places)} frames have none", None
+    return first, np.array([frame[first] for frame in places], dtype=np.float64)
+
+
+def is_dipole(key: str, value: Any) -> bool:
+    """Whether a key and the size of its value say that it is the dipole of a structure."""
+    return np.size(value) == 3 and names.rank(key, names.DIPOLE_KEYS) is not None
+
+
+def _dipole_rank(place: str) -> int:
+    return names.rank(key_of(place), names.DIPOLE_KEYS) or 0
+
+
 def key_of(place: str) -> str:
     """The key that a place's description holds in quotes."""
     return place.split("'")[1]
@@ -98,7 +122,8 @@ def _labels(path: Path, place: str, values: list[Any], what: str, shape: tuple[i
 
 
 def one_unit(path: Path, kind: str, said: Iterable[str]) -> str | None:
-    """The unit, in canonical spelling, that the frames declare for "energy", "length" or "forces"; None: they do not.
+    """The unit, in canonical spelling, that the frames declare for "energy", "length", "forces" or "dipole"; None:
+    they do not.
     Raises UnitsError for a word that is no unit, and where the frames do not agree."""
     units = {_canonical(path, kind, text) for text in dict.fromkeys(said)}
     if len(units) > 1:
@@ -108,6 +133,11 @@ def one_unit(path: Path, kind: str, said: Iterable[str]) -> str | None:
 
 def _canonical(path: Path, kind: str, text: str) -> str:
     try:
-        return {"energy": energy_unit, "length": length_unit, "forces": lambda name: force_unit(name)[0]}[kind](text)
+        return {
+            "energy": energy_unit,
+            "length": length_unit,
+            "forces": lambda name: force_unit(name)[0],
+            "dipole": dipole_unit,
+        }[kind](text)
     except UnitsError as error:
         raise UnitsError(f"{path}: the file names a unit that is none: {re.sub(r'[.]$', '', str(error))}.") from error

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from gossamer.errors import UnitsError
-from gossamer.units import energy_unit, force_unit, length_unit
+from gossamer.units import dipole_unit, energy_unit, force_unit, length_unit
 
 ENERGY_KEYS = ("energy", "e", "refenergy", "dftenergy", "qmenergy", "energyref", "energydft", "totalenergy",
                "potentialenergy", "totenergy", "etot", "etotal", "epot", "scfenergy", "energies",
@@ -17,11 +17,14 @@ FORCES_KEYS = ("forces", "force", "f", "refforces", "refforce", "dftforces", "df
                "forcesref", "forcesdft", "atomicforces", "totalforces", "frc", "fxfyfz")  # fmt: skip
 GRADIENT_KEYS = ("gradient", "gradients", "grad", "grads", "dftgradient", "dftgradients", "qmgradient", "qmgradients",
                  "refgradient", "refgradients", "energygradient", "energygradients", "totalgradient")  # fmt: skip
+DIPOLE_KEYS = ("dipoles", "dipole", "d", "dipolemoment", "dipolemoments", "totaldipole", "totaldipolemoment",
+               "refdipole", "refdipoles", "dftdipole", "dftdipoles", "mu")  # fmt: skip
 _UNIT_OF = {
     "energy": ENERGY_KEYS,
     "length": ("length", "lengths", "r", "distance", "position", "positions", "pos", "coordinate", "coordinates",
                "coord", "coords"),
     "forces": FORCES_KEYS + GRADIENT_KEYS,
+    "dipole": DIPOLE_KEYS,
 }  # fmt: skip
 _UNIT_KEY = re.compile(r"units?(?:of)?(?P<after>\w*)|(?P<before>\w+?)units?(?:str|string|name)?")
 
@@ -81,7 +84,8 @@ def unit_in(key: str, known: tuple[str, ...]) -> str | None:
 
 def _parted(key: str, known: tuple[str, ...]) -> tuple[str, str] | None:
     """Name and canonical unit of a key such as energy_eV, or None."""
-    parse: Callable[[str], str] = energy_unit if known is ENERGY_KEYS else lambda text: force_unit(text)[0]
+    parsers: dict[tuple[str, ...], Callable[[str], str]] = {ENERGY_KEYS: energy_unit, DIPOLE_KEYS: dipole_unit}
+    parse = parsers.get(known, lambda text: force_unit(text)[0])
     for match in re.finditer(r"[-_(\[\s]", key[:80]):
         name, rest = key[: match.start()], key[match.start() :].strip("-_()[] ")
         if plain(name) not in known:

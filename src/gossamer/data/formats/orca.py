@@ -19,6 +19,7 @@ _ATOM = re.compile(rf"\s*([A-Z][A-Za-z]?)\s+{TRIPLE}\s*$")
 _GRADIENT = re.compile(rf"\s*\d+\s*([A-Z][A-Za-z]?)?\s*:\s*{TRIPLE}\s*$")
 _RULE = re.compile(r"[\s\-=*]*$")
 _ENERGY = re.compile(rf"FINAL SINGLE POINT ENERGY\s+(?:\(.*?\)\s*)?({NUMBER})")
+_DIPOLE = re.compile(rf"Total Dipole Moment\s*:\s*{TRIPLE}\s*$")
 _HEADINGS = ("CARTESIAN GRADIENT", "The final MP2 gradient")
 _BOUNDARIES = ("JOB NUMBER", "ORCA TERMINATED NORMALLY", "GEOMETRY OPTIMIZATION CYCLE", "ORCA GEOMETRY RELAXATION STEP")
 
@@ -45,6 +46,8 @@ def _events(lines: Lines) -> Iterator[steps.Event]:
             symbols = [row[0] for row in rows if row[0]]
             forces = -floats(rows) * (steps.hartree() / steps.bohr())
             yield steps.Forces(forces, numbers_of(symbols) if len(symbols) == len(rows) else None)
+        elif match := _DIPOLE.match(text):
+            yield steps.Dipole(floats([match.groups()])[0] * steps.bohr())
         elif any(words in text for words in _BOUNDARIES):
             yield steps.Boundary()
 

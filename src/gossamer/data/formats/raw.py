@@ -9,7 +9,16 @@ import numpy as np
 from gossamer.data.dataset import Dataset, Provenance, hill_formula
 from gossamer.data.whole import whole
 from gossamer.errors import DataError, UnitsError, UsageError
-from gossamer.units import ATOMIC, energy_in_ev, energy_unit, force_unit, length_in_angstrom, length_unit
+from gossamer.units import (
+    ATOMIC,
+    dipole_in_e_angstrom,
+    dipole_unit,
+    energy_in_ev,
+    energy_unit,
+    force_unit,
+    length_in_angstrom,
+    length_unit,
+)
 
 _LARGEST = 1e12  # in any unit; larger numbers are damage
 _FORMAT = "by the format's definition"
@@ -29,11 +38,13 @@ class Options:
     numbers_key: str | None = None
     gradients_key: str | None = None
     labels: bool = True
+    dipole_unit: str | None = None
 
     def __post_init__(self) -> None:
         """Raises UnitsError for a unit that is none, UsageError for a malformed index."""
         for value, canonical in (
             (self.energy_unit, energy_unit), (self.length_unit, length_unit), (self.forces_unit, force_unit),
+            (self.dipole_unit, dipole_unit),
         ):  # fmt: skip
             if value is not None:
                 canonical(value)
@@ -48,7 +59,8 @@ class Raw:
     *_unit: as the file declares it, None where it is silent.  usual_length: the unit that the format's users take for
     granted, believed only after a look at the bond lengths.  converted: a program's output that the reader has put
     into the units named here; other units cannot be true.  cells (n, 3, 3) vectors of a periodic box in the unit of the
-    positions and periodic (n, 3) which of them repeat, or None.
+    positions and periodic (n, 3) which of them repeat, or None.  dipoles (n, 3), and their unit as the file declares
+    it, None where it is silent; where there are some that cannot be taken, `read` says why under "dipoles".
     """
 
     source: str
@@ -68,6 +80,8 @@ class Raw:
     read: dict[str, str] = field(default_factory=dict)
     cells: np.ndarray | None = None
     periodic: np.ndarray | None = None
+    dipoles: np.ndarray | None = None
+    dipole_unit: str | None = None
 
 
 def no_keys(source: object, options: Options, *fields: str) -> None:
@@ -134,8 +148,8 @@ def same_atoms(source: str, numbers: list[np.ndarray] | np.ndarray, frames: np.n
 def to_dataset(raw: Raw, options: Options) -> Dataset:
     """The contents as a Dataset in eV and Angstrom; its provenance says what was read, from where and in which unit.
     Raises DataError for numbers that are not finite, UnitsError for a unit that is missing or contradicts the file."""
-    for what, array in (("positions", raw.positions), ("forces", raw.forces), ("energies", raw.energies)):
-        _require_finite(raw.source, what, array, raw.frames)
+    for what in ("positions", "forces", "energies", "dipoles"):
+        _require_finite(raw.source, what, getattr(raw, what), raw.frames)
     length, length_from = _length(raw, options)
     energy, energy_from = _energy(raw, options)
     force, force_from = _force(raw, options, energy, energy_from, length)
@@ -154,11 +168,32 @@ def to_dataset(raw: Raw, options: Options) -> Dataset:
     if energies is not None:
         read["energies"] = f"{raw.read.get('energies', 'energies')}, {energy} ({energy_from})"
         energies = energies * energy_in_ev(energy)
+    dipoles, about_dipoles = _dipoles(raw, options)
+    read |= {"dipoles": about_dipoles} if about_dipoles else {}
     provenance = Provenance(
         source=raw.source, name=raw.name, theory=raw.theory, energy_unit=energy, length_unit=length,
         forces_unit=force if forces is not None else "", read=read,
     )  # fmt: skip
-    return Dataset(raw.numbers, positions, forces, energies, provenance, raw.frames)
+    return Dataset(raw.numbers, positions, forces, energies, provenance, raw.frames, dipoles)
+
+
+def _dipoles(raw: Raw, options: Options) -> tuple[np.ndarray | None, str]:
+    """Dipoles (n, 3), e*Angstrom, and where they stand and in which unit; None, and why, where they cannot be taken,
+    since a force field can do without."""
+    place = raw.read.get("dipoles", "")
+    if raw.dipoles is None:
+        return None, place
+    if raw.periodic is not None and raw.periodic.any():
+        return None, f"{place} not read: those of a periodic box depend on where it is cut"
+    if options.dipole_unit is not None:
+        unit, said_by = dipole_unit(options.dipole_unit), "--dipole-unit"
+        if raw.converted and unit != raw.dipole_unit:
+            raise UnitsError(_contradiction(raw, "dipoles", raw.dipole_unit, "--dipole-unit"))
+    elif raw.dipole_unit is not None:
+        unit, said_by = _declared(raw, dipole_unit, raw.dipole_unit), raw.said_by
+    else:
+        return None, f"{place} not read: nothing says their unit; give it, for example --dipole-unit Debye"
+    return raw.dipoles * dipole_in_e_angstrom(unit), f"{place}, {unit} ({said_by})"
 
 
 def _require_finite(source: str, what: str, array: np.ndarray | None, frames: np.ndarray) -> None:

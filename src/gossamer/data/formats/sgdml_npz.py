@@ -37,6 +37,8 @@ def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | N
         arrays["E"] = data.energies[:, None] * per_ev
     if data.forces is not None:
         arrays["F"] = data.forces * (per_ev / per_angstrom)
+    if data.dipoles is not None:
+        arrays["dipoles"] = data.dipoles
     texts = {
         "type": "d",
         "name": data.provenance.name or path.stem,
@@ -44,7 +46,7 @@ def write(data: Dataset, path: Path, energy: str, length: str, std: LabelStd | N
         "e_unit": energy,
         "r_unit": _LENGTH_NAMES.get(length, length),
         "md5": fingerprint(arrays),
-    }
+    } | ({"dipole_unit": "e*Angstrom"} if data.dipoles is not None else {})
     for key in arrays.keys() & {"E", "F"}:
         values = arrays[key]
         arrays |= {f"{key}_min": values.min(), f"{key}_max": values.max()}

@@ -48,6 +48,12 @@ class Forces(NamedTuple):
     numbers: np.ndarray | None = None
 
 
+class Dipole(NamedTuple):
+    """values (3,) in e*Angstrom."""
+
+    values: np.ndarray
+
+
 class Trouble(NamedTuple):
     """Why the present structure cannot be used."""
 
@@ -62,7 +68,7 @@ class Restart(NamedTuple):
     """What was computed for the present structure was preliminary; it is computed again."""
 
 
-Event = Geometry | Energy | Forces | Trouble | Boundary | Restart
+Event = Geometry | Energy | Forces | Dipole | Trouble | Boundary | Restart
 
 
 @dataclass
@@ -72,6 +78,7 @@ class Step:
     geometry: Geometry | None = None
     energies: list[Energy] = field(default_factory=list)
     forces: list[Forces] = field(default_factory=list)
+    dipoles: list[Dipole] = field(default_factory=list)
     trouble: str = ""
 
     @property
@@ -106,7 +113,11 @@ def paired(events: Iterable[Event]) -> list[Step]:
             continue
         if isinstance(event, Restart):
             if present is not None:
-                present.energies, present.forces = [], []
+                present.energies, present.forces, present.dipoles = [], [], []
+            continue
+        if isinstance(event, Dipole):
+            if present is not None:
+                present.dipoles.append(event)
             continue
         if isinstance(event, Geometry) and not event.of_last:
             if present is not None and (_same(present.geometry, event) and not present.forces):
@@ -160,6 +171,8 @@ def raw_of_steps(path: Path, program: str, steps: list[Step], options: Options, 
     read |= {key: note for key, note in notes.items() if key != "theory"}
     read |= {"energies": "final energies"} if with_energy else {}
     read |= {"forces": "forces of each geometry"} if with_forces else {}
+    about_dipoles, dipoles = _dipoles(kept) if options.labels else ("", None)
+    read |= {"dipoles": about_dipoles} if about_dipoles else {}
     read |= {"left out": f"of {len(chosen)} structures: {left_out}"} if left_out else {}
     return Raw(
         source=str(path), numbers=same_atoms(str(path), [step.geometry.numbers for step in kept], frames),
@@ -168,7 +181,7 @@ def raw_of_steps(path: Path, program: str, steps: list[Step], options: Options, 
         energies=np.array([step.energies[-1].value for step in kept]) if with_energy else None, frames=frames,
         energy_unit="eV", length_unit="Angstrom", usual_length="Angstrom", converted=True,
         said_by=f"from the units of {program}", name=path.name.split(".")[0],
-        theory=notes.get("theory", ""), read=read,
+        theory=notes.get("theory", ""), read=read, dipoles=dipoles, dipole_unit="e*Angstrom",
     )  # fmt: skip
 
 
@@ -193,6 +206,20 @@ def _lacking(step: Step, with_forces: bool, with_energy: bool) -> str:
         if not np.allclose(forces.values, step.forces[0].values, rtol=0, atol=_AGREE):
             return "several gradients that differ (of several states or methods)"
     return ""
+
+
+def _dipoles(kept: list[Step]) -> tuple[str, np.ndarray | None]:
+    """What to say of the dipoles of structures, "" where there are none, and their values (n, 3); None where they are
+    not those of every structure, or of one method."""
+    lacking = sum(not step.dipoles for step in kept)
+    if lacking == len(kept):
+        return "", None
+    if lacking:
+        return f"not read: {lacking} of {len(kept)} structures have none", None
+    ends = [(step.dipoles[0].values, step.dipoles[-1].values) for step in kept]
+    if not all(np.allclose(first, last, rtol=0, atol=_AGREE) for first, last in ends):
+        return "not read: several that differ (of several states or methods)", None
+    return "total dipole moments", np.array([last for _, last in ends])
 
 
 def _left_out(reasons: dict[int, str]) -> str:

@@ -13,7 +13,7 @@ from gossamer.data.formats import names
 from gossamer.data.formats import xyz_columns as columns
 from gossamer.data.formats import xyz_comment as comments
 from gossamer.data.formats.elements import is_label
-from gossamer.data.formats.labels import choose, forces_asked, key_of, one_unit
+from gossamer.data.formats.labels import choose, choose_dipoles, forces_asked, key_of, one_unit
 from gossamer.data.formats.raw import Options, Raw, no_keys, rows, same_atoms, slice_from_start
 from gossamer.data.formats.xyz_comment import Comment, Quantity, shown
 from gossamer.data.formats.xyz_frames import Frame, frames
@@ -69,8 +69,10 @@ def read(path: Path, options: Options) -> Raw:
     if asked is None and energy_place == comments.ALONE and all(_UNNAMED in frame for frame in vectors):
         asked = columns.UNNAMED  # sgdml's own plain format: energy in the comment, forces behind the positions
     forces_place, forces = choose(path, vectors, kept, what, asked, (len(numbers), 3))
+    dipole_place, dipoles = choose_dipoles([comments.dipole(one.comment) for one in labelled])
     read = {"atoms": "xyz format", "positions": "atomic positions"}
-    read |= {what: place for what, place in (("energies", energy_place), ("forces", forces_place)) if place}
+    found_at = (("energies", energy_place), ("forces", forces_place), ("dipoles", dipole_place))
+    read |= {what: place for what, place in found_at if place}
     if label := next((one.label for one in found if one.label), ""):
         read["atoms"] += f", elements from labels such as {shown(label)}"
     read |= _left_out(found, gone, energy_place, forces_place)
@@ -83,6 +85,7 @@ def read(path: Path, options: Options) -> Raw:
         energies=energy, frames=kept, energy_unit=units["energy"], length_unit=units["length"],
         forces_unit=units["forces"], usual_length="Angstrom", name=first.get("name") or path.name.split(".")[0],
         theory=first.get("theory") or "", read=read, cells=cells, periodic=periodic,
+        dipoles=dipoles, dipole_unit=_dipole_unit(path, found, options, dipole_place),
     )  # fmt: skip
 
 
@@ -162,6 +165,15 @@ def _units(
     if not said["energy"] and all(one.comment.program for one in found):
         said["energy"] = ["Hartree"]
     return {kind: None if given[kind] else one_unit(path, kind, words) for kind, words in said.items()}
+
+
+def _dipole_unit(path: Path, found: list[_Structure], options: Options, place: str) -> str | None:
+    """The unit of dipoles that the frames declare, None where the user gave it, or there are none."""
+    if not place or options.dipole_unit is not None:
+        return None
+    in_key = names.unit_in(key_of(place), names.DIPOLE_KEYS)
+    said = [unit for one in found for unit in one.comment.units("dipole")]
+    return one_unit(path, "dipole", [*said, *([in_key] if in_key else [])])
 
 
 def _left_out(found: list[_Structure], gone: list[str], energy_place: str, forces_place: str) -> dict[str, str]:

@@ -184,6 +184,23 @@ def energies(comment: Comment, asked: str | None, where: str) -> dict[str, Quant
     return found | ({IN_TEXT: said[0]} if said else {})
 
 
+def dipole(comment: Comment) -> dict[str, np.ndarray]:
+    """The vectors (3,) that may be the dipole: description with its key in quotes -> value."""
+    vectors = {
+        key: _vector(text) for key, text in comment.fields.items() if names.rank(key, names.DIPOLE_KEYS) is not None
+    }
+    return {f"comment key '{key}'": vector for key, vector in vectors.items() if vector is not None}
+
+
+def _vector(text: str) -> np.ndarray | None:
+    """Three numbers, None where the text is none."""
+    words = [word for word in re.split(r"[\s,;\[\]()]+", text[:200]) if word]
+    try:
+        return np.array([number(word) for word in words]) if len(words) == 3 else None
+    except ValueError:
+        return None
+
+
 def _in_text(text: str) -> list[Quantity]:
     """The energies that a text tells of: those called total or final, else all that are no part of one."""
     said = [one for one in _SAID.finditer(text) if not _PART.search(text[max(0, one.start() - 30) : one.start()])]
@@ -227,6 +244,7 @@ def lattice(comment: Comment, where: str) -> tuple[np.ndarray, np.ndarray] | Non
 
 def _is_other(key: str, value: str) -> bool:
     usual = names.rank(key, names.ENERGY_KEYS) is not None or names.unit_kind(key) is not None
+    usual = usual or (names.rank(key, names.DIPOLE_KEYS) is not None and _vector(value) is not None)
     numeric = re.fullmatch(r"[-+\d.eE\s,\[\]]*\d[-+\d.eE\s,\[\]]*", value[:200]) is not None
     return numeric and not usual and key.lower() not in ("lattice", "pbc")
 
