@@ -15,6 +15,7 @@ DOORS = {
     ("gossamer.model.force_field", "gossamer.model.model_file"),
     ("gossamer.model.force_field", "gossamer.model.sgdml_file"),
     ("gossamer.model.force_field", "gossamer.engines.ase"),
+    ("gossamer.model.network", "gossamer.model.network_file"),
     ("gossamer.data.dataset", "gossamer.data.splitting"),
     ("gossamer.data.dataset", "gossamer.data.from_atoms"),
 }

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from ase.build import molecule
 from cases import METHYL, NUMBERS, arrays, random_model, structures
 
@@ -10,10 +11,12 @@ from gossamer.chemistry.fragments import Fragment
 from gossamer.chemistry.symmetry import Symmetry, find_symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
+from gossamer.fitting import training
 from gossamer.fitting.makeup import GLOBAL_SHARE, _sees_all, makeup_of
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.search import climb
 from gossamer.fitting.settings import Settings
+from gossamer.fitting.solvers import Solution, Status
 from gossamer.fitting.stages import WORTH, Choice, Completing, Learning, _cheapest
 from gossamer.fitting.workflow import fit
 from gossamer.kernels import Matern52
@@ -63,6 +66,14 @@ def test_energies_as_labels_are_fitted_too(parts):
     assert with_energies.coefficients[0].w is not None
     assert with_energies.test(parts.train).energy_rmse < 1e-4 * parts.train.energies.std()
     assert with_energies.test(parts.test).energy_rmse < 1e-3 * parts.test.energies.std()
+
+
+def test_iterations_that_end_far_from_all_labels_are_no_model(parts, monkeypatch):
+    wild = 1e3 * torch.from_numpy(np.random.default_rng(0).normal(size=parts.train.forces.size))
+    far = Solution(wild, Status.VALIDATION, 160, residual=1e4)
+    monkeypatch.setattr(training, "conjugate_gradients", lambda *args, **kwargs: far)
+    with pytest.raises(FitError, match="no model at all; raise --noise"):
+        gs.train(parts.train, parts.valid, **OPTIONS, solver="cg")
 
 
 def test_the_energy_constant_is_fitted(parts):

@@ -16,6 +16,7 @@ from gossamer.fitting.checkpoint import Entry, history_of, key_of
 from gossamer.fitting.labels import ENERGIES, Labels
 from gossamer.fitting.makeup import Makeup
 from gossamer.fitting.operator import KernelOperator, assemble
+from gossamer.fitting.parallel import Ranks
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.resources import Plan, keeps_matrix, memory_budget, plan_of
@@ -207,7 +208,24 @@ def _iterated(
     monitor = None if problem.valid is None else _monitor(K, labels, problem.valid, context.settings.seed)
     observer = Observer(monitor, journal.keeper(key), context.progress)
     y, stop = labels.y.to(device), context.settings.stop
-    return conjugate_gradients(K, y, inverse, scale=labels.scale, stop=stop, start=begin, observer=observer)
+    found = conjugate_gradients(K, y, inverse, scale=labels.scale, stop=stop, start=begin, observer=observer)
+    if monitor is not None:
+        _refuse_worse_than_nothing(found, labels, monitor, K.ranks)
+    return found
+
+
+def _refuse_worse_than_nothing(
+    found: Solution, labels: Labels, monitor: "Callable[[Tensor], float]", ranks: Ranks
+) -> None:
+    """Raise FitError where the iterations ended on a hill that was longer than their patience: farther both from the
+    labels and from the validation forces than coefficients of zero are."""
+    zero = torch.zeros_like(found.coefficients)
+    error, nothing = ranks.agree(monitor(found.coefficients), monitor(zero))
+    if found.residual > labels.scale * float(labels.y.square().mean().sqrt()) and not error <= nothing:
+        raise FitError(
+            f"training: conjugate gradients stopped at a validation force error of {error:.3g} eV/Angstrom, above the "
+            f"{nothing:.3g} of no model at all; raise --noise or --memory, or leave --energies out."
+        )
 
 
 def _absolute_noise(settings: Settings, mean_variance: float) -> float:
