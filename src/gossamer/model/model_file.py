@@ -246,7 +246,7 @@ def header_of(path: Path, metadata: dict[str, str], wanted: str, newest: int) ->
     except (ValueError, RecursionError):
         header = {}
     found = header.get("format") if isinstance(header, dict) else None
-    if found in _READERS and found != wanted:
+    if isinstance(found, str) and found in _READERS and found != wanted:
         raise ModelFileError(f"{path}: it holds {_READERS[found]}.")
     if found != wanted:
         raise ModelFileError(f"{path}: this is a safetensors file, but not a Gossamer model; give a .gossamer file.")
@@ -438,9 +438,7 @@ def _term(
     kernel = kernels.make(entry["kernel"], positive(entry["length"], f"length of term {t}"))
     perms = group(found["perms"], f"terms.{t}.perms", P)
     term = Term(places, perms, kernel, positive(entry["amplitude"], f"amplitude of term {t}"), weights, entry["name"])
-    X, V = _rows(found["X"], found["V"], f"terms.{t}.", pairs, weights)
-    if len(X) % L:
-        raise ValueError(f"terms.{t}.X has {len(X)} rows, and must have some for each of {L} places")
+    X, V = _rows(found["X"], found["V"], f"terms.{t}.", pairs, weights, L)
     w = None if found["w"] is None else array(found["w"], f"terms.{t}.w", "f", len(X))
     if found["few_X"] is None and found["few_V"] is None:
         return term, TermCoefficients(X, V, w)
@@ -449,10 +447,13 @@ def _term(
 
 
 def _rows(
-    X: np.ndarray | None, V: np.ndarray | None, name: str, pairs: Descriptor, weights: np.ndarray
+    X: np.ndarray | None, V: np.ndarray | None, name: str, pairs: Descriptor, weights: np.ndarray, places: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptors and coefficients of a term; name: of theirs, but for the last letter."""
+    """Descriptors and coefficients of a term, equally many for each of its places; name: of theirs, but for the last
+    letter."""
     X = array(X, f"{name}X", "f", None, len(weights))
     if isinstance(pairs, PairSet):
         X = descriptors(X, f"{name}X", weights)
+    if len(X) % places:
+        raise ValueError(f"{name}X has {len(X)} rows, and must have some for each of {places} places")
     return X, array(V, f"{name}V", "f", *X.shape)
