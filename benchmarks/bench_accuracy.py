@@ -24,7 +24,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, evenly, save, saved, table
+from common import HERE, KCAL, PARITY_PYTHON, RESULTS, SHARED, save, saved, table
 
 import gossamer as gs
 from gossamer.data.dataset import Dataset
@@ -77,7 +77,7 @@ def sgdml(train: Dataset, valid: Dataset, seed: int) -> Fit:
     if 3 * train.n_atoms * len(train) > DIRECT:
         return fit(train, valid, terms="global", seed=seed)
     given = {"terms": "global", "noise": 1e-10, "solver": "cholesky", "seed": seed}
-    part = evenly(train, SEARCHED // (3 * train.n_atoms))
+    part = train.evenly(SEARCHED // (3 * train.n_atoms))
     tried = [fit(part, valid, length=length, **given) for length in SGDML_LENGTHS]
     best = min(tried, key=lambda found: found.model.test(valid).force_rmse)
     if len(part) == len(train):
@@ -93,7 +93,7 @@ def parts(name: str, M: int, seed: int) -> tuple[Dataset, Dataset, dict[str, Dat
     n_test = 0 if name in TESTS else min(300, left - n_valid)
     train, valid, rest = data.split(M, n_valid, n_test, seed=seed)
     tests = {other: read(other) for other in TESTS[name]} if name in TESTS else {name: rest}
-    return train, valid, {other: evenly(test, TESTED) for other, test in tests.items()}
+    return train, valid, {other: test.evenly(TESTED) for other, test in tests.items()}
 
 
 def model(name: str, train: Dataset, valid: Dataset, seed: int) -> Measured:

@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
-from common import ROOT, evenly, save, table
+from common import ROOT, save, table
 
 import gossamer as gs
 from gossamer.engines.decks import lammps_deck
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=200)
     given = parser.parse_args()
     data = gs.read(ROOT / "examples" / "ac-ala3" / "ac-ala3.npz")
-    model = gs.train(evenly(data, given.train), terms="global", length=20.0, noise=1e-6, symmetry="none").model
+    model = gs.train(data.evenly(given.train), terms="global", length=20.0, noise=1e-6, symmetry="none").model
     atoms = start(model, data.positions[0])
     evaluate, many = model.evaluator(threads=1).one, model.evaluator(threads=1).many
     batch = np.repeat(data.positions[:1], REPLICAS, axis=0)

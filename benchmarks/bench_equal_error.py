@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from bench_accuracy import TESTS, read
-from common import KCAL, evenly, median_seconds, save, table
+from common import KCAL, median_seconds, save, table
 
 from gossamer.fitting.operator import KernelOperator
 from gossamer.fitting.workflow import fit
@@ -31,10 +31,10 @@ def one(name: str) -> list[dict[str, Any]]:
     n_test = 0 if name in TESTS else TESTED
     train, valid, test = data.split(max(sizes), VALIDATED, n_test, seed=0)
     if name in TESTS:
-        test = evenly(read(TESTS[name][0]), TESTED)
+        test = read(TESTS[name][0]).evenly(TESTED)
 
     def trained(size: int, terms: str) -> dict[str, Any]:
-        part = evenly(train, size)
+        part = train.evenly(size)
         found = fit(part, valid, terms=terms)
         model = found.model
         evaluate = model.evaluator(threads=1).one

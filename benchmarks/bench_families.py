@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 from bench_accuracy import read
-from common import KCAL, ROOT, save, saved, table
+from common import KCAL, ROOT, keep, saved, table
 
 import gossamer as gs
 
@@ -74,8 +74,7 @@ def main() -> None:
         name, _, M = case.partition(":")
         for family in asked.families:
             row = measured(name, int(M), family)
-            rows = [old for old in saved("families") if key(old) != key(row)] + [row]
-            save("families", sorted(rows, key=lambda one: list(map(str, key(one)))))
+            keep("families", row, key)
             table(shown([row]))
     print(f"\n{np.unique([key(row)[0] for row in saved('families')]).size} molecules in results/families.json\n")
     table(shown(saved("families")))

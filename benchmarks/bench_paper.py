@@ -4,8 +4,8 @@
 
 terms="global" is the paper's model, one kernel over all pairs; "auto" is Gossamer's default.  A pair is non-local from
 FAR on (mean distance over the training structures).  For the claim that non-local pairs are crucial all of them are
-deleted from the global kernel, and as many at random (three draws), and it is trained anew with the length and noise of
-the full one.  Rows of earlier runs stay in results/paper.json unless they are measured anew; --models keeps the models
+deleted from the global kernel, and as many at random (three draws), and it is trained anew with the length of the full
+one.  Rows of earlier runs stay in results/paper.json unless they are measured anew; --models keeps the models
 for bench_stability.py."""
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from bench_accuracy import read
 from bench_reduction import step
-from common import KCAL, save, saved, table
+from common import KCAL, keep, table
 
 import gossamer as gs
 
@@ -81,7 +81,7 @@ def main() -> None:
             more, length = reduced(data, int(M), terms, asked.models, name)
             row |= more | (deletions(data, int(M), length) if terms == "global" else {})
             table([row])
-            save("paper", list(({key(old): old for old in saved("paper")} | {key(row): row}).values()))
+            keep("paper", row, key)
 
 
 if __name__ == "__main__":

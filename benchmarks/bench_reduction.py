@@ -11,7 +11,7 @@ import argparse
 import matplotlib
 import numpy as np
 from bench_accuracy import read
-from common import KCAL, RESULTS, median_seconds, save, saved, table
+from common import KCAL, RESULTS, keep, median_seconds, table
 
 import gossamer as gs
 from gossamer.model.force_field import ForceField
@@ -87,16 +87,12 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--terms", nargs="+", default=KINDS)
     options = parser.parse_args()
-    rows = saved("reduction")
     for case in options.cases:
         name, M = case.split(":")
         for terms in options.terms:
             new = one(name, int(M), terms)
-            same = ("molecule", "M", "asked")
-            rows = [row for row in rows if any(row[k] != new[k] for k in same)] + [new]
             table([new])
-            save("reduction", rows)
-            plot(rows)
+            plot(keep("reduction", new, lambda row: (row["molecule"], row["M"], row["asked"])))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from ase import units
 from ase.data import atomic_masses
-from common import SHARED, save, saved, table
+from common import SHARED, keep, table
 
 import gossamer as gs
 from gossamer.baselines.calculator import CalculatorBaseline
@@ -204,8 +204,7 @@ def main() -> None:
             for kelvin in asked.kelvin or system.kelvin:
                 row = measured(name, kind, model, (train, test), kelvin, asked)
                 table([row])
-                rows = {key(old): old for old in saved("stability")} | {key(row): row}
-                save("stability", list(rows.values()))
+                keep("stability", row, key)
 
 
 if __name__ == "__main__":

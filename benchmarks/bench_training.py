@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import KCAL, PARITY_PYTHON, ROOT, SHARED, evenly, peak_gib, save, saved, table
+from common import KCAL, PARITY_PYTHON, ROOT, SHARED, peak_gib, save, saved, table
 
 SIZES = (200, 500, 1000)
 
@@ -115,7 +115,7 @@ def ours(path: Path, split: Path, n_train: int, settings: dict[str, Any]) -> dic
     data = gs.read(path)
     train, valid, test = (data.take(np.array(rows)) for rows in json.loads(split.read_text()).values())
     began = time.process_time()
-    part = evenly(train, n_train)
+    part = train.evenly(n_train)
     found = fit(part, valid, **settings)
     return {
         "force MAE kcal/mol/A": found.model.test(test).force_mae / KCAL,

@@ -10,9 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gossamer.data.dataset import Dataset
 from gossamer.fitting.resources import machine
 from gossamer.units import energy_in_ev
 from gossamer.version import __version__
@@ -34,11 +31,6 @@ def median_seconds(call: Callable[[], object], repeats: int = 7) -> float:
         call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
-
-
-def evenly(data: Dataset, n: int) -> Dataset:
-    """n structures, evenly spaced; all where there are no more."""
-    return data.take(np.linspace(0, len(data) - 1, min(n, len(data))).astype(int))
 
 
 def peak_gib() -> float:
@@ -67,6 +59,14 @@ def saved(name: str) -> list[dict[str, Any]]:
         return []
     found = json.loads(path.read_text())
     return [{"commit": found["commit"]} | row for row in found["rows"]]
+
+
+def keep(name: str, row: dict[str, Any], key: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+    """Write results/NAME.json with `row` in place of the one of its key, and all other rows as they were; returns all,
+    sorted by key."""
+    rows = sorted(({key(old): old for old in saved(name)} | {key(row): row}).values(), key=lambda one: str(key(one)))
+    save(name, rows)
+    return rows
 
 
 def table(rows: list[dict[str, object]]) -> None:

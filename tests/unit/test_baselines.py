@@ -31,30 +31,26 @@ def close_structures(n=4):
     return 0.7 * structures(n, seed=3)
 
 
-def test_repulsion_is_the_reference():
-    wall, R = wall_of(NUMBERS, ALL), close_structures()
-    energies, forces = wall(R)
-    expected = [reference.repulsion(NUMBERS, ALL, wall.ends, structure) for structure in R]
-    np.testing.assert_allclose(energies, expected, rtol=1e-12)
+def agrees(baseline, energy_of):
+    """With the reference's energy of a structure, and forces with differences of energies."""
+    R = close_structures()
+    energies, forces = baseline(R)
+    np.testing.assert_allclose(energies, [energy_of(structure) for structure in R], rtol=1e-12)
     h = 1e-5
     for atom, axis in ((0, 0), (2, 1), (5, 2)):
         moved = np.zeros_like(R)
         moved[:, atom, axis] = h
-        slope = (wall(R + moved)[0] - wall(R - moved)[0]) / (2 * h)
+        slope = (baseline(R + moved)[0] - baseline(R - moved)[0]) / (2 * h)
         np.testing.assert_allclose(-slope, forces[:, atom, axis], rtol=1e-7, atol=1e-8)
+
+
+def test_repulsion_is_the_reference():
+    wall = wall_of(NUMBERS, ALL)
+    agrees(wall, lambda structure: reference.repulsion(NUMBERS, ALL, wall.ends, structure))
 
 
 def test_coulomb_is_the_reference():
-    charged, R = Coulomb(CHARGES, ALL), close_structures()
-    energies, forces = charged(R)
-    expected = [reference.coulomb(CHARGES, ALL, structure) for structure in R]
-    np.testing.assert_allclose(energies, expected, rtol=1e-12)
-    h = 1e-5
-    for atom, axis in ((0, 0), (2, 1), (5, 2)):
-        moved = np.zeros_like(R)
-        moved[:, atom, axis] = h
-        slope = (charged(R + moved)[0] - charged(R - moved)[0]) / (2 * h)
-        np.testing.assert_allclose(-slope, forces[:, atom, axis], rtol=1e-7, atol=1e-8)
+    agrees(Coulomb(CHARGES, ALL), lambda structure: reference.coulomb(CHARGES, ALL, structure))
 
 
 def chains(n, seed=0):

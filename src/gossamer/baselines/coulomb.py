@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gossamer.baselines.screening import COULOMB
+from gossamer.baselines.screening import COULOMB, keeps_pairs
 from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ class Coulomb:
 
     def keeps(self, perms: np.ndarray) -> np.ndarray:
         """Which atom permutations perms (S, N) take its pairs and charges to their like, a mask (S,)."""
-        mine = np.zeros((len(self.charges),) * 2)
-        mine[self.pairs[:, 0], self.pairs[:, 1]] = self.strengths
-        mine += mine.T
-        return np.array([np.array_equal(mine[np.ix_(perm, perm)], mine) for perm in perms], dtype=bool)
+        return keeps_pairs(len(self.charges), self.pairs, self.strengths, perms)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind}, {"charges": self.charges, "pairs": self.pairs}

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gossamer.baselines.screening import COULOMB
+from gossamer.baselines.screening import COULOMB, keeps_pairs
 from gossamer.chemistry.bonds import bond_graph
 from gossamer.chemistry.pair_classes import EVER, far_apart
 from gossamer.chemistry.pairs import all_pairs, pair_images
@@ -91,10 +91,7 @@ class Repulsion:
 
     def keeps(self, perms: np.ndarray) -> np.ndarray:
         """Which atom permutations perms (S, N) take its pairs to its pairs, a mask (S,)."""
-        mine = np.zeros((len(self.numbers),) * 2)
-        mine[self.pairs[:, 0], self.pairs[:, 1]] = self.ends
-        mine += mine.T
-        return np.array([np.array_equal(mine[np.ix_(perm, perm)], mine) for perm in perms], dtype=bool)
+        return keeps_pairs(len(self.numbers), self.pairs, self.ends, perms)
 
     def to_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"kind": self.kind}, {"pairs": self.pairs, "ends": self.ends}

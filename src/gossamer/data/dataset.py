@@ -137,6 +137,10 @@ class Dataset:
             dipoles=None if self.dipoles is None else self.dipoles[rows],
         )
 
+    def evenly(self, n: int) -> "Dataset":
+        """n structures, evenly spaced; all where there are no more."""
+        return self.take(np.linspace(0, len(self) - 1, min(n, len(self))).astype(int))
+
     def atoms(self, row: int) -> "Atoms":
         """Structure `row` as an ase.Atoms, without labels."""
         from ase import Atoms

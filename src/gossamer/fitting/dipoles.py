@@ -49,7 +49,7 @@ def train_dipoles(
     best = min(found, key=lambda one: one.error)
     charge = _whole_charge(best, train)
     progress(Event("dipoles", len(LENGTHS), len(LENGTHS) + 1))
-    used = train.take(np.linspace(0, len(train) - 1, min(MOST, len(train))).astype(int))
+    used = train.evenly(MOST)
     labels = used.labelled_dipoles() - charge * centres(used.positions, weights)
     K = covariance(best.terms, used.positions, used.positions)
     a = np.linalg.solve(K + best.noise * np.eye(len(K)), labels.ravel()).reshape(labels.shape)
@@ -128,9 +128,7 @@ class _Trial:
         if valid is None or not len(valid):
             held = np.arange(len(train)) % 5 == 0
             train, valid = train.take(~held), train.take(held)
-        return cls(
-            *(part.take(np.linspace(0, len(part) - 1, min(TRIED, len(part))).astype(int)) for part in (train, valid))
-        )
+        return cls(train.evenly(TRIED), valid.evenly(TRIED))
 
     def outcome(self, terms: list[ChargeTerm], weights: np.ndarray) -> _Outcome:
         """Every noise by one decomposition, with the charge as one more unknown."""

@@ -48,7 +48,7 @@ class Problem:
         """The structures that trials are fitted to, and judged by, before the real fit: a part of `train`, and, where
         there are none to judge by, a fifth of `train` that is left out of it."""
         n = pilot_structures(len(self.train), self.train.n_atoms)
-        part = self.train.take(np.linspace(0, len(self.train) - 1, n).astype(int))
+        part = self.train.evenly(n)
         if self.valid is not None:
             return replace(self, train=part)
         judge = self.train.take(np.arange(0, len(self.train), 5))
