@@ -5,6 +5,7 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from gossamer.backends.choice import of_dipoles
 from gossamer.engines.door import Door
 from gossamer.engines.guard import GuardChoice
 from gossamer.errors import UsageError
@@ -33,7 +34,8 @@ class GossamerCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
-        if model.dipole_model is not None:
+        self._dipoles = None if model.dipole_model is None else of_dipoles(model.dipole_model)
+        if self._dipoles is not None:
             self.implemented_properties = [*self.implemented_properties, DIPOLE]
         self.door = Door.build(model, name="atoms", guard=guard, evaluator=evaluator)
         self._positions = self._atoms = b""
@@ -62,8 +64,8 @@ class GossamerCalculator(Calculator):
         self.results = {"energy": energy, "free_energy": energy, "forces": forces}
         if not set(DEVIATIONS).isdisjoint(properties or ()):
             self.results |= dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
-        if DIPOLE in (properties or ()) and self.model.dipole_model is not None:
-            self.results[DIPOLE] = self.model.dipole_model(atoms.positions[None])[0]
+        if DIPOLE in (properties or ()) and self._dipoles is not None:
+            self.results[DIPOLE] = self._dipoles(atoms.positions[None])[0]
 
 
 def _kind(atoms: Atoms) -> bytes:

@@ -15,16 +15,17 @@ from gossamer.files import atomic_path, regular_file
 from gossamer.simulate.integrators import State
 from gossamer.simulate.settings import MdSettings
 
-FORMAT = "gossamer-restart-1"
+FORMAT = "gossamer-restart-2"
 MAY_DIFFER = ("steps", "restart_every")
 RESTART_FILE = "restart of a trajectory"
+_SUMS = ("spectrum", "infrared")  # fields that hold arrays
 
 
 @dataclass(frozen=True, eq=False)
 class Restart:
     """header: what must be the same for a run to go on (see `header_of`); step; state: after it; generator: of random
-    numbers, as NumPy gives its state; kept: a mark of every replica's trajectory; spectrum: arrays of a
-    `VelocitySpectrum`."""
+    numbers, as NumPy gives its state; kept: a mark of every replica's trajectory; spectrum, infrared: arrays of
+    a `VelocitySpectrum` and of an `InfraredSpectrum`, the latter none without dipoles."""
 
     header: Mapping[str, Any]
     step: int
@@ -32,12 +33,15 @@ class Restart:
     generator: Mapping[str, Any]
     kept: tuple[int, ...]
     spectrum: Mapping[str, np.ndarray]
+    infrared: Mapping[str, np.ndarray]
 
     def save(self, path: Path) -> None:
         """Raises OutputError where it cannot be written; an earlier restart stays then."""
         told = {"format": FORMAT, "header": self.header, "step": self.step, "generator": self.generator}
         told["kept"] = list(self.kept)
-        arrays = self.state._asdict() | {f"spectrum.{name}": array for name, array in self.spectrum.items()}
+        arrays = self.state._asdict()
+        for kind in _SUMS:
+            arrays |= {f"{kind}.{name}": array for name, array in getattr(self, kind).items()}
         with atomic_path(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
 
@@ -52,8 +56,8 @@ class Restart:
             if told["format"] != FORMAT:
                 raise ValueError(told["format"])
             state = State(*(arrays[name] for name in State._fields))
-            spectrum = {name.removeprefix("spectrum."): a for name, a in arrays.items() if name.startswith("spectrum.")}
-            return cls(told["header"], int(told["step"]), state, told["generator"], tuple(told["kept"]), spectrum)
+            sums = [{name.split(".")[1]: a for name, a in arrays.items() if name.startswith(f"{k}.")} for k in _SUMS]
+            return cls(told["header"], int(told["step"]), state, told["generator"], tuple(told["kept"]), *sums)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: it is no restart of this version, or it is damaged; begin again under another --out."
