@@ -251,9 +251,9 @@ def test_ase_asks_for_dipoles():
     atoms.calc = model.with_dipoles(some_dipoles()).ase(guard="off")
     atoms.get_forces()
     assert "dipole" not in atoms.calc.results  # it costs, and nobody asked
-    np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
+    np.testing.assert_allclose(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0], rtol=0, atol=1e-12)
     atoms.positions[3] += 0.1
-    np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
+    np.testing.assert_allclose(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0], rtol=0, atol=1e-12)
 
 
 def test_infrared_intensities_are_squares_of_the_dipole_s_slope_along_modes():

@@ -153,7 +153,7 @@ def md(
     from gossamer.devices import resolve_device
     from gossamer.engines.guard import Guard
     from gossamer.files import write_text
-    from gossamer.simulate.beads import require_beads, run_beads
+    from gossamer.simulate.beads import Ring, require_beads, run_beads
     from gossamer.simulate.dynamics import MdFiles, run_md
     from gossamer.simulate.observe import observe
     from gossamer.simulate.settings import MdSettings
@@ -164,7 +164,7 @@ def md(
     )  # fmt: skip
     if beads is not None:
         require_beads(settings, beads)
-        of_files = {"--resume": resume, "--report": report, "--record": record, "--dipoles": dipoles}
+        of_files = {"--report": report, "--record": record, "--dipoles": dipoles}
         _refuse_with_beads([option for option, given in of_files.items() if given], guard_std is not None)
     reading = Reading.unlabelled(length_unit, "0" if index is None else index, positions_key, numbers_key)
     resolve_device(device)
@@ -176,7 +176,7 @@ def md(
     began = _start(force_field, model, start, reading, index)
     if beads is not None:
         with showing(quiet) as progress:
-            ring = run_beads(force_field, began, out, settings, beads, guard=guard, progress=progress)
+            ring = run_beads(force_field, began, out, settings, Ring(beads, guard), resume=resume, progress=progress)
         _show_beads(ring, as_json)
         return
     looking = Guard(force_field, guard, MdFiles.outside(out), guard_std)

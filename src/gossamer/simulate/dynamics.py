@@ -20,7 +20,7 @@ from gossamer.model.structures import asked
 from gossamer.records.md import Averages
 from gossamer.simulate.averages import averages_of
 from gossamer.simulate.integrators import Integrator, State, kinetic_energies, thermal_velocities
-from gossamer.simulate.restart import Restart, header_of
+from gossamer.simulate.restart import Restart, header_of, require_ahead
 from gossamer.simulate.rigid import rigid_motions
 from gossamer.simulate.settings import MdSettings
 from gossamer.simulate.spectrum import InfraredSpectrum, VelocitySpectrum
@@ -229,10 +229,7 @@ def _last(system: _System, files: MdFiles, resume: bool) -> Restart:
     if resume and files.restart.exists():
         last = Restart.load(files.restart)
         last.require(system.header, files.restart)
-        if last.step > system.settings.steps:
-            raise UsageError(
-                f"steps: {system.settings.steps} given, but {files.restart} has {last.step} already; ask for more."
-            )
+        require_ahead(system.settings.steps, last.step, files.restart)
         return last
     for path in (*files.trajectories, files.restart):
         if path.exists() and path.stat().st_size:

@@ -65,18 +65,27 @@ class Restart:
 
     def require(self, header: Mapping[str, Any], path: Path) -> None:
         """Raise UsageError, naming the file, where a run of `header` would not be the run that was interrupted."""
-        for key, value in header.items():
-            if self.header.get(key) == value:
-                continue
-            if key == "model":
-                raise UsageError(
-                    f"{path}: it belongs to another model; give the model it was begun with, or another --out."
-                )
-            if key == "start":
-                raise UsageError(f"{path}: it was begun from another structure; give that one, or another --out.")
+        require_header(self.header, header, path)
+
+
+def require_header(kept: Mapping[str, Any], header: Mapping[str, Any], path: Path) -> None:
+    """Raise UsageError, naming the file of the header `kept`, where a run of `header` would be another run."""
+    for key, value in header.items():
+        if kept.get(key) == value:
+            continue
+        if key == "model":
             raise UsageError(
-                f"{path}: {key} was {self.header.get(key)} and is {value} now; give what it was, or another --out."
+                f"{path}: it belongs to another model; give the model it was begun with, or another --out."
             )
+        if key == "start":
+            raise UsageError(f"{path}: it was begun from another structure; give that one, or another --out.")
+        raise UsageError(f"{path}: {key} was {kept.get(key)} and is {value} now; give what it was, or another --out.")
+
+
+def require_ahead(steps: int, kept: int, path: Path) -> None:
+    """Raise UsageError where the restart at `path`, of the step `kept`, is beyond the steps asked for."""
+    if kept > steps:
+        raise UsageError(f"steps: {steps} given, but {path} has {kept} already; ask for more.")
 
 
 def header_of(model: str, start: np.ndarray, settings: MdSettings) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Dipole moments, compiled: what `DipoleModel` gives, one structure after another, and quick for a single one."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -9,14 +10,16 @@ from gossamer.backends.numba._radial import factors
 from gossamer.kernels import compiled_form
 from gossamer.model.dipoles import ChargeTerm, DipoleModel
 
+LaidOut: TypeAlias = tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray], tuple[int, float, float]]
+
 
 @dataclass(frozen=True, eq=False)
 class CompiledDipoles:
-    """Dipoles of a model whose kernels are all compiled.  terms: images (I, n), fixed charges (n,), training rows as
-    columns (P, R), their coefficients (n, R), and the kernel's form."""
+    """Dipoles of a model whose kernels are all compiled.  terms: images (I, n); fixed charges (n,), training rows as
+    columns (P, R) and their coefficients (n, R); the kernel's form."""
 
     model: DipoleModel
-    terms: tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, float, float]], ...]
+    terms: tuple[LaidOut, ...]
 
     @classmethod
     def build(cls, model: DipoleModel) -> "CompiledDipoles":
@@ -26,21 +29,20 @@ class CompiledDipoles:
         """Dipoles (Q, 3), e*Angstrom, of structures positions (Q, N, 3), Angstrom.  Raises what `DipoleModel` does."""
         structures = self.model.checked(positions)
         found = self.model.of_charge(structures)
-        for images, fixed, columns, coefficients, (order, rate, norm) in self.terms:
-            _add_moments(structures, images, fixed, columns, coefficients, order, rate, norm, found)
+        for images, charges, form in self.terms:
+            _add_moments(structures, images, charges, form, found)
         return found
 
 
-def _laid_out(
-    term: ChargeTerm,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, float, float]]:
+def _laid_out(term: ChargeTerm) -> LaidOut:
     columns, coefficients = (np.ascontiguousarray(a.T) for a in (term.X, term.U))
-    return np.ascontiguousarray(term.images), term.fixed, columns, coefficients, compiled_form(term.kernel)
+    return np.ascontiguousarray(term.images), (term.fixed, columns, coefficients), compiled_form(term.kernel)
 
 
 @njit(fastmath=True, cache=True)
-def _add_moments(positions, images, fixed, columns, coefficients, order, rate, norm, out):
+def _add_moments(positions, images, charges_of, form, out):
     """Add sum_a q_a (r_a - mean r) over the images of a fragment to out (Q, 3)."""
+    (fixed, columns, coefficients), (order, rate, norm) = charges_of, form
     rows, n = columns.shape[1], images.shape[1]
     s2, k = np.empty(rows), np.empty(rows)
     charges, mean = np.empty(n), np.empty(3)
