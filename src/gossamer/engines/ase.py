@@ -13,7 +13,8 @@ from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
 from gossamer.model.structures import require_molecule
 
-DEVIATIONS = ("energy_std", "forces_std")
+ENERGY_STD = "energy_std"
+DEVIATIONS = (ENERGY_STD, "forces_std")
 DIPOLE = "dipole"
 
 
@@ -59,11 +60,15 @@ class GossamerCalculator(Calculator):
             raise UsageError("atoms: none given to the calculator; attach it with `atoms.calc = model.ase()`.")
         if _kind(atoms) != self._atoms:
             require_molecule(atoms, self.model.numbers)
-        energy, forces = self.door.one(atoms.positions)
+        deviations: dict[str, Any] = {}
+        if set(DEVIATIONS).intersection(properties or ()) == {ENERGY_STD}:
+            energy, forces, deviations[ENERGY_STD] = self.door.step(atoms.positions)
+        else:
+            energy, forces = self.door.one(atoms.positions)
+            if not set(DEVIATIONS).isdisjoint(properties or ()):
+                deviations = dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
         self._positions, self._atoms = atoms.positions.tobytes(), _kind(atoms)
-        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
-        if not set(DEVIATIONS).isdisjoint(properties or ()):
-            self.results |= dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces, **deviations}
         if DIPOLE in (properties or ()) and self._dipoles is not None:
             self.results[DIPOLE] = self._dipoles(atoms.positions[None])[0]
 
