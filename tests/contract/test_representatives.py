@@ -213,8 +213,8 @@ def test_what_cannot_be_judged_is_refused():
         gs.condense(model, valid, train)
     with pytest.raises(UsageError, match="share: -1 given"):
         gs.condense(model, train, valid, share=-1.0)
-    with pytest.raises(UsageError, match="condense: `reduce` does not"):
-        gs.reduce(train, valid, condense=True, force=True)
+    with pytest.raises(UsageError, match="condense: True given, which only family 'kernel' can take"):
+        gs.reduce(train, valid, family="network", condense=True, force=True)
     with pytest.raises(UsageError, match="validation structures are needed"):
         gs.train(train, terms="local", condense=True, force=True)
 
@@ -231,3 +231,21 @@ def test_training_ends_with_them():
     assert all(c.few is None for c in plain.coefficients)
     R = SHAPE + 0.05 * np.random.default_rng(3).normal(size=(4, *SHAPE.shape))
     assert arrays(small.predict(R, warn=False))[1].tolist() == arrays(again.predict(R, warn=False))[1].tolist()
+
+
+def test_a_reduction_ends_with_them():
+    """The model that is found is what `condense` would have made of it, and the record tells of it as it is."""
+    whole = random_model("several", n_train=N)[0]
+    train, valid = labelled(whole, N, 0), labelled(whole, 20, 7, 1.0)
+    given = {"terms": "both", "quantiles": (50,), "learning_steps": 1, "noise": 1e-6, "force": True}
+    plain, small = (gs.reduce(train, valid, condense=condense, **given) for condense in (False, True))
+    again = gs.condense(plain.model, train, valid)
+    assert any(c.few is not None for c in small.model.coefficients)
+    assert all(c.few is None for c in small.full.coefficients)
+    R = SHAPE + 0.05 * np.random.default_rng(3).normal(size=(4, *SHAPE.shape))
+    forces = [arrays(model.predict(R, warn=False))[1] for model in (small.model, again, plain.model)]
+    assert forces[0].tolist() == forces[1].tolist() != forces[2].tolist()
+    assert small.record.chosen.valid_force_rmse == again.errors(valid).force_rmse
+    assert small.record.chosen.label == plain.record.chosen.label
+    assert [term.rows for term in small.record.terms] == [len(c.X) for c in small.model.summed]
+    assert small.record.full == replace(plain.record.full, seconds=small.record.full.seconds)

@@ -32,8 +32,11 @@ def on_ranks(script: Path, size: int, store: Path, *arguments: str) -> list[subp
 def assert_same_model(one: Path, other: Path) -> None:
     """Coefficients to the last bit; the constant is a mean of predictions and may differ in it."""
     a, b = load(one), load(other)
-    for ours, theirs in zip(a.coefficients, b.coefficients, strict=True):
+    for ours, theirs in zip((*a.coefficients, *a.summed), (*b.coefficients, *b.summed), strict=True):
         np.testing.assert_array_equal(ours.V, theirs.V)
         np.testing.assert_array_equal(ours.X, theirs.X)
+    assert (a.functions is None) == (b.functions is None)
+    if a.functions is not None and b.functions is not None:
+        np.testing.assert_array_equal(a.functions.coefficients, b.functions.coefficients)
     np.testing.assert_allclose(a.constant, b.constant, rtol=1e-12)
     assert a.provenance == b.provenance

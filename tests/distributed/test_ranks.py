@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from distributed.support import assert_same_model, on_ranks
 
+from gossamer.model.model_file import load
+
 SCRIPT = Path(__file__).parent / "one_rank.py"
 
 
@@ -60,8 +62,9 @@ def ranks_of(agent: int) -> dict[int, int]:
 
 
 @pytest.mark.slow
-def test_under_torchrun_one_rank_speaks_and_the_model_is_that_of_one_process(tmp_path, ethanol_file):
-    how = "--length 20 --symmetry none --terms global --solver cg --threads 1 --json"
+@pytest.mark.parametrize("model", ["--terms global --length 20", "--terms pairs --condense"])
+def test_under_torchrun_one_rank_speaks_and_the_model_is_that_of_one_process(tmp_path, ethanol_file, model):
+    how = f"{model} --symmetry none --solver cg --threads 1 --json"
     line = f"train {ethanol_file} --train 30 --valid 10 {how}"
     alone = subprocess.run(
         [sys.executable, "-m", "gossamer", *line.split(), "--out", "one.gossamer", "--quiet"],
@@ -71,6 +74,8 @@ def test_under_torchrun_one_rank_speaks_and_the_model_is_that_of_one_process(tmp
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     assert_same_model(tmp_path / "one.gossamer", tmp_path / "two.gossamer")
+    found = load(tmp_path / "two.gossamer")
+    assert (found.functions is not None) == any(c.few is not None for c in found.coefficients) == ("pairs" in model)
     assert out.count('"kind": "train"') == alone.stdout.count('"kind": "train"') == 1
     assert err.count("structures: 30 to train") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.gossamer", "one.json", "two.gossamer", "two.json"]

@@ -18,10 +18,10 @@ from gossamer.records.parts import Geometry
 from gossamer.records.record import ReduceRecord, from_json
 from gossamer.reporting import figures, term_figures
 from gossamer.reporting.captions import CAPTIONS
-from gossamer.reporting.chemistry import spelled
-from gossamer.reporting.html import report
+from gossamer.reporting.chemistry import molecules, spelled
+from gossamer.reporting.html import report, unpacked
 from gossamer.reporting.reading import limit, relevance_models
-from gossamer.reporting.terms import choice_sentence
+from gossamer.reporting.terms import choice_sentence, work
 from gossamer.reporting.theme import LIGHT
 
 Record = dict[str, Any]
@@ -90,7 +90,8 @@ def reduce_record(symbols: list[str], positions: np.ndarray, seed: int = 0, keep
         "random": [model(f"random Q{q}", "random", 1 - q / 100, 7.0, q) for q in deciles],
         "shortest": [model(f"shortest Q{q}", "shortest", 1 - q / 100, 3.0, q) for q in deciles],
         "pairs": [
-            {"i": int(a), "j": int(b), "distance": float(d), "score": float(s), "orbit": n, "kept": bool(k)}
+            {"i": int(a), "j": int(b), "distance": round(float(d), 4), "score": float(f"{s:.6g}"), "orbit": n,
+             "kept": bool(k)}
             for n, (a, b, d, s, k) in enumerate(zip(i, j, distance, score, kept, strict=True))
         ],
         "parity": {
@@ -310,7 +311,7 @@ def test_same_record_same_bytes(pages: dict[str, str], kind: str, tmp_path: Path
 def test_page_carries_its_record(pages: dict[str, str], kind: str) -> None:
     inside = re.search(r'<script type="application/json" id="record">(.*?)</script>', pages[kind], re.DOTALL)
     assert inside is not None
-    assert json.loads(inside[1]) == from_json(RECORDS[kind]()).to_json()
+    assert unpacked(json.loads(inside[1])) == from_json(RECORDS[kind]()).to_json()
 
 
 # What it says -----------------------------------------------------------------------------------------------------
@@ -753,11 +754,65 @@ def test_peptide_of_42_atoms(tmp_path: Path) -> None:
     Page(text)
 
 
-def test_viewer_starts_in_a_browser(pages: dict[str, str], tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """A record of two molecules, 334 atoms in all, that stand side by side as a nanotube in another: 55,611 pairs."""
+    rng = np.random.default_rng(0)
+    sites = np.stack(np.meshgrid(*[np.arange(7)] * 3), axis=-1).reshape(-1, 3)[:334] * 1.6
+    positions = sites + 0.1 * rng.normal(size=sites.shape) + np.where(sites[:, :1] > 5, [3.0, 0, 0], 0.0)
+    return reduce_record(["C"] * len(sites), positions, keep=0.1)
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_large_webs_start_with_the_strongest_pairs(large: Record, tmp_path: Path) -> None:
+    text = page_of(large, tmp_path)
+    assert '<input type="range" name="count" min="0" max="5561" value="500" step="1">' in text
+    place = molecules(334, large["geometry"]["bonds"])
+    kept = [pair for pair in large["pairs"] if pair["kept"]]
+    across = sum(place[pair["i"]] != place[pair["j"]] for pair in kept)
+    assert len(set(place)) > 1
+    assert 0 < across < len(kept)
+    assert f"between molecules ({across})" in text
+    assert f"inside a molecule ({len(kept) - across})" in text
+    inside = re.search(r'id="record">(.*?)</script>', text, re.DOTALL)
+    assert inside is not None
+    assert unpacked(json.loads(inside[1])) == from_json(large).to_json()
+
+
+def test_pages_of_large_webs_are_small(large: Record, tmp_path: Path) -> None:
+    text = page_of(large, tmp_path)
+    assert len(text.encode()) < 3e6
+    flat = re.search(r'<div class="flat">(.*?)</div>', text, re.DOTALL)
+    assert flat is not None
+    lines = re.findall(r'<path d="([^"]*)"[^>]*style="[^"]*stroke: var\(--heat-(\d)', flat[1])
+    assert sum(path.count("M") for path, _ in lines) == 500
+    assert {level for _, level in lines} <= set("23456")  # the strongest, on the scale of all that are kept
+    assert "500 strongest of 5,561 pairs kept" in flat[1]
+
+
+def test_what_a_step_costs_is_told(tmp_path: Path) -> None:
+    record = of_terms(reduce_record(*ethanol()))
+    for term in record["terms"]:
+        term["rows"] = 200 * term["places"]
+    record["functions"] = {"pairs": 21, "classes": 7, "centres": 20, "cutoff": 12.0}
+    told = {row.name: row for row in work(reduced(record))}
+    local = [term for term in record["terms"] if term["name"] != "global"]
+    assert told["local terms"].kernels == sum(200 * t["places"] ** 2 * t["permutations"] for t in local)
+    assert told["global term"].numbers == 200 * 36
+    kernels = sum(row.kernels for row in told.values())
+    said = " ".join("".join(Page(page_of(record, tmp_path)).text).split())
+    assert f"A step evaluates {kernels:,} kernels" in said
+    assert "21 pair functions, 2.3 an atom" in said
+    assert not work(reduced(of_terms(reduce_record(*ethanol()))))  # an older record, which has no rows
+
+
+@pytest.mark.parametrize("kind", ["reduce", "large"])
+def test_viewer_starts_in_a_browser(kind: str, pages: dict[str, str], large: Record, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium here")
-    (tmp_path / "page.html").write_text(pages["reduce"], encoding="utf-8")
+    text = page_of(large, tmp_path) if kind == "large" else pages[kind]
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
     options = (
         "--headless --no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-sync "
         "--disable-component-update --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader "
@@ -769,6 +824,8 @@ def test_viewer_starts_in_a_browser(pages: dict[str, str], tmp_path: Path) -> No
         pytest.skip(f"the browser did not start: {done.stderr[-200:]}")
     state = re.search(r'class="live"[^>]*data-state="([^"]*)"', done.stdout)
     assert state is None or state[1] == "ready"  # None: a browser without WebGL keeps the flat picture
+    readout = re.search(r'class="readout"[^>]*>([^<]*)', done.stdout)
+    assert state is None or kind == "reduce" or (readout and readout[1].startswith("500 of 5561 kept pairs shown"))
     assert 'href="blob:' in done.stdout
 
 

@@ -54,6 +54,7 @@ def reduce(
     noise: o.Noise = None,
     energies: o.Energies = False,
     dipoles: o.Dipoles = None,
+    condense: o.Condense = False,
     symmetry: o.SymmetryOption = "auto",
     max_images: o.MaxImages = None,
     solver: o.Solver = "auto",
@@ -90,8 +91,9 @@ def reduce(
     )  # fmt: skip
     sizes = Sizes(train_size, valid_size, test_size, seed)
     fitting = Fitting(
-        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, dipoles=dipoles
-    )
+        length, noise, energies, solver, memory, seed, max_images, device, kernel, baseline, condense=condense,
+        dipoles=dipoles,
+    )  # fmt: skip
     shown = not quiet and is_first()
     job = Job(data, reading, sizes, fitting, symmetry, not shown, context.obj, terms, fragments, force)
     from gossamer.fitting.options import make_settings

@@ -55,6 +55,7 @@ def describe_fit(fit: Fit, model: ForceField, train: Dataset) -> dict[str, Any]:
         "settings": describe_settings(fit),
         "symmetry": parts.Symmetry(len(fit.symmetry.perms), int(fit.symmetry.found), fit.symmetry.note),
         "terms": describe_terms(model, train.positions, distances),
+        "functions": describe_functions(model),
         "choice": describe_choice(fit),
     }
 
@@ -169,7 +170,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
     variances = [mean_variance((term,), model.pairs, positions[:VARIANCE_STRUCTURES]) for term in model.terms]
     local = seen_locally(model)
     rows = []
-    for term, variance in zip(model.terms, variances, strict=True):
+    for term, c, variance in zip(model.terms, model.summed, variances, strict=True):
         row = parts.Term(
             name=term.name,
             kind=term.origin.kind,
@@ -180,6 +181,7 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
             pairs=term.n_pairs,
             places=term.n_places,
             permutations=len(term.perms),
+            rows=len(c.X),
             kernel=term.kernel.name,
             length=term.kernel.length,
             amplitude=term.amplitude,
@@ -188,6 +190,14 @@ def describe_terms(model: ForceField, positions: np.ndarray, distances: np.ndarr
         )
         rows.append(row)
     return tuple(rows)
+
+
+def describe_functions(model: ForceField) -> parts.Functions | None:
+    """The pair functions of a model, if it has some."""
+    found = model.functions
+    if found is None:
+        return None
+    return parts.Functions(len(found.slots), len(found.names), found.basis.size, found.basis.cutoff)
 
 
 def describe_weights(term: Term, distances: np.ndarray, local: np.ndarray) -> parts.Weights:

@@ -12,6 +12,7 @@ from gossamer.baselines import kept_by
 from gossamer.chemistry.bonds import bond_graph, molecules
 from gossamer.chemistry.fragments import Fragment, local_fragments
 from gossamer.chemistry.symmetry import Symmetry
+from gossamer.data.dataset import Dataset
 from gossamer.errors import UsageError
 from gossamer.events import Event
 from gossamer.fitting.checkpoint import key_of
@@ -283,17 +284,21 @@ class Condensing:
     """Few representatives in place of the rows of local terms in the model that was solved for."""
 
     def __call__(self, so_far: Choice, problem: Problem, context: Context) -> Choice:
-        fitted = so_far.fitted
-        assert fitted is not None
+        assert so_far.fitted is not None
         assert problem.valid is not None
-        model, structures, noise = fitted.model, (problem.train, problem.valid), fitted.noise
-        key = key_of("condensed", model.terms, fitted.solution.coefficients, *structures)
+        return replace(so_far, fitted=condensed_fit(so_far.fitted, problem.train, problem.valid, context))
 
-        def made() -> dict[str, np.ndarray]:
-            return arrays_of(condensed(model, *structures, noise, context.progress))
 
-        found = with_arrays(model, context.run.arrays_once(key, made))
-        return replace(so_far, fitted=replace(fitted, model=found))
+def condensed_fit(fitted: Fitted, train: Dataset, valid: Dataset, context: Context) -> Fitted:
+    """With few representatives in place of the rows of local terms, found once for all ranks and noted in the journal;
+    labels of train and valid are without the baselines that the model is without."""
+    model = fitted.model
+    key = key_of("condensed", model.terms, fitted.solution.coefficients, train, valid)
+
+    def made() -> dict[str, np.ndarray]:
+        return arrays_of(condensed(model, train, valid, fitted.noise, context.progress))
+
+    return replace(fitted, model=with_arrays(model, context.run.arrays_once(key, made)))
 
 
 @dataclass(frozen=True)

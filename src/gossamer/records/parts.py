@@ -162,7 +162,8 @@ class Term:
     those around two atoms of different molecules; "given": a fragment of the user's.  heads: how many of the first
     atoms of a place may be what it stands around.  atoms: a row for every place, in corresponding order, those it
     stands around first; () for the global term, and where they are not known.
-    n_atoms and pairs: of one place.  length (1/Angstrom) and amplitude: of the kernel.  prior_share: its part of the
+    n_atoms and pairs: of one place.  rows: that a prediction sums at every place, those of the training structures or
+    the representatives in their stead.  length (1/Angstrom) and amplitude: of the kernel.  prior_share: its part of the
     prior variance of a force component, a fraction."""
 
     name: str = ""
@@ -174,11 +175,23 @@ class Term:
     pairs: int | None = None
     places: int | None = None
     permutations: int | None = None
+    rows: int | None = None
     kernel: str = ""
     length: float | None = None
     amplitude: float | None = None
     prior_share: float | None = None
     weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The pair functions of a model: how many pairs they are of, in how many classes, each a sum of `centres`
+    Gaussians that ends at the cutoff, Angstrom."""
+
+    pairs: int
+    classes: int
+    centres: int
+    cutoff: float
 
 
 @dataclass(frozen=True)

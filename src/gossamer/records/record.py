@@ -18,8 +18,8 @@ FORMAT = "gossamer-record-{}"
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _Record:
-    """What both kinds tell.  created: ISO time; command: the command line; terms: those of the model (in a reduction of
-    the chosen one); full: the model of all pairs; seconds: of the whole run."""
+    """What both kinds tell.  created: ISO time; command: the command line; terms and functions: those of the model (in
+    a reduction of the chosen one); full: the model of all pairs; seconds: of the whole run."""
 
     kind: ClassVar[str]
 
@@ -32,6 +32,7 @@ class _Record:
     settings: p.Settings = field(default_factory=p.Settings)
     symmetry: p.Symmetry = field(default_factory=p.Symmetry)
     terms: tuple[p.Term, ...] = ()
+    functions: p.Functions | None = None
     choice: p.Choice = field(default_factory=p.Choice)
     parity: p.Parity = field(default_factory=p.Parity)
     per_atom: p.PerAtom = field(default_factory=p.PerAtom)

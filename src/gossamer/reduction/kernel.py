@@ -18,6 +18,7 @@ from gossamer.fitting.makeup import PAIRS, Makeup
 from gossamer.fitting.preconditioners import Nystrom
 from gossamer.fitting.problem import Context
 from gossamer.fitting.settings import Settings
+from gossamer.fitting.stages import condensed_fit
 from gossamer.fitting.training import Fitted, Start, fit_terms, make_provenance, preconditioner_of
 from gossamer.fitting.workflow import Fit
 from gossamer.fitting.workflow import fit as fit_model
@@ -91,6 +92,10 @@ class KernelFamily:
             key, lambda: {"scores": masking_scores(part, scored.positions, orbits, progress=progress)}
         )
         return Relevance(orbits, found["scores"], self.fixed, len(scored))
+
+    def condensed(self, fitted: Fitted, valid: Dataset) -> Fitted:
+        """With few representatives in place of the rows of local terms, judged on `valid`."""
+        return condensed_fit(fitted, self.train, valid, self.context)
 
     def parameters(self, fitted: Fitted) -> int:
         """A coefficient for every label that was fitted to."""

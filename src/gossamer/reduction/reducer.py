@@ -107,7 +107,9 @@ def reduce(
     (None: 3000 divided by the number of images, at least 100) are drawn from it.  terms, symmetry, baseline, settings
     and options: as for `train`; every descriptor is trained with the lengths, weights and relative noise (or the
     absolute one, where given) of the full model.  Where the model has local terms, the pairs of its global term and of
-    its pair functions are thinned out together, down to none but those of the local terms, which are kept.
+    its pair functions are thinned out together, down to none but those of the local terms, which are kept.  condense:
+    few representatives stand for the rows of local terms in the model that is found, whose errors in the record are
+    with them.
     force: do not look at the labels; else what `inspect` calls an error raises DataError, and it warns of the rest
     (LabelWarning).  run: the ranks that call this together, and the journal to go on from.
     Raises UsageError, DataError, MemoryBudgetError or FitError."""
@@ -118,8 +120,6 @@ def reduce(
     check_choice(tolerance, terms)
     if settings.error_bars:
         raise UsageError("error_bars: `reduce` gives none; leave them out, or use `train`.")
-    if settings.condense:
-        raise UsageError("condense: `reduce` does not; leave it out, and call `condense` with the model that it found.")
     recipe = recipe_of(family, terms, baseline)
     recipe.check(settings)
     _check_quantiles(quantiles, compared)
@@ -129,7 +129,7 @@ def reduce(
         check_labels({"training": train, "validation": valid, "test": test})
     context = Context(settings, run, progress)
     dipoles = dipoles_of(train, valid, None, context) if isinstance(recipe, Kernel) else None
-    begun = recipe.begin(Task(train, valid, symmetry, context.at(dipoles=False)))
+    begun = recipe.begin(Task(train, valid, symmetry, context.at(dipoles=False, condense=False)))
     relevance = begun.relevance(data.scored, score_structures, progress)
     distances = rec.mean_distances(train.positions, begun.pairs)
     ranking = Ranking(begun.pairs, relevance, distances, train.positions[:3])
@@ -137,6 +137,9 @@ def reduce(
     attempts = Attempts(begun, ranking, data.judged, plan.attempts, progress)
     found = search(ranking, attempts.full, attempts, plan)
     chosen = attempts.fitted(found.chosen)
+    if settings.condense and isinstance(begun, KernelFamily):
+        chosen = begun.condensed(chosen, valid)
+        found = found._replace(chosen=attempts.judged(found.chosen, chosen))
     record = ReduceRecord(
         **rec.describe_run(train, valid, test, command), **begun.described(chosen), **found.entries,
         full=attempts.full.entry, chosen=found.chosen.entry, limit=found.limit,

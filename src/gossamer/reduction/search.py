@@ -142,6 +142,12 @@ class Attempts(Generic[T]):
         """The fit that gave a candidate."""
         return self._tried[candidate.rows.tobytes()][1]
 
+    def judged(self, candidate: Candidate, fitted: T) -> Candidate:
+        """The candidate with another fit to its pairs, whose errors are measured anew."""
+        names = ("selection", "quantile", "added_orbits")
+        extra = {name: getattr(candidate.entry, name) for name in names}
+        return self._candidate(candidate.entry.label, candidate.rows, fitted, **extra)
+
     def _candidate(self, label: str, rows: np.ndarray, fitted: T, **extra: Any) -> Candidate:
         ranking, kept = self._ranking, self._ranking.kept(rows)
         errors: dict[str, Errors] = {name: fitted.model.errors(data) for name, data in self._judged.items()}

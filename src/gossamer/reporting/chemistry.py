@@ -18,6 +18,15 @@ def spelled(atoms: Sequence[int], symbols: Sequence[str], bonds: Sequence[tuple[
     return " ··· ".join(parts)
 
 
+def molecules(n_atoms: int, bonds: Sequence[tuple[int, int]]) -> list[int]:
+    """For every atom the first atom of its molecule."""
+    near, found = _neighbours(range(n_atoms), bonds), [-1] * n_atoms
+    for start in range(n_atoms):
+        for atom in _tree(start, near) if found[start] < 0 else ():
+            found[atom] = start
+    return found
+
+
 def _neighbours(atoms: Sequence[int], bonds: Sequence[tuple[int, int]]) -> dict[int, list[int]]:
     near: dict[int, list[int]] = {a: [] for a in atoms}
     for i, j in bonds:

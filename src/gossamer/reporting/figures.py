@@ -49,6 +49,7 @@ from gossamer.reporting.reading import (
 from gossamer.reporting.theme import LIGHT, atom_colour, heat, style
 from gossamer.reporting.words import MEV, count_of, digits
 
+DOTS = 3000  # of a kind that a picture shows; of more, evenly spaced ones
 WITHIN = 1.2  # by which factor errors may differ from their bars, as shaded
 _RIVALS = (("random", LIGHT["random"], (0, (4, 2)), "s"), ("shortest first", LIGHT["shortest"], (0, (1, 1.6)), "^"))
 
@@ -108,12 +109,18 @@ def relevance(record: ReduceRecord) -> Figure | None:
     size = 3.6 if len(pairs) < 2000 else 2.2
     with panel() as (figure, axes):
         for role in ("dropped", "local", "kept"):
-            dots(axes, distances[roles == role], heights[roles == role], LIGHT[role], size)
+            some = _evenly(np.flatnonzero(roles == role))
+            dots(axes, distances[some], heights[some], LIGHT[role], size)
         logarithmic(axes)
         distance_axis(axes, distances)
         axes.set_title("Relevance, meV/Å")
         axes.legend(handles=_role_handles(record, "o"), loc="upper right")
         return figure
+
+
+def _evenly(rows: np.ndarray) -> np.ndarray:
+    """At most DOTS of the rows (n,)."""
+    return rows[:: -(-len(rows) // DOTS)] if len(rows) else rows
 
 
 def distances(record: ReduceRecord) -> Figure | None:
@@ -377,8 +384,10 @@ def _draw_web(axes: Axes, record: Record, view: molecule.View) -> None:
     molecule.threads(axes, view, others)
     molecule.draw(axes, view, [atom_colour(symbol) for symbol in view.symbols])
     if others:
-        name = count_of(len(others), "non-local pair" if local else "pair")
-        molecule.scale(axes, "weaker", "stronger", above=f"{name} kept")
+        name = f"{count_of(len(others), 'non-local pair' if local else 'pair')} kept"
+        most = molecule.MOST
+        above = name if len(others) <= most else f"{most} strongest of {name}"
+        molecule.scale(axes, "weaker", "stronger", above=above)
     if local:
         molecule.remark(axes, f"{count_of(len(local), 'local pair')}, fixed", LIGHT["local"])
 

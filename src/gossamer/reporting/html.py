@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import json
+import zlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -45,9 +47,29 @@ def render(record: Record | MdRecord) -> str:
         contents=element("nav", element("ul", *links), aria_label="Contents"),
         sections=join(_section(f"s{k}", section) for k, section in enumerate(page.sections)),
         footer=join([page.footer]),
-        record=script_json(record.to_json()),
+        record=script_json(packed(record.to_json())),
         scripts=join(Html(f"<script>{script}</script>\n") for script in scripts),
     )
+
+
+def packed(values: dict[str, Any]) -> dict[str, Any]:
+    """The JSON values of a record with its pairs, of which large molecules have tens of thousands, as columns that are
+    compressed (zlib) and written in base64; the viewer and `unpacked` have them back."""
+    if not values.get("pairs"):
+        return values
+    columns = {key: [pair[key] for pair in values["pairs"]] for key in values["pairs"][0]}
+    text = json.dumps(columns, separators=(",", ":"), allow_nan=False)
+    return values | {"pairs": {"zlib": base64.b64encode(zlib.compress(text.encode(), 9)).decode()}}
+
+
+def unpacked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON values of a record from those that its page holds."""
+    pairs = values.get("pairs")
+    if not isinstance(pairs, Mapping):
+        return dict(values)
+    columns = json.loads(zlib.decompress(base64.b64decode(pairs["zlib"])))
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return {**values, "pairs": rows}
 
 
 def _page(record: Record | MdRecord) -> pages.Page:

@@ -15,6 +15,7 @@ from gossamer.reporting.theme import LEVELS, LIGHT, heat
 
 _RADIUS = {"H": 0.17, "C": 0.27, "N": 0.27, "O": 0.27}
 _OTHER_RADIUS = 0.32
+MOST = 500  # threads that a picture shows at once; more of them hide each other
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,15 @@ def pair_levels(scores: np.ndarray) -> np.ndarray:
 
 
 def threads(axes: Axes, view: View, pairs: Sequence[Pair]) -> None:
-    """The pairs as threads, the weak ones thin and below; one path per level keeps the file small."""
+    """The MOST strongest pairs as threads, the weak ones thin and below; one path per level keeps the file small."""
     pairs = [pair for pair in pairs if max(pair.i, pair.j) < len(view.symbols)]
     if not pairs:
         return
-    strength = pair_levels(np.array([pair.score or 0.0 for pair in pairs], float))
-    ends = np.array([[pair.i, pair.j] for pair in pairs])
-    thinning = min(1.0, (400 / len(pairs)) ** 0.5)
+    scores = np.array([pair.score or 0.0 for pair in pairs], float)
+    strongest = np.argsort(-scores, kind="stable")[:MOST]
+    strength = pair_levels(scores)[strongest]
+    ends = np.array([[pair.i, pair.j] for pair in pairs])[strongest]
+    thinning = min(1.0, (400 / len(ends)) ** 0.5)
     for level in range(LEVELS):
         chosen = view.points[ends[strength == level]].reshape(-1, 2)
         if len(chosen):

@@ -52,7 +52,7 @@ def shown_model(record: Record) -> Model:
 
 def by_global_term(record: Record) -> bool:
     """Whether the models of a reduction differ by the pairs of the global term, which is so beside local terms."""
-    return fixed_pairs(record) > 0 and record.full.global_pairs is not None
+    return record.full.global_pairs is not None and any(pair.local for pair in pairs_of(record))
 
 
 def has_functions(record: Record) -> bool:

@@ -12,8 +12,9 @@ from gossamer.records.parts import Data, Machine, Model, Pair, Settings, Symmetr
 from gossamer.records.record import Record, ReduceRecord, TrainRecord
 from gossamer.reporting import figures, term_figures, terms
 from gossamer.reporting.captions import CAPTIONS, Captions
+from gossamer.reporting.chemistry import molecules
 from gossamer.reporting.markup import Html, element, join, prose, table
-from gossamer.reporting.molecule import View
+from gossamer.reporting.molecule import MOST, View
 from gossamer.reporting.reading import (
     FAR,
     Quantity,
@@ -105,8 +106,11 @@ def makeup(record: Record) -> Section:
         picture("weights", term_figures.weights(record)),
         picture("learning", term_figures.learning(record)),
     )
-    body = join([_terms_table(record) if record.terms else None, plots])
-    said = [f"A sum of {terms.made_of(record)}." if len(record.terms) > 1 else "", terms.choice_sentence(record)]
+    body = join([_terms_table(record) if record.terms else None, _work_table(record), plots])
+    said = [
+        f"A sum of {terms.made_of(record)}." if len(record.terms) > 1 else "", terms.choice_sentence(record),
+        terms.work_sentence(record),
+    ]  # fmt: skip
     return Section("What the model is made of", " ".join(part for part in said if part), body)
 
 
@@ -213,12 +217,14 @@ def _controls(record: Record, kept: list[Pair]) -> Html:
     others = [pair for pair in kept if not pair.local]
     if others:
         near = sum(is_near(pair) for pair in others)
-        slider = element("input", type="range", name="count", min=0, max=len(others), value=len(others), step=1)
+        first = min(len(others), MOST)
+        slider = element("input", type="range", name="count", min=0, max=len(others), value=first, step=1)
         name = "Strongest pairs" if len(others) == len(kept) else "Strongest non-local pairs"
         parts = [
-            element("label", name, slider, element("output", len(others)), class_="slider"),
+            element("label", name, slider, element("output", first), class_="slider"),
             _checkbox("near", f"below {FAR:g} Å ({near})"),
             _checkbox("far", f"beyond {FAR:g} Å ({len(others) - near})"),
+            *_between(record, others),
         ]
     if len(others) < len(kept):
         dot = element("i", class_="local")
@@ -228,6 +234,18 @@ def _controls(record: Record, kept: list[Pair]) -> Html:
         parts.append(element("label", "Colour atoms by", element("select", *options, name="colour")))
     parts.append(element("button", "Reset view", type="button", name="reset"))
     return element("div", *parts, class_="controls")
+
+
+def _between(record: Record, pairs: list[Pair]) -> list[Html]:
+    """The boxes for pairs inside molecules and between them, where there are several."""
+    found = molecules(len(record.geometry.symbols), record.geometry.bonds)
+    if len(set(found)) < 2:
+        return []
+    across = sum(found[pair.i] != found[pair.j] for pair in pairs if max(pair.i, pair.j) < len(found))
+    return [
+        _checkbox("inside", f"inside a molecule ({len(pairs) - across})"),
+        _checkbox("across", f"between molecules ({across})"),
+    ]
 
 
 def _web_name(kept: list[Pair]) -> str:
@@ -244,6 +262,16 @@ def _terms_table(record: Record) -> Html:
     shown = [k for k in range(len(head)) if any(row[k] for row in rows)]
     cells = [[row[k] or "–" for k in shown] for row in rows]
     return table("Terms, and what each looks at", [head[k] for k in shown], cells)
+
+
+def _work_table(record: Record) -> Html | None:
+    """What a step costs, a row per kind of term."""
+    rows: list[list[object]] = [[work.name, *(_count(number) for number in work[1:])] for work in terms.work(record)]
+    if record.functions is not None:
+        counts = (record.functions.classes, record.functions.pairs, None, record.functions.pairs, None)
+        rows.append(["pair functions", *(_count(number) or "–" for number in counts)])
+    head = ["Kind", "terms", "places", "rows", "evaluated", "numbers of rows read"]
+    return table("What a step costs", head, rows) if rows else None
 
 
 def _term_row(term: Term, record: Record) -> list[object]:

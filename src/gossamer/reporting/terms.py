@@ -1,5 +1,9 @@
 """What a record says of the terms of its model, in sentences and rows of a table."""
 
+from typing import NamedTuple
+
+import numpy as np
+
 from gossamer.records.parts import Kind, Term
 from gossamer.records.record import Record, ReduceRecord
 from gossamer.reporting.chemistry import spelled
@@ -66,6 +70,40 @@ def _reason(record: Record, taken: Kind, errors: dict[Kind, float]) -> str:
     worth = record.choice.worth
     near = "near the lowest" if worth is None else f"within {100 * worth:g} % of the lowest"
     return f"the cheapest, which come {near}"
+
+
+class Work(NamedTuple):
+    """What a step does for the terms of one kind: kernels are rows times places times exchanges; numbers of rows read
+    are rows times places times pairs."""
+
+    name: str
+    terms: int
+    places: int
+    rows: int
+    kernels: int
+    numbers: int
+
+
+def work(record: Record) -> list[Work]:
+    """By kind of term, where the record knows the rows."""
+    kinds = {"local terms": local_terms(record), "global term": [t for t in record.terms if t.kind == "global"]}
+    found = []
+    for name, some in kinds.items():
+        sizes = np.array([[t.places or 0, t.rows or 0, t.permutations or 1, t.pairs or 0] for t in some]).reshape(-1, 4)
+        places, rows, exchanges, pairs = sizes.T
+        sums = (places.sum(), rows.sum(), (rows * places * exchanges).sum(), (rows * places * pairs).sum())
+        if rows.all() and len(rows):
+            found.append(Work(name, len(some), *(int(n) for n in sums)))
+    return found
+
+
+def work_sentence(record: Record) -> str:
+    """What a step evaluates, and how much of it an atom."""
+    parts = [(sum(w.kernels for w in work(record)), "kernel")]
+    parts += [] if record.functions is None else [(record.functions.pairs, "pair function")]
+    atoms = record.data.n_atoms
+    each = [f"{count_of(n, name)}{f', {digits(n / atoms, 2)} an atom' if atoms else ''}" for n, name in parts if n]
+    return f"A step evaluates {' and '.join(each)}." if each else ""
 
 
 def has_local_terms(record: Record) -> bool:

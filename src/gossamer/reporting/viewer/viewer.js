@@ -1,21 +1,33 @@
 // The molecule and its kept pairs in 3D, from the record in this page.  Without WebGL the flat picture stays.
 "use strict";
 (function () {
-  const record = JSON.parse(document.getElementById("record").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const LEVELS = 7, SIDES = 7, FAR = 5;
-
-  offerDownload();
   const live = document.querySelector(".live");
-  if (live && record.geometry && webgl()) {
-    try { start(); live.dataset.state = "ready"; } catch (error) { fallBack(error); }
+  let record = JSON.parse(document.getElementById("record").textContent);
+  unpack().then(begin, fallBack);
+
+  // Pairs stand in the page as compressed columns (html.packed).
+  async function unpack() {
+    if (!record.pairs || !record.pairs.zlib) return;
+    const bytes = Uint8Array.from(atob(record.pairs.zlib), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const columns = JSON.parse(await new Response(stream).text());
+    const names = Object.keys(columns);
+    record.pairs = columns.i.map((_, k) => Object.fromEntries(names.map((name) => [name, columns[name][k]])));
+  }
+
+  function begin() {
+    offerDownload();
+    if (live && record.geometry && webgl()) {
+      try { start(); live.dataset.state = "ready"; } catch (error) { fallBack(error); }
+    }
   }
 
   function offerDownload() {
     const link = document.getElementById("download");
     if (!link) return;
-    const text = document.getElementById("record").textContent;
-    link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    link.href = URL.createObjectURL(new Blob([JSON.stringify(record)], { type: "application/json" }));
     link.hidden = false;
   }
 
@@ -25,6 +37,7 @@
   }
 
   function fallBack(error) {
+    if (!live) return;
     live.hidden = true;
     live.dataset.state = "failed: " + error.message;
     document.querySelector(".flat").hidden = false;
@@ -37,8 +50,10 @@
     const pairs = kept.filter((pair) => !pair.local);
     const levels = pairLevels(pairs);
     const errors = (record.per_atom || {}).force_mae;
-    const state = { count: pairs.length, near: true, far: true, local: true, colour: "element", atom: null };
     const control = (name) => live.querySelector(`[name=${name}]`);
+    const count = control("count") ? Number(control("count").value) : 0;
+    const state = { count, near: true, far: true, inside: true, across: true, local: true, colour: "element", atom: null };
+    const places = molecules();
     const stage = live.querySelector(".stage");
     const positions = JSON.parse(stage.dataset.positions); // turned as in the flat picture: longest axis level
 
@@ -61,13 +76,21 @@
       return { elem, x, y, z, serial: index, bonds: partners, bondOrder: partners.map(() => 1) };
     }
 
+    // For every atom the number of its molecule.
+    function molecules() {
+      const found = symbols.map((_, k) => k);
+      const root = (a) => { while (found[a] !== a) a = found[a]; return a; };
+      bonds.forEach(([i, j]) => { found[root(i)] = root(j); });
+      return found.map((_, k) => root(k));
+    }
+
     // Fills the stage: zoomTo fits a ball around the molecule (of 5 A at least), which wastes the sides.
     function fit() {
       viewer.zoomTo({ serial: symbols.map((_, k) => k) });
       const size = (k) => Math.max(...positions.map((p) => p[k])) - Math.min(...positions.map((p) => p[k])) + 2;
       const ball = 2 * Math.max(5, ...positions.map((p) => Math.hypot(...p)));
       viewer.setSlab(-ball / 2 - 2, ball / 2 + 2);
-      viewer.zoom(ball / Math.max(size(0) * stage.clientHeight / stage.clientWidth, size(1)));
+      viewer.zoom(ball / Math.max(size(0) * stage.clientHeight / stage.clientWidth, size(1)) / (1 + size(2) / 150)); // what is near looks larger
     }
 
     function paint() {
@@ -88,16 +111,20 @@
     function drawPairs() {
       shapes.forEach((shape) => viewer.removeShape(shape));
       const here = (pair) => state.atom === null || pair.i === state.atom || pair.j === state.atom;
-      const shown = pairs.slice(0, state.count).filter((pair) => (pair.distance < FAR ? state.near : state.far) && here(pair));
+      const wanted = (pair) => (pair.distance < FAR ? state.near : state.far)
+        && (places[pair.i] === places[pair.j] ? state.inside : state.across);
+      const chosen = pairs.filter((pair) => wanted(pair) && here(pair));
+      const shown = chosen.slice(0, state.count); // the strongest of those asked for
       const fixed = state.local ? locals.filter(here) : [];
       const crowd = Math.min(1, Math.sqrt(500 / Math.max(shown.length, 1)));
       const meshes = Array.from({ length: LEVELS }, () => ({ vertexArr: [], normalArr: [], faceArr: [] }));
+      const sides = shown.length > 1000 ? 4 : SIDES; // of many thin tubes nobody sees the corners
       shown.forEach((pair) => {
         const strength = levels.get(pair);
-        tube(meshes[strength], positions[pair.i], positions[pair.j], (0.014 + 0.0065 * strength) * (0.4 + 0.6 * crowd));
+        tube(meshes[strength], positions[pair.i], positions[pair.j], (0.012 + 0.009 * strength) * (0.4 + 0.6 * crowd), sides);
       });
       const thin = { vertexArr: [], normalArr: [], faceArr: [] };
-      fixed.forEach((pair) => tube(thin, positions[pair.i], positions[pair.j], 0.016));
+      fixed.forEach((pair) => tube(thin, positions[pair.i], positions[pair.j], 0.016, sides));
       const coloured = [...meshes.map((mesh, strength) => [mesh, "heat-" + strength]), [thin, "local"]];
       shapes = coloured.filter(([mesh]) => mesh.faceArr.length)
         .map(([mesh, role]) => viewer.addCustom({ ...mesh, color: bright(css(role)) }));
@@ -134,6 +161,8 @@
       on("count", "input", (input) => { state.count = Number(input.value); });
       on("near", "change", (input) => { state.near = input.checked; });
       on("far", "change", (input) => { state.far = input.checked; });
+      on("inside", "change", (input) => { state.inside = input.checked; });
+      on("across", "change", (input) => { state.across = input.checked; });
       on("local", "change", (input) => { state.local = input.checked; });
       on("colour", "change", (input) => { state.colour = input.value; });
       on("reset", "click", () => { state.atom = null; viewer.setView(home); });
@@ -176,21 +205,21 @@
   }
 
   // Adds a tube from a to b to a mesh of triangles.
-  function tube(mesh, a, b, radius) {
+  function tube(mesh, a, b, radius, sides) {
     const axis = b.map((value, k) => value - a[k]);
     const length = Math.hypot(...axis) || 1;
     const w = axis.map((value) => value / length);
     const helper = Math.abs(w[0]) < 0.8 ? [1, 0, 0] : [0, 1, 0];
     const u = unit(cross(w, helper)), v = cross(w, u);
     const first = mesh.vertexArr.length;
-    for (let side = 0; side < SIDES; side++) {
-      const angle = 2 * Math.PI * side / SIDES;
+    for (let side = 0; side < sides; side++) {
+      const angle = 2 * Math.PI * side / sides;
       const n = u.map((value, k) => Math.cos(angle) * value + Math.sin(angle) * v[k]);
       for (const end of [a, b]) {
         mesh.vertexArr.push({ x: end[0] + radius * n[0], y: end[1] + radius * n[1], z: end[2] + radius * n[2] });
         mesh.normalArr.push({ x: n[0], y: n[1], z: n[2] });
       }
-      const here = first + 2 * side, next = first + 2 * ((side + 1) % SIDES);
+      const here = first + 2 * side, next = first + 2 * ((side + 1) % sides);
       mesh.faceArr.push(here, next, here + 1, here + 1, next, next + 1);
     }
   }
