@@ -101,8 +101,9 @@ def test_a_hydrogen_bond_makes_a_fragment():
     numbers, dimer = shaken("H2O")
     dimer = np.concatenate([dimer, dimer + np.array([0.0, 2.6, 0.0])], axis=1)
     numbers = np.concatenate([numbers, numbers])
-    bonded = [f for f in local_fragments(dimer, numbers) if {0, 3} <= set(f.atoms[0].tolist())]
-    assert bonded
+    found = local_fragments(dimer, numbers, hydrogen_bonds=True)
+    assert any({0, 3} <= set(f.atoms[0].tolist()) for f in found)
+    assert not any({0, 3} <= set(f.atoms[0].tolist()) for f in local_fragments(dimer, numbers))
 
 
 def stacked(name, gap, n=30, turn=0.0):
@@ -206,8 +207,10 @@ def test_rings_apart_are_not_in_contact():
 def test_a_hydrogen_bond_is_no_further_contact():
     numbers, one = shaken("H2O")
     dimer = np.concatenate([one, one + np.array([0.0, 2.6, 0.0])], axis=1)
-    assert contacts_of(np.concatenate([numbers, numbers]), dimer) == []
-    assert contacts_of(np.concatenate([numbers, numbers]), dimer, bonds=())
+    numbers = np.concatenate([numbers, numbers])
+    assert contacts_of(numbers, dimer, hydrogen_bonds=True) == []
+    assert contacts_of(numbers, dimer, hydrogen_bonds=True, bonds=())
+    assert contacts_of(numbers, dimer)
 
 
 def test_what_a_hydrogen_bond_holds_together_is_no_contact():
@@ -217,8 +220,8 @@ def test_what_a_hydrogen_bond_holds_together_is_no_contact():
     assert list(one.numbers[[1, 3]]) == [8, 1]
     positions = np.concatenate([one.positions, one.positions + 2.85 * along / np.linalg.norm(along)])[None]
     numbers = np.concatenate([one.numbers, one.numbers])
-    assert contacts_of(numbers, positions) == []
-    assert contacts_of(numbers, positions, bonds=(1,))
+    assert contacts_of(numbers, positions, hydrogen_bonds=True) == []
+    assert contacts_of(numbers, positions, hydrogen_bonds=True, bonds=(1,))
 
 
 def test_contacts_share_from_either_side():
@@ -268,9 +271,10 @@ def hand_of(positions, graph, atoms, perm, k):
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_many_places_are_split_but_not_those_that_symmetry_exchanges(most):
     chain = np.array([[1.25 * k, 0.8 * (k % 2), 0.0] for k in range(8)])[None]  # bare carbons
-    ends, whole = local_fragments(chain, np.full(8, 6), bonds=(1,), max_places=4)
+    neighbours = {"bonds": (1,), "environment": 1}
+    ends, whole = local_fragments(chain, np.full(8, 6), max_places=4, **neighbours)
     assert (sorted(ends.atoms[:, 0]), sorted(whole.atoms[:, 0])) == ([1, 6], [2, 3, 4, 5])
-    parts = local_fragments(chain, np.full(8, 6), bonds=(1,), max_places=most)
+    parts = local_fragments(chain, np.full(8, 6), max_places=most, **neighbours)
     assert sorted(sorted(part.atoms[:, 0]) for part in parts) == [[1, 6], [2, 5], [3, 4]]
     assert sorted(part.name for part in parts) == ["1 within 1 bond", "2 within 1 bond", "3 within 1 bond"]
 

@@ -12,7 +12,7 @@ from gossamer.chemistry.groups import group_order, is_group
 from gossamer.chemistry.origin import WHOLE, Kind, Origin
 from gossamer.chemistry.pairs import all_pairs
 from gossamer.chemistry.places import Orbits, with_images
-from gossamer.chemistry.web import Cut, Web
+from gossamer.chemistry.web import ENVIRONMENT, Cut, Web
 from gossamer.errors import UsageError
 
 GLOBAL = "global"  # what people call the fragment that is the molecule itself
@@ -91,10 +91,12 @@ def local_fragments(
     positions: np.ndarray,
     numbers: np.ndarray,
     *,
-    bonds: Sequence[int] = (1, 2),
+    bonds: Sequence[int] = (1, 2, 3),
     radii: Sequence[float] = (),
     contacts: bool = False,
     share: bool = True,
+    environment: int = ENVIRONMENT,
+    hydrogen_bonds: bool = False,
     max_images: int | None = None,
     max_places: int = 12,
     perms: np.ndarray | None = None,
@@ -102,27 +104,29 @@ def local_fragments(
     """The atoms within 1, 2, ... `bonds` of every atom with two or more neighbours, those whose median distance from a
     heavy atom is below one of `radii` (Angstrom), and those around contacts between molecules.
 
-    positions (n, N, 3) Angstrom, numbers (N,).  Hydrogen bonds count as bonds here, so that ring closures and base
-    pairs get terms too.  contacts: every heavy atom and the nearest one of a molecule not bonded to its own, closer
-    than CLOSE, with the atoms bonded to both, where no other fragment holds the two.  share: fragments whose atoms look
-    alike are places of one term.  max_images: exchanges of like atoms are used up to so many (None: IMAGES, or as many
-    as make IMAGE_PAIRS numbers of a descriptor); fragments that allow more are cut down to those that the surroundings
-    tell apart.  max_places: a term's cost grows with the square of its places, so more of them are split among several
-    terms, unless the molecule's symmetry can exchange them.  perms (S, N): a closed group of atom permutations, such as
-    `find_symmetry(positions, numbers).perms`, under which the sum of the terms is invariant, by places and exchanges
-    beyond both limits where need be.  Raises UsageError for a radius that is not positive.
+    positions (n, N, 3) Angstrom, numbers (N,).  hydrogen_bonds: those closed in half of the structures count as bonds,
+    so that the rings that they close get terms of their own.  contacts: every heavy atom and the nearest one of a
+    molecule not bonded to its own, closer than CLOSE, with the atoms bonded to both, where no other fragment holds the
+    two.  share: fragments whose atoms look alike are places of one term; environment: they do where elements and bonds
+    agree so many bonds around, 0 where their elements do.  max_images: exchanges of like atoms are used up to so many
+    (None: IMAGES, or as many as make IMAGE_PAIRS numbers of a descriptor); fragments that allow more are cut down to
+    those that the surroundings tell apart.  max_places: a term's cost grows with the square of its places, so more of
+    them are split among several terms, unless the molecule's symmetry can exchange them.  perms (S, N): a closed group
+    of atom permutations, such as `find_symmetry(positions, numbers).perms`, under which the sum of the terms is
+    invariant, by places and exchanges beyond both limits where need be.  Raises UsageError for a radius that is not
+    positive.
     """
     check_radii(radii)
-    web = Web.build(positions, numbers)
+    web = Web.build(positions, numbers, hydrogen_bonds=hydrogen_bonds, environment=environment)
     cuts = [web.within_bonds(a, b) for b in bonds for a, near in enumerate(web.neighbours) if len(near) > 1]
     cuts += [web.within_radius(int(a), radius) for radius in radii for a in np.flatnonzero(np.asarray(numbers) > 1)]
     if contacts:
         cuts += [web.contact(i, j) for i, j in _contacts(web, cuts)]
-    looks = np.array(web.looks(len(numbers)))
     group = np.arange(len(numbers))[None] if perms is None else perms
+    looks = np.array(web.looks(len(numbers)))
+    found: list[Fragment] = []
     alike = _alike(web, cuts, share)
     first = {frozenset(cut.atoms): cut for cut, *_ in alike}
-    found: list[Fragment] = []
     for atoms in with_images([np.array([cut.atoms, *others]) for cut, *others in alike], group):
         cut = first[frozenset(atoms[0].tolist())]
         for orbits, exchanges in _exchanges(web, cut, atoms, group, max_images):

@@ -12,7 +12,7 @@ from gossamer.chemistry.origin import Kind
 
 CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
 POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds
-ENVIRONMENT = 1  # bonds beyond an atom within which two atoms must look alike to be called alike (decision 7)
+ENVIRONMENT = 0  # bonds beyond an atom within which two atoms must look alike to be called alike (decision 14)
 FRAMES = 1000  # structures over which medians are taken, evenly spread
 
 
@@ -55,25 +55,33 @@ class Cut:
 
 @dataclass(frozen=True, eq=False)
 class Web:
-    """Bonds and hydrogen bonds of a molecule."""
+    """What joins the atoms of a molecule, and from how many bonds around they are compared."""
 
     graph: MolecularGraph  # the bonds alone, with the handedness of rigid centres
     positions: np.ndarray  # (n, N, 3) Angstrom
-    neighbours: tuple[tuple[int, ...], ...]  # hydrogen bonds included
+    neighbours: tuple[tuple[int, ...], ...]  # hydrogen bonds included, where they are to be
+    environment: int = ENVIRONMENT
 
     @classmethod
-    def build(cls, positions: np.ndarray, numbers: np.ndarray) -> "Web":
+    def build(
+        cls,
+        positions: np.ndarray,
+        numbers: np.ndarray,
+        *,
+        hydrogen_bonds: bool = False,
+        environment: int = ENVIRONMENT,
+    ) -> "Web":
         graph = MolecularGraph.build(positions, numbers, share=0.1)
         near = [set(n) for n in graph.neighbours]
-        for i, j in _hydrogen_bonds(graph, positions):
+        for i, j in _hydrogen_bonds(graph, positions) if hydrogen_bonds else ():
             near[i].add(j)
             near[j].add(i)
-        return cls(graph, positions, tuple(tuple(sorted(n)) for n in near))
+        return cls(graph, positions, tuple(tuple(sorted(n)) for n in near), environment)
 
     @cached_property
     def colours(self) -> tuple[int, ...]:
-        """What atoms look like from ENVIRONMENT bonds around."""
-        return self.looks(ENVIRONMENT)
+        """What atoms look like from `environment` bonds around; from 0 their elements."""
+        return self.looks(self.environment)
 
     def looks(self, reach: int) -> tuple[int, ...]:
         """A number for every atom, equal where elements and bonds agree up to `reach` bonds away."""

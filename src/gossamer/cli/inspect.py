@@ -45,7 +45,7 @@ def inspect(
         list[int] | None,
         typer.Option(
             metavar="N", min=1, rich_help_panel=_PANEL,
-            help="Atoms within N bonds of every atom; several times for several sizes, by default 1 and 2.",
+            help="Atoms within N bonds of every atom; several times for several sizes, by default 1, 2 and 3.",
         ),
     ] = None,
     radius: Annotated[
@@ -116,5 +116,5 @@ def _fragments(
 
     R, z = data.positions, data.numbers
     group = find_symmetry(R, z, limit=usual_limit(data.n_atoms))
-    sizes = tuple(bonds or (1, 2))
+    sizes = tuple(bonds or (1, 2, 3))
     return local_fragments(R, z, bonds=sizes, radii=tuple(radius or ()), contacts=contacts, perms=group.perms)

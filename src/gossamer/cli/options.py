@@ -80,7 +80,7 @@ Terms = Annotated[
     typer.Option(
         rich_help_panel="Model",
         help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
-        "kernels of atoms within one and two bonds and around contacts of molecules, pairs adds to "
+        "kernels of atoms within one, two and three bonds and around contacts of molecules, pairs adds to "
         "local ones (without those of contacts) a learned function of distance for every class of pairs three or more "
         "bonds apart, both adds the global kernel to local ones, all adds both; auto takes pairs, with the global "
         "kernel where that pays on the validation set. reduce needs a global kernel or pairs.",
@@ -107,7 +107,7 @@ Kernel = Annotated[
     typer.Option(
         metavar="NAME", rich_help_panel=_MODEL,
         help="Radial kernel of all terms: matern52 (sgdml's), or the smoother matern72, matern92, gauss; by default "
-        "matern52, and matern92 in sums that see most pairs and have many forces to learn from.",
+        "matern52, and matern92 in sums that have 2,500 force components or more to learn from.",
     ),
 ]  # fmt: skip
 Descriptor = Annotated[

@@ -33,7 +33,7 @@ FUNCTION_SHARE = (
 )
 CENTRES, WIDTH = 20, 0.35  # of a pair function: Gaussians in log r, and their width there
 CUTOFF = 12.0  # Angstrom, of pair functions
-SEEN, MANY = 0.5, 2500  # share of the pairs, and force components, from which on smooth kernels pay
+MANY = 2500  # force components from which on smooth kernels pay
 BELOW = 0.9  # of the closest distance, where the centres begin
 
 
@@ -113,9 +113,9 @@ def makeup_of(
         functions = (
             pair_functions_of(train, group, pairs) if PAIRS in [f for f in terms if isinstance(f, str)] else None
         )
-        return makeup("given", fragments, pairs, train, kernel_of(_sees_all(fragments, train)), functions)
+        return makeup("given", fragments, pairs, train, kernel_of(_are_many(train)), functions)
     local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
-    kernel = kernel_of(_sees_all(local, train))
+    kernel = kernel_of(_are_many(train))
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
@@ -126,16 +126,9 @@ def makeup_of(
     return makeup("both" if functions is None else "all", [*local, whole], pairs, train, kernel, functions)
 
 
-def _sees_all(fragments: Sequence[Fragment], train: Dataset) -> bool:
-    """Whether smooth kernels pay: local terms see most pairs of the molecule, and the structures are enough to learn
-    from (docs/decisions/0014-kernels.md)."""
-    seen = np.zeros((train.n_atoms, train.n_atoms), dtype=bool)
-    for fragment in fragments:
-        if not fragment.is_global:
-            for place in fragment.atoms:
-                seen[np.ix_(place, place)] = True
-    share = np.tril(seen, -1).sum() / (train.n_atoms * (train.n_atoms - 1) / 2)
-    return bool(share > SEEN and 3 * train.n_atoms * len(train) >= MANY)
+def _are_many(train: Dataset) -> bool:
+    """Whether the structures are enough for smooth kernels to pay (docs/decisions/0014-kernels.md)."""
+    return 3 * train.n_atoms * len(train) >= MANY
 
 
 def _given(terms: Sequence[Fragment | str], whole: Fragment) -> list[Fragment]:

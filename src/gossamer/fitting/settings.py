@@ -43,7 +43,7 @@ class Settings:
     stop: StopRule = field(default_factory=StopRule)
     learning_steps: int = LearningRule.steps  # of pair weights; 0 leaves them at one
     device: str = "auto"  # cpu, cuda, or cuda where there is a card
-    kernel: str | None = None  # of all terms, by name; None: ROUGH_KERNEL, in sums that see all SMOOTH_KERNEL
+    kernel: str | None = None  # of all terms, by name; None: ROUGH_KERNEL, SMOOTH_KERNEL in sums with many labels
     error_bars: bool = False  # whether the model tells how sure it is (fitting.error_bars)
     condense: bool = False  # whether few representatives stand for the rows of local terms (fitting.representatives)
     dipoles: bool | None = None  # whether the model has dipoles; None: where the training structures have them

@@ -31,6 +31,7 @@ from gossamer.model.terms import kept
 
 WORTH = 0.03  # by how much, relatively, a global term must lower the validation error to stand beside other terms
 HOPELESS = 3  # times the error of a sum, from which on one global term is not searched further
+LESS_NOISE = 0.1  # of the noise learned on a few structures, what all of them are fitted with (decision 14)
 ENOUGH = 20  # structures, below which weights cannot be learned and "auto" is "global"
 
 
@@ -154,7 +155,8 @@ class Learning:
         made = learned.made.scaled(1 / learned.made.mean_variance(problem.train.positions[:1]))
         settings = so_far.settings
         if not given.noise_given:
-            settings = replace(settings, relative_noise=learned.relative_noise)
+            less = LESS_NOISE if self.structures else 1.0
+            settings = replace(settings, relative_noise=less * learned.relative_noise)
         return replace(so_far, makeup=made, settings=settings, learned=replace(learned, made=made))
 
     def _learned(self, so_far: Choice, problem: Problem, context: Context) -> Learned:
