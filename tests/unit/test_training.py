@@ -12,7 +12,7 @@ from gossamer.chemistry.symmetry import Symmetry, find_symmetry
 from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, FitError, MemoryBudgetError, UsageError
 from gossamer.fitting import training
-from gossamer.fitting.makeup import GLOBAL_SHARE, _sees_all, makeup_of
+from gossamer.fitting.makeup import GLOBAL_SHARE, makeup_of
 from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.search import climb
 from gossamer.fitting.settings import Settings
@@ -219,7 +219,6 @@ def test_auto_takes_the_best_of_what_it_tried(real):
 
 
 def test_every_kind_of_terms_can_be_asked_for(real, tmp_path):
-    from gossamer.chemistry.fragments import Fragment
 
     given = [Fragment(np.array([0, 1, 2]), np.arange(3)[None], "C-C-O"), Fragment.whole(9, np.arange(9)[None])]
     for terms, count in (("local", 6), ("both", 7), ("pairs", 6), ("all", 7), (given, 2)):
@@ -296,13 +295,13 @@ def test_what_joins_is_learned_anew(real):
     assert Completing(Learning(6))(replace(choice, makeup=made), problem, context).makeup is made
 
 
-def test_kernels_are_smooth_where_local_terms_see_most_pairs_and_data_are_many(real, ethanol_file):
+def test_kernels_are_smooth_where_data_are_many(real, ethanol_file):
     many = gs.read(ethanol_file).take(np.tile(np.arange(60), 2))
-    peptide = Dataset(np.ones(60, int), np.random.default_rng(0).normal(size=(50, 60, 3)), np.zeros((50, 60, 3)))
-    fragments = gs.local_fragments(real.train.positions, real.train.numbers)
-    assert _sees_all(fragments, many)
-    assert not _sees_all(fragments, real.train)
-    assert not _sees_all([Fragment([[0, 1, 2, 3]], [[0, 1, 2, 3]], "part")], peptide)
+    for train, kernel in ((many, "matern92"), (real.train, "matern52")):
+        group, pairs = Symmetry.trivial(9), PairSet.full(9)
+        for terms in ("pairs", "local", ["global"]):
+            made = makeup_of(terms, train, group, pairs, Settings().sum_kernel)
+            assert {term.kernel.name for term in made.terms} == {kernel}
     assert Settings().sum_kernel(True).name == "matern92"
     assert Settings().sum_kernel(False).name == "matern52"
     assert Settings(kernel="gauss").sum_kernel(True).name == "gauss"

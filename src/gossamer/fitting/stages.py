@@ -23,7 +23,7 @@ from gossamer.fitting.problem import Context, Problem
 from gossamer.fitting.representatives import arrays_of, check_condense, condensed, with_arrays
 from gossamer.fitting.resources import GIB
 from gossamer.fitting.search import Search, Trial, fit_with_noise_search, nearest_noise, pilot_search
-from gossamer.fitting.settings import START_LENGTH, START_NOISE, Settings
+from gossamer.fitting.settings import NOISES, START_LENGTH, START_NOISE, Settings
 from gossamer.fitting.training import Fitted, fit_terms
 from gossamer.model.error_bars import ErrorBars
 from gossamer.model.pairs import PairSet, as_pairs
@@ -155,8 +155,10 @@ class Learning:
         made = learned.made.scaled(1 / learned.made.mean_variance(problem.train.positions[:1]))
         settings = so_far.settings
         if not given.noise_given:
-            less = LESS_NOISE if self.structures else 1.0
-            settings = replace(settings, relative_noise=less * learned.relative_noise)
+            noise = learned.relative_noise
+            if self.structures:
+                noise = max(LESS_NOISE * noise, min(noise, NOISES[0]))
+            settings = replace(settings, relative_noise=noise)
         return replace(so_far, makeup=made, settings=settings, learned=replace(learned, made=made))
 
     def _learned(self, so_far: Choice, problem: Problem, context: Context) -> Learned:
@@ -230,10 +232,10 @@ class Completing:
 
 
 def _tried(kind: Choice, pilot: Problem, context: Context) -> tuple[Settings, tuple[Trial, ...]]:
-    """The settings with the best noise near that of a kind of model, and the trials; one, at the user's noise, where
-    it is given."""
+    """The settings with the best noise near that of a kind of model, and the trials; one, where the noise is given, or
+    was learned: a part of the structures would ask for more of it than all of them."""
     search, settings = Search(pilot, context), kind.settings
-    if context.settings.noise_given:
+    if context.settings.noise_given or (kind.learned is not None and kind.learned.history):
         search.error(kind.makeup, settings)
     else:
         near = nearest_noise(settings.relative_noise or START_NOISE)
