@@ -101,9 +101,11 @@ def test_a_hydrogen_bond_makes_a_fragment():
     numbers, dimer = shaken("H2O")
     dimer = np.concatenate([dimer, dimer + np.array([0.0, 2.6, 0.0])], axis=1)
     numbers = np.concatenate([numbers, numbers])
-    found = local_fragments(dimer, numbers, hydrogen_bonds=True)
+    found = local_fragments(dimer, numbers, hydrogen_bonds="all")
     assert any({0, 3} <= set(f.atoms[0].tolist()) for f in found)
-    assert not any({0, 3} <= set(f.atoms[0].tolist()) for f in local_fragments(dimer, numbers))
+    assert any({0, 3} <= set(f.atoms[0].tolist()) for f in local_fragments(dimer, numbers, contacts=False))
+    without = local_fragments(dimer, numbers, contacts=False, hydrogen_bonds="none")
+    assert not any({0, 3} <= set(f.atoms[0].tolist()) for f in without)
 
 
 def stacked(name, gap, n=30, turn=0.0):
@@ -208,9 +210,9 @@ def test_a_hydrogen_bond_is_no_further_contact():
     numbers, one = shaken("H2O")
     dimer = np.concatenate([one, one + np.array([0.0, 2.6, 0.0])], axis=1)
     numbers = np.concatenate([numbers, numbers])
-    assert contacts_of(numbers, dimer, hydrogen_bonds=True) == []
-    assert contacts_of(numbers, dimer, hydrogen_bonds=True, bonds=())
-    assert contacts_of(numbers, dimer)
+    assert contacts_of(numbers, dimer, hydrogen_bonds="all") == []
+    assert contacts_of(numbers, dimer, hydrogen_bonds="all", bonds=())
+    assert contacts_of(numbers, dimer, hydrogen_bonds="none")
 
 
 def test_what_a_hydrogen_bond_holds_together_is_no_contact():
@@ -220,8 +222,8 @@ def test_what_a_hydrogen_bond_holds_together_is_no_contact():
     assert list(one.numbers[[1, 3]]) == [8, 1]
     positions = np.concatenate([one.positions, one.positions + 2.85 * along / np.linalg.norm(along)])[None]
     numbers = np.concatenate([one.numbers, one.numbers])
-    assert contacts_of(numbers, positions, hydrogen_bonds=True) == []
-    assert contacts_of(numbers, positions, hydrogen_bonds=True, bonds=(1,))
+    assert contacts_of(numbers, positions, hydrogen_bonds="all") == []
+    assert contacts_of(numbers, positions, hydrogen_bonds="all", bonds=(1,))
 
 
 def test_contacts_share_from_either_side():

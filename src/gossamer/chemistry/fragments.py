@@ -12,7 +12,7 @@ from gossamer.chemistry.groups import group_order, is_group
 from gossamer.chemistry.origin import WHOLE, Kind, Origin
 from gossamer.chemistry.pairs import all_pairs
 from gossamer.chemistry.places import Orbits, with_images
-from gossamer.chemistry.web import ENVIRONMENT, Cut, Web
+from gossamer.chemistry.web import ENVIRONMENT, Cut, HydrogenBonds, Web
 from gossamer.errors import UsageError
 
 GLOBAL = "global"  # what people call the fragment that is the molecule itself
@@ -93,10 +93,10 @@ def local_fragments(
     *,
     bonds: Sequence[int] = (1, 2, 3),
     radii: Sequence[float] = (),
-    contacts: bool = False,
+    contacts: bool = True,
     share: bool = True,
     environment: int = ENVIRONMENT,
-    hydrogen_bonds: bool = False,
+    hydrogen_bonds: HydrogenBonds = "between",
     max_images: int | None = None,
     max_places: int = 12,
     perms: np.ndarray | None = None,
@@ -104,8 +104,8 @@ def local_fragments(
     """The atoms within 1, 2, ... `bonds` of every atom with two or more neighbours, those whose median distance from a
     heavy atom is below one of `radii` (Angstrom), and those around contacts between molecules.
 
-    positions (n, N, 3) Angstrom, numbers (N,).  hydrogen_bonds: those closed in half of the structures count as bonds,
-    so that the rings that they close get terms of their own.  contacts: every heavy atom and the nearest one of a
+    positions (n, N, 3) Angstrom, numbers (N,).  hydrogen_bonds: which of those closed in half of the structures count
+    as bonds, so that base pairs get terms too: "none", those "between" molecules, or "all".  contacts: every heavy atom and the nearest one of a
     molecule not bonded to its own, closer than CLOSE, with the atoms bonded to both, where no other fragment holds the
     two.  share: fragments whose atoms look alike are places of one term; environment: they do where elements and bonds
     agree so many bonds around, 0 where their elements do.  max_images: exchanges of like atoms are used up to so many

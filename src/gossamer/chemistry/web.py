@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from gossamer.chemistry.bonds import molecules
 from gossamer.chemistry.graph import MolecularGraph, parity
 from gossamer.chemistry.groups import close_group, group_order
 from gossamer.chemistry.origin import Kind
@@ -13,6 +15,7 @@ from gossamer.chemistry.origin import Kind
 CONTACT = 2.5  # Angstrom; median distance below which a polar hydrogen touches an acceptor
 POLAR = (7, 8, 9, 16, 17)  # N O F S Cl: give and take hydrogen bonds
 ENVIRONMENT = 0  # bonds beyond an atom within which two atoms must look alike to be called alike (decision 14)
+HydrogenBonds = Literal["none", "between", "all"]  # that count as bonds: "between" are those of different molecules
 FRAMES = 1000  # structures over which medians are taken, evenly spread
 
 
@@ -68,14 +71,17 @@ class Web:
         positions: np.ndarray,
         numbers: np.ndarray,
         *,
-        hydrogen_bonds: bool = False,
+        hydrogen_bonds: HydrogenBonds = "between",
         environment: int = ENVIRONMENT,
     ) -> "Web":
         graph = MolecularGraph.build(positions, numbers, share=0.1)
         near = [set(n) for n in graph.neighbours]
-        for i, j in _hydrogen_bonds(graph, positions) if hydrogen_bonds else ():
-            near[i].add(j)
-            near[j].add(i)
+        bonds = np.array([(a, b) for a, bonded in enumerate(graph.neighbours) for b in bonded]).reshape(-1, 2)
+        molecule = molecules(bonds, len(numbers))
+        for i, j in _hydrogen_bonds(graph, positions) if hydrogen_bonds != "none" else ():
+            if hydrogen_bonds == "all" or molecule[i] != molecule[j]:
+                near[i].add(j)
+                near[j].add(i)
         return cls(graph, positions, tuple(tuple(sorted(n)) for n in near), environment)
 
     @cached_property

@@ -57,8 +57,8 @@ def inspect(
     ] = None,
     contacts: Annotated[
         bool,
-        typer.Option("--contacts", help="And atoms around contacts between molecules.", rich_help_panel=_PANEL),
-    ] = False,
+        typer.Option(help="And atoms around contacts between molecules.", rich_help_panel=_PANEL),
+    ] = True,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Report what is in DATA and check its labels: sign, units, net forces, duplicates, order of atoms.
@@ -67,7 +67,7 @@ def inspect(
 
     Example: gossamer inspect traj.extxyz --energy-unit eV
 
-    Example: gossamer inspect dimer.npz --fragments-to terms.json --radius 3.5 --contacts
+    Example: gossamer inspect dimer.npz --fragments-to terms.json --radius 3.5
     """
     import gossamer as gs
     from gossamer.chemistry.fragments import check_radii
@@ -80,7 +80,7 @@ def inspect(
     if fragments_to is not None:
         writable(fragments_to, data, option="--fragments-to")
     read = reading.read(data)
-    asked = fragments or fragments_to is not None or bonds or radius or contacts
+    asked = fragments or fragments_to is not None or bonds or radius or not contacts
     local = _fragments(read, bonds, radius, contacts) if asked else ()
     found = gs.inspect(read)
     if fragments_to is not None:

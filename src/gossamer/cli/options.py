@@ -81,7 +81,7 @@ Terms = Annotated[
         rich_help_panel="Model",
         help="What the model is a sum of: global is one kernel over all pairs (sgdml's model), local are learned "
         "kernels of atoms within one, two and three bonds and around contacts of molecules, pairs adds to "
-        "local ones (without those of contacts) a learned function of distance for every class of pairs three or more "
+        "local ones a learned function of distance for every class of pairs three or more "
         "bonds apart, both adds the global kernel to local ones, all adds both; auto takes pairs, with the global "
         "kernel where that pays on the validation set. reduce needs a global kernel or pairs.",
     ),

@@ -71,8 +71,9 @@ def dipoles_of(train: Dataset, valid: Dataset | None, perms: np.ndarray | None, 
 def charge_fragments(data: Dataset, perms: np.ndarray) -> tuple[Fragment, ...]:
     """The fragments whose atoms have charges: those within one and two bonds, and around contacts; the whole molecule
     where they leave an atom out."""
-    near = {"bonds": (1, 2), "environment": 1, "hydrogen_bonds": True}  # charges want no more (docs/dipoles.md)
-    found = local_fragments(data.positions, data.numbers, contacts=True, perms=perms, **near)
+    found = local_fragments(
+        data.positions, data.numbers, perms=perms, bonds=(1, 2), environment=1, hydrogen_bonds="all"
+    )
     seen = {int(atom) for fragment in found for atom in fragment.atoms.ravel()}
     return found if len(seen) == data.n_atoms else (*found, Fragment.whole(data.n_atoms, perms))
 

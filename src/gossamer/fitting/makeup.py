@@ -101,10 +101,9 @@ def makeup_of(
     pairs: Descriptor,
     kernel_of: Callable[[bool], Kernel],
 ) -> Makeup:
-    """What `fit` makes of its argument: those given, or local terms and the global one; for "local" that of contacts
-    instead, without which molecules that no hydrogen bond joins would not feel each other; for "pairs" pair functions
-    instead, for "all" these too; for "auto" what "pairs" is, or, where no pairs are so far apart, "both".  kernel_of:
-    the kernel, by whether it is to be smooth."""
+    """What `fit` makes of its argument: those given, or local terms; for "both" the global one besides, for "pairs" pair
+    functions, for "all" both; for "auto" what "pairs" is, or, where no pairs are so far apart, "both".  kernel_of: the
+    kernel, by whether it is to be smooth."""
     if isinstance(terms, str):
         as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
@@ -114,7 +113,7 @@ def makeup_of(
             pair_functions_of(train, group, pairs) if PAIRS in [f for f in terms if isinstance(f, str)] else None
         )
         return makeup("given", fragments, pairs, train, kernel_of(_are_many(train)), functions)
-    local = local_fragments(train.positions, train.numbers, contacts=terms == "local", perms=group.perms)
+    local = local_fragments(train.positions, train.numbers, perms=group.perms)
     kernel = kernel_of(_are_many(train))
     if terms == "local":
         if not local:

@@ -87,7 +87,7 @@ def fit(
     Without them the terms are chosen on a fifth of `train` left out of the trials, and one global term has length 20
     and relative noise 1e-5 unless given.  terms: "global", one term over all pairs (or over `pairs`), sgdml's model;
     "local", terms of atoms within one, two and three bonds, and around contacts, with learned weights;
-    "pairs", local ones, contacts apart, and functions of the distances of pairs three or more bonds apart; "both",
+    "pairs", local ones and functions of the distances of pairs three or more bonds apart; "both",
     local ones and the global term; "all", all of these; "auto", "pairs" ("local" terms where no pairs are so far
     apart), with the global term, or that alone, where the validation set says so; or a list of Fragment, with "global"
     among them for the whole molecule and "pairs" for the functions, such as
