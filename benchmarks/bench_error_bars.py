@@ -32,6 +32,7 @@ def costs(model: ForceField, data: Dataset) -> dict[str, float]:
     calls = {
         "step": (lambda: evaluator.one(one), CALLS, 1),
         "std of a step": (lambda: evaluator.std.one(one), CALLS, 1),
+        "step with the energy's std": (lambda: evaluator.std.step(one), CALLS, 1),
         "batch": (lambda: evaluator.many(many), 2, len(many)),
         "std of a batch": (lambda: evaluator.std.many(many), 2, len(many)),
     }

@@ -189,6 +189,21 @@ def _lock(folder: Path, *, wait: bool = False) -> int | None:
     return opened
 
 
+def lock_folder(folder: Path) -> int:
+    """An open file that locks `folder` until it is closed here and in every process that it is handed on to; where the
+    file system knows no locks, just open.  Raises BlockingIOError where another has the lock."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        raise
+    except OSError:
+        pass
+    return opened
+
+
 def write_text(path: str | Path, text: str) -> Path:
     """Write `text` (UTF-8) whole or not at all; what UTF-8 cannot hold (of names that are no text) is escaped."""
     with atomic_path(path) as temporary:

@@ -1,5 +1,7 @@
 """The members of error bars in one compiled pass: what calls of one member after the other give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
@@ -31,6 +33,50 @@ def test_one_pass_is_member_after_member(case, functions, energies):
         np.testing.assert_allclose(committee.energies(R), ours[0], rtol=1e-11, atol=1e-11)
     expected = reference.deviations(model, structures(3, seed=7))[0]
     assert [std.of_energy(R) for R in structures(3, seed=7)] == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("functions", [None, pair_functions()], ids=["terms", "pairs"])
+@pytest.mark.parametrize("case", ["methyl", "several", "matern92"])
+def test_a_step_with_the_energy_s_deviation_is_one_pass(case, functions):
+    """The model's energy and forces, and the energies of the members from its own rows."""
+    model, std = with_committee(case, functions=functions)
+    together, left_out = std._with_members
+    assert together is not None
+    assert not left_out
+    for R in structures(3, seed=7):
+        wanted = [member.one(R)[0] for member in std.members]
+        np.testing.assert_allclose(together(R)[2], wanted, rtol=1e-9, atol=1e-10)
+        energy, forces, deviation = std.step(R)
+        np.testing.assert_allclose(energy, std.evaluator.one(R)[0], rtol=1e-12)
+        np.testing.assert_allclose(forces, std.evaluator.one(R)[1], rtol=1e-11, atol=1e-12)
+        assert deviation == pytest.approx(std.of_energy(R), rel=1e-7)
+        assert deviation == pytest.approx(reference.deviations(model, R[None])[0][0], rel=1e-7)
+
+
+@pytest.mark.parametrize("why", ["energies", "large", "threads", "representatives", "folds"])
+def test_a_step_is_two_where_one_pass_is_another(why, monkeypatch):
+    from gossamer.backends.numba import layout, single
+
+    if why == "large":
+        monkeypatch.setattr(layout, "COLUMN_BYTES", 0)
+    if why == "threads":
+        monkeypatch.setattr(single, "PARALLEL_WORK", 1)
+        monkeypatch.setattr(single._step, "most_threads", lambda: 3)
+    model, std = with_committee("plain" if why == "large" else "several", energies=why == "energies")
+    if why == "threads":
+        std = model.evaluator(precision="float64", threads=3).std
+    if why == "representatives":
+        few = tuple(replace(c, few=c) for c in model.coefficients)
+        std = replace(model, coefficients=few).evaluator(precision="float64").std
+    if why == "folds":  # a structure that is no member's
+        folds = np.where(np.arange(model.n_train) == 3, -1, model.error_bars.folds)
+        std = replace(model, error_bars=replace(model.error_bars, folds=folds)).evaluator(precision="float64").std
+    assert (std._with_members[0] is None) == (why != "folds")
+    R = structures(1)[0]
+    energy, forces, deviation = std.step(R)
+    np.testing.assert_allclose(energy, std.evaluator.one(R)[0], rtol=1e-12)
+    np.testing.assert_allclose(forces, std.evaluator.one(R)[1], rtol=1e-11, atol=1e-12)
+    assert deviation == pytest.approx(std.of_energy(R), rel=1e-7)
 
 
 def test_large_terms_have_no_images():
@@ -75,7 +121,7 @@ def test_without_compiled_code_members_are_called_one_by_one(monkeypatch):
 def test_wrong_structures_are_refused():
     _, std = with_committee()
     R = structures(1)[0]
-    for call in (std.one, std.of_energy):
+    for call in (std.one, std.of_energy, std.step):
         with pytest.raises(UsageError, match=r"positions: shape \(5, 3\)"):
             call(R[:5])
         broken = R.copy()

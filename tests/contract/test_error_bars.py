@@ -264,8 +264,11 @@ def test_the_calculator_gives_deviations_where_asked():
     atoms.get_forces()
     assert "energy_std" not in atoms.calc.results
     p = model.predict(R, std=True, warn=False)
-    assert atoms.calc.get_property("energy_std", atoms) == pytest.approx(p.energy_std[0], rel=1e-10)
+    assert atoms.calc.get_property("energy_std", atoms) == pytest.approx(p.energy_std[0], rel=1e-8)
+    assert "forces_std" not in atoms.calc.results  # they cost more
+    assert atoms.get_potential_energy() == pytest.approx(p.energies[0], rel=1e-10)
     np.testing.assert_allclose(atoms.calc.get_property("forces_std", atoms), p.forces_std[0], rtol=1e-8)
+    assert atoms.calc.results["energy_std"] == pytest.approx(p.energy_std[0], rel=1e-8)
     atoms.calc = random_model("plain")[0].ase(guard="off")
     with pytest.raises(UsageError, match="std: the model has no error bars"):
         atoms.calc.get_property("energy_std", atoms)

@@ -74,6 +74,10 @@ def test_standard_deviations_in_any_units(units):
     energy, force = door.std(R[1] / units.length)
     assert energy == pytest.approx(energies[1], rel=1e-9)
     np.testing.assert_allclose(force, forces[1], rtol=1e-7)
+    *step, deviation = door.step(R[1] / units.length)
+    for ours, theirs in zip(step, door.one(R[1] / units.length), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-11)
+    assert deviation == pytest.approx(energies[1], rel=1e-8)
 
 
 def test_standard_deviations_of_a_model_without_error_bars_are_refused(model):
@@ -81,3 +85,5 @@ def test_standard_deviations_of_a_model_without_error_bars_are_refused(model):
         Door.build(model, std=True)
     with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
         Door.build(model).std(structures(1)[0])
+    with pytest.raises(UsageError, match=r"^std: the model has no error bars"):
+        Door.build(model).step(structures(1)[0])

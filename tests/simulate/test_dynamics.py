@@ -14,7 +14,6 @@ from gossamer.simulate.averages import drift_of, error_of_mean
 from gossamer.simulate.dynamics import MdFiles, run_md
 from gossamer.simulate.restart import Restart
 from gossamer.simulate.settings import MdSettings
-from gossamer.simulate.spectrum import VelocitySpectrum
 from gossamer.simulate.trajectory import read_frames
 
 SHORT = MdSettings("langevin", 90, every=7, restart_every=20, seed=3)
@@ -43,10 +42,12 @@ def interrupted_at(step):
         ("md.traj", SHORT),
         ("md.extxyz", replace(SHORT, ensemble="nve")),
         ("md.xyz", replace(SHORT, ensemble="bussi", replicas=3)),
+        ("md.extxyz", replace(SHORT, dipoles=True)),
     ],
-    ids=["extxyz", "traj", "nve", "replicas"],
+    ids=["extxyz", "traj", "nve", "replicas", "dipoles"],
 )
-def test_an_interrupted_run_goes_on_to_the_same_trajectory(model, start, tmp_path, monkeypatch, name, settings):
+def test_an_interrupted_run_goes_on_to_the_same_trajectory(model, polar, start, tmp_path, monkeypatch, name, settings):
+    model = polar if settings.dipoles else model
     monkeypatch.setattr("gossamer.simulate.dynamics.TOLD", 0.0)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
@@ -66,6 +67,8 @@ def test_an_interrupted_run_goes_on_to_the_same_trajectory(model, start, tmp_pat
     for a, b in zip(wanted.state, found.state, strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(wanted.spectrum, found.spectrum)
+    np.testing.assert_array_equal(wanted.infrared, found.infrared)
+    assert (len(found.infrared) > 0) == bool(settings.dipoles)
 
 
 def test_a_finished_run_can_be_made_longer(model, start, tmp_path):
@@ -94,9 +97,11 @@ def test_replicas_differ_and_seeds_decide(model, start, tmp_path):
         ({"ensemble": "nve"}, "ensemble was langevin and is nve now"),
         ({"seed": 4}, "seed was 3 and is 4 now"),
         ({"every": 8}, "every was 7 and is 8 now"),
+        ({"dipoles": False}, "dipoles was True and is False now"),
     ],
 )
-def test_a_restart_of_other_settings_is_refused(model, start, tmp_path, change, named):
+def test_a_restart_of_other_settings_is_refused(polar, start, tmp_path, change, named):
+    model = polar
     run_md(model, start, tmp_path / "md.extxyz", replace(SHORT, steps=20))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match=rf"md\.extxyz\.restart: {named}; give what it was, or another --out"):
@@ -245,30 +250,6 @@ def test_frames_are_what_ase_and_gossamer_read(model, start, tmp_path):
 
 
 # Averages -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_spectrum_has_a_line_where_atoms_swing():
-    """Two frequencies, one atom each, and the whole the same whether it was interrupted or not."""
-    masses, lines = np.array([1.0, 12.0]), np.array([1500.0, 400.0])
-    times = np.arange(0, 12_000, 2.5)
-    swing = np.cos(2 * np.pi * times[:, None] * lines * 2.99792458e-5) * np.array([1.0, 0.2])
-    velocities = np.zeros((len(times), 1, 2, 3))
-    velocities[:, 0, :, 1] = swing
-    whole, part, rest = (VelocitySpectrum(0.5, masses, 1) for _ in range(3))
-    assert whole.every == 5
-    for k, v in enumerate(velocities):
-        whole.add(v)
-        (part if k < 3000 else rest).add(v)
-        if k == 2999:
-            rest.restore({name: array.copy() for name, array in part.arrays().items()})
-    wavenumbers, found = whole.result()
-    np.testing.assert_array_equal(rest.result()[1], found)
-    near = [found[np.abs(wavenumbers - line) < 15] for line in lines]
-    assert near[0].max() == 1
-    assert near[1].max() == pytest.approx(12 * 0.04, rel=0.2)
-    assert found[np.abs(wavenumbers[:, None] - lines).min(axis=1) > 60].max() < 1e-4
-    short = VelocitySpectrum(0.5, masses, 1)
-    assert len(short.result()[0]) == 0
 
 
 def test_drift_and_errors_of_means():

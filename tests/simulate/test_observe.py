@@ -15,7 +15,7 @@ from gossamer.simulate.dynamics import run_md
 from gossamer.simulate.observe import dihedrals, observe, residues, rmsd
 from gossamer.simulate.settings import MdSettings
 
-SAMPLE = Path(__file__).parents[1] / "records" / "md" / "v1.json"
+SAMPLES = Path(__file__).parents[1] / "records" / "md"
 PEPTIDE = Path(__file__).parents[2] / "examples" / "ac-ala3" / "ac-ala3.npz"
 
 
@@ -98,17 +98,30 @@ def test_the_report_opens_without_a_network(run, model, tmp_path):
     assert gs.report(record, tmp_path / "again.html").read_text(encoding="utf-8") == page
 
 
+def test_the_report_shows_the_infrared_spectrum(polar, ethanol, tmp_path):
+    run = run_md(polar, ethanol.take([0]), tmp_path / "md.extxyz", MdSettings("langevin", 400, every=20))
+    record = observe(run, polar)
+    assert len(record.infrared) == len(record.wavenumbers) > 100
+    assert max(record.infrared) > 0
+    page = gs.report(record, tmp_path / "md.html").read_text(encoding="utf-8")
+    assert "Infrared spectrum against the wavenumber" in page
+    plain = gs.report(replace(record, infrared=()), tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert "Infrared" not in plain
+
+
 def test_a_record_is_read_again(run, model, tmp_path):
     record = observe(run, model, "m.gossamer", "gossamer md ...")
     (tmp_path / "md.json").write_text(json.dumps(record.to_json(), allow_nan=False), encoding="utf-8")
     assert read_md_record(tmp_path / "md.json").to_json() == record.to_json()
 
 
-def test_the_sample_of_version_1_is_read():
+@pytest.mark.parametrize("version", [1, 2])
+def test_samples_of_every_version_are_read(version):
     """When this fails the format has changed: give it another number, and read both."""
-    values = json.loads(SAMPLE.read_text(encoding="utf-8"))
-    record = read_md_record(SAMPLE)
-    assert record.to_json() == values
+    values = json.loads((SAMPLES / f"v{version}.json").read_text(encoding="utf-8"))
+    record = read_md_record(SAMPLES / f"v{version}.json")
+    assert record.to_json() == (values if version == 2 else values | {"format": "gossamer-md-2", "infrared": []})
+    assert len(record.infrared) == (len(record.wavenumbers) if version == 2 else 0)
     assert record.formula == "C2H6O"
     assert record.averages[0].temperature == values["averages"][0]["temperature"] > 0
     assert len(record.courses[0].times) == 11

@@ -15,6 +15,7 @@ from cases import METHYL, NUMBERS, random_model, some_dipoles, structures
 from safetensors.numpy import load_file, save_file
 
 import gossamer as gs
+from gossamer.backends.choice import of_dipoles
 from gossamer.errors import DataError, ModelFileError, UnitsError, UsageError
 from gossamer.fitting.dipoles import charge_fragments, train_dipoles
 from gossamer.model.dipoles import DipoleModel
@@ -47,7 +48,14 @@ def learned(ethanol):
 @pytest.mark.parametrize("charge", [0, -2])
 def test_dipoles_are_those_of_the_slow_twin(charge):
     model, R = some_dipoles(charge), structures(7, seed=3)
-    np.testing.assert_allclose(model(R), reference.dipoles(model, R), rtol=0, atol=1e-12)
+    wanted = reference.dipoles(model, R)
+    np.testing.assert_allclose(model(R), wanted, rtol=0, atol=1e-12)
+    compiled = of_dipoles(model)
+    assert compiled is not model
+    np.testing.assert_allclose(compiled(R), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(np.concatenate([compiled(R[k : k + 1]) for k in range(7)]), compiled(R))
+    with pytest.raises(UsageError, match=r"^positions: shape \(5, 3\)"):
+        compiled(R[0, :5])
 
 
 def test_blocks_of_any_size_agree(monkeypatch):
@@ -243,9 +251,9 @@ def test_ase_asks_for_dipoles():
     atoms.calc = model.with_dipoles(some_dipoles()).ase(guard="off")
     atoms.get_forces()
     assert "dipole" not in atoms.calc.results  # it costs, and nobody asked
-    np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
+    np.testing.assert_allclose(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0], rtol=0, atol=1e-12)
     atoms.positions[3] += 0.1
-    np.testing.assert_array_equal(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0])
+    np.testing.assert_allclose(atoms.get_dipole_moment(), some_dipoles()(atoms.positions[None])[0], rtol=0, atol=1e-12)
 
 
 def test_infrared_intensities_are_squares_of_the_dipole_s_slope_along_modes():

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gossamer.backends.numba.backend import COMPILED
-from gossamer.backends.numba.committee import CommitteeEvaluator
+from gossamer.backends.numba.committee import CommitteeEvaluator, SpreadEvaluator
+from gossamer.backends.numba.dipoles import CompiledDipoles
 from gossamer.backends.numba.single import SingleEvaluator
 from gossamer.backends.protocol import Backend, CovarianceBackend
 from gossamer.backends.torch.backend import ARRAYS
 from gossamer.backends.torch.dense import DENSE
 from gossamer.descriptors import Descriptor
 from gossamer.kernels import Kernel
+from gossamer.model.dipoles import DipoleModel
 from gossamer.model.pairs import PairSet
 from gossamer.model.terms import Term
 
@@ -77,6 +79,20 @@ def of_committee(
     if device.type == "cuda" or not compiled or not isinstance(model.pairs, PairSet):
         return None
     return CommitteeEvaluator.build(model, bars, stored_single, threads)
+
+
+def with_members(
+    model: "ForceField", bars: "ErrorBars", single: "Callable[[np.ndarray], tuple[float, np.ndarray]]"
+) -> SpreadEvaluator | None:
+    """A call for one structure that gives energy, forces and the members' energies in one pass, beside the call
+    `single` of `of_one_structure`; None where there is none."""
+    return SpreadEvaluator.build(model, bars, single) if isinstance(single, SingleEvaluator) else None
+
+
+def of_dipoles(model: DipoleModel) -> "Callable[[np.ndarray], np.ndarray]":
+    """A call for dipoles (Q, 3), e*Angstrom, of few structures (Q, N, 3) at a time."""
+    compiled = all(term.kernel.form is not None for term in model.terms)
+    return CompiledDipoles.build(model) if compiled else model
 
 
 def of_replicas(

@@ -78,6 +78,14 @@ _Every = Annotated[int, typer.Option(metavar="STEPS", help="Between frames of th
 _RestartEvery = Annotated[
     int, typer.Option(metavar="STEPS", help="Between restarts (OUT.restart).", rich_help_panel=_FILES)
 ]
+_Dipoles = Annotated[
+    bool | None,
+    typer.Option(
+        "--dipoles/--no-dipoles",
+        rich_help_panel=_FILES,
+        help="Write dipoles into the trajectory and sum up the infrared spectrum; by default where MODEL has them.",
+    ),
+]
 _Guard = Annotated[
     Literal["warn", "stop", "save", "off"],
     typer.Option(
@@ -122,6 +130,7 @@ def md(
     beads: _Beads = None,
     every: _Every = 20,
     restart_every: _RestartEvery = 5000,
+    dipoles: _Dipoles = None,
     guard: _Guard = "warn",
     guard_std: o.GuardStd = None,
     resume: _Resume = False,
@@ -144,18 +153,19 @@ def md(
     from gossamer.devices import resolve_device
     from gossamer.engines.guard import Guard
     from gossamer.files import write_text
-    from gossamer.simulate.beads import require_beads, run_beads
+    from gossamer.simulate.beads import Ring, require_beads, run_beads
     from gossamer.simulate.dynamics import MdFiles, run_md
     from gossamer.simulate.observe import observe
     from gossamer.simulate.settings import MdSettings
 
     settings = MdSettings(
         ensemble, _steps(steps, picoseconds, timestep), temperature, timestep, friction, relaxation, seed, replicas,
-        every, restart_every,
+        every, restart_every, dipoles,
     )  # fmt: skip
     if beads is not None:
         require_beads(settings, beads)
-        _refuse_with_beads(resume or report is not None or record is not None, guard_std is not None)
+        of_files = {"--report": report, "--record": record, "--dipoles": dipoles}
+        _refuse_with_beads([option for option, given in of_files.items() if given], guard_std is not None)
     reading = Reading.unlabelled(length_unit, "0" if index is None else index, positions_key, numbers_key)
     resolve_device(device)
     taken = [model] if beads is not None else _writable(out, settings, model, *([] if start is None else [start]))
@@ -166,7 +176,7 @@ def md(
     began = _start(force_field, model, start, reading, index)
     if beads is not None:
         with showing(quiet) as progress:
-            ring = run_beads(force_field, began, out, settings, beads, guard=guard, progress=progress)
+            ring = run_beads(force_field, began, out, settings, Ring(beads, guard), resume=resume, progress=progress)
         _show_beads(ring, as_json)
         return
     looking = Guard(force_field, guard, MdFiles.outside(out), guard_std)
@@ -197,10 +207,10 @@ def _steps(steps: int | None, picoseconds: float | None, timestep: float) -> int
     return steps_in(picoseconds, timestep)
 
 
-def _refuse_with_beads(of_files: bool, of_guard: bool) -> None:
+def _refuse_with_beads(of_files: list[str], of_guard: bool) -> None:
     """Raise UsageError for options of a trajectory's files, or of the guard, that i-PI has not."""
     if of_files:
-        raise UsageError("--beads: given with --resume, --report or --record, which i-PI has not; leave them out.")
+        raise UsageError(f"--beads: given with {' and '.join(of_files)}, which i-PI has not; leave that out.")
     if of_guard:
         raise UsageError("--beads: given with --guard-std, which a path integral does not look at; leave it out.")
 

@@ -5,6 +5,7 @@ from typing import Any
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from gossamer.backends.choice import of_dipoles
 from gossamer.engines.door import Door
 from gossamer.engines.guard import GuardChoice
 from gossamer.errors import UsageError
@@ -12,7 +13,8 @@ from gossamer.evaluate.evaluator import Evaluator
 from gossamer.model.force_field import ForceField
 from gossamer.model.structures import require_molecule
 
-DEVIATIONS = ("energy_std", "forces_std")
+ENERGY_STD = "energy_std"
+DEVIATIONS = (ENERGY_STD, "forces_std")
 DIPOLE = "dipole"
 
 
@@ -33,7 +35,8 @@ class GossamerCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
-        if model.dipole_model is not None:
+        self._dipoles = None if model.dipole_model is None else of_dipoles(model.dipole_model)
+        if self._dipoles is not None:
             self.implemented_properties = [*self.implemented_properties, DIPOLE]
         self.door = Door.build(model, name="atoms", guard=guard, evaluator=evaluator)
         self._positions = self._atoms = b""
@@ -57,13 +60,17 @@ class GossamerCalculator(Calculator):
             raise UsageError("atoms: none given to the calculator; attach it with `atoms.calc = model.ase()`.")
         if _kind(atoms) != self._atoms:
             require_molecule(atoms, self.model.numbers)
-        energy, forces = self.door.one(atoms.positions)
+        deviations: dict[str, Any] = {}
+        if set(DEVIATIONS).intersection(properties or ()) == {ENERGY_STD}:
+            energy, forces, deviations[ENERGY_STD] = self.door.step(atoms.positions)
+        else:
+            energy, forces = self.door.one(atoms.positions)
+            if not set(DEVIATIONS).isdisjoint(properties or ()):
+                deviations = dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
         self._positions, self._atoms = atoms.positions.tobytes(), _kind(atoms)
-        self.results = {"energy": energy, "free_energy": energy, "forces": forces}
-        if not set(DEVIATIONS).isdisjoint(properties or ()):
-            self.results |= dict(zip(DEVIATIONS, self.door.std(atoms.positions), strict=True))
-        if DIPOLE in (properties or ()) and self.model.dipole_model is not None:
-            self.results[DIPOLE] = self.model.dipole_model(atoms.positions[None])[0]
+        self.results = {"energy": energy, "free_energy": energy, "forces": forces, **deviations}
+        if DIPOLE in (properties or ()) and self._dipoles is not None:
+            self.results[DIPOLE] = self._dipoles(atoms.positions[None])[0]
 
 
 def _kind(atoms: Atoms) -> bytes:

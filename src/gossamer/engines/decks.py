@@ -64,7 +64,7 @@ __DRIVER_CLASS__ = "GossamerDriver"
 
 INPUT_XML = """\
 <!-- {formula}, path-integral molecular dynamics with the model in model.gossamer; run it with: i-pi input.xml -->
-<simulation verbosity='medium'>
+<simulation verbosity='medium' floatformat='%24.16e'>
   <output prefix='run'>
     <properties stride='{look}' filename='out'>
       [ step, time{{picosecond}}, conserved{{electronvolt}}, temperature{{kelvin}}, potential{{electronvolt}} ]

@@ -79,6 +79,20 @@ class Door:
         deviations, structures = self.evaluator.std, positions * self.units.length
         return self._converted(*(deviations.one(structures) if structures.ndim == 2 else deviations.many(structures)))
 
+    def step(self, positions: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """`one`, and the standard deviation of the energy for little more (`Deviations.step`).
+
+        Raises what `one` raises, UsageError for a model without error bars."""
+        found: list[float] = []
+
+        def predict(structure: np.ndarray) -> tuple[float, np.ndarray]:
+            energy, forces, deviation = self.evaluator.std.step(structure)
+            found.append(deviation)
+            return energy, forces
+
+        energy, forces = self._handed_on(predict, positions)
+        return energy, forces, found[0] / self.units.energy
+
     def _handed_on(self, predict: "Callable[[np.ndarray], tuple[Any, np.ndarray]]", positions: np.ndarray) -> Any:
         units = self.units
         structures = positions if units.length == 1.0 else positions * units.length

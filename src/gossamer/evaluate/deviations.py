@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gossamer.backends.choice import of_committee
+from gossamer.backends.choice import of_committee, with_members
+from gossamer.baselines import added
 from gossamer.errors import UsageError
 
 if TYPE_CHECKING:
-    from gossamer.backends.numba.committee import CommitteeEvaluator
+    from gossamer.backends.numba.committee import CommitteeEvaluator, SpreadEvaluator
+    from gossamer.baselines import Baseline
     from gossamer.evaluate.evaluator import Evaluator
     from gossamer.model.error_bars import ErrorBars
     from gossamer.model.force_field import ForceField
@@ -45,6 +47,22 @@ class Deviations:
             return self.one(positions)[0]
         return float(self.bars.of_energies(self._committee.energies(self.evaluator.structure(positions))))
 
+    def step(self, positions: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """Energy (eV) and forces (N, 3) (eV/Angstrom) of one structure positions (N, 3), Angstrom, as of
+        `Evaluator.one`, and the standard deviation of the energy (eV), as of `of_energy`, for little more than the step
+        alone: in one pass where the model's terms allow it.
+
+        Raises what `Evaluator.one` raises."""
+        compute, left_out = self._with_members
+        if compute is None:
+            return *self.evaluator.one(positions), self.of_energy(positions)
+        structure = self.evaluator.structure(positions)
+        energy, forces, energies = compute(structure)
+        if left_out:
+            more, pushed = added(left_out, structure[None])
+            energy, forces = energy + float(more[0]), forces + pushed[0]
+        return energy, forces, float(self.bars.of_energies(energies))
+
     def many(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of energies (Q,), eV, and forces (Q, N, 3), eV/Angstrom, of structures positions (Q, N, 3), Angstrom.
 
@@ -56,6 +74,13 @@ class Deviations:
     def members(self) -> "tuple[Evaluator, ...]":
         """An evaluator of each."""
         return tuple(replace(self.evaluator, model=member) for member in self.bars.members(self.evaluator.model))
+
+    @cached_property
+    def _with_members(self) -> "tuple[SpreadEvaluator | None, tuple[Baseline, ...]]":
+        """A call of the model and of its members' energies for one structure, where there is one, and the baselines
+        that it leaves out."""
+        single, left_out = self.evaluator.of_one
+        return with_members(self.evaluator.model, self.bars, single), left_out
 
     @cached_property
     def _committee(self) -> "CommitteeEvaluator | None":

@@ -65,7 +65,7 @@ class Evaluator:
 
         Raises UsageError for another shape, DataError for positions that are not finite or coincide."""
         structure = self.structure(positions)
-        compute, left_out = self._one
+        compute, left_out = self.of_one
         energy, forces = compute(structure)
         if left_out:
             more, pushed = added(left_out, structure[None])
@@ -149,7 +149,7 @@ class Evaluator:
         return self.model.n_atoms, 3
 
     @cached_property
-    def _one(self) -> "tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], tuple[Baseline, ...]]":
+    def of_one(self) -> "tuple[Callable[[np.ndarray], tuple[float, np.ndarray]], tuple[Baseline, ...]]":
         """A call for one structure, and the baselines that it leaves out."""
 
         def through_batch(structure: np.ndarray) -> tuple[float, np.ndarray]:

@@ -136,8 +136,8 @@ class DipoleModel:
     def __call__(self, positions: np.ndarray) -> np.ndarray:
         """Dipoles (Q, 3), e*Angstrom, of structures positions (Q, N, 3), Angstrom.  Raises UsageError for another
         shape, DataError for positions that are not finite."""
-        structures = self._checked(positions)
-        found = torch.from_numpy(self.charge * np.einsum("n,qnd->qd", self.weights, structures))
+        structures = self.checked(positions)
+        found = torch.from_numpy(self.of_charge(structures))
         for rows in self._blocks(len(structures)):
             part = torch.from_numpy(structures[rows])
             for term in self.terms:
@@ -147,7 +147,7 @@ class DipoleModel:
     def gradients(self, positions: np.ndarray) -> np.ndarray:
         """Derivatives (Q, 3, N, 3) of the dipole, e: component by component of mu, then of every atom's position.
         Raises what a call does."""
-        structures = self._checked(positions)
+        structures = self.checked(positions)
         own = self.charge * self.weights[:, None, None] * np.eye(3)
         found = torch.from_numpy(np.tile(own, (len(structures), 1, 1, 1)))
         for rows in self._blocks(len(structures)):
@@ -156,7 +156,12 @@ class DipoleModel:
                 term.add_gradients(part, found[rows])
         return found.permute(0, 3, 1, 2).numpy()
 
-    def _checked(self, positions: np.ndarray) -> np.ndarray:
+    def of_charge(self, structures: np.ndarray) -> np.ndarray:
+        """The part (Q, 3), e*Angstrom, of the charge at the centre of mass, of structures (Q, N, 3)."""
+        return self.charge * np.einsum("n,qnd->qd", self.weights, structures)
+
+    def checked(self, positions: np.ndarray) -> np.ndarray:
+        """Positions (Q, N, 3) in double precision, row by row.  Raises what a call does."""
         structures = np.ascontiguousarray(positions, dtype=np.float64)
         if structures.ndim != 3 or structures.shape[1:] != (len(self.numbers), 3):
             wanted = f"(structures, {len(self.numbers)}, 3)"

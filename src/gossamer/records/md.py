@@ -11,7 +11,8 @@ from gossamer.errors import DataError
 from gossamer.files import read_json
 from gossamer.records.coding import decode, encode, shown
 
-FORMAT = "gossamer-md-1"
+FORMAT = "gossamer-md-2"
+EARLIER = ("gossamer-md-1",)  # which had no infrared spectrum, and nothing else was different
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Residue:
 class MdRecord:
     """settings: by name; symbols (N,); rmsd_of: which atoms; bonds: of the training structures; contacts: atoms
     three or more bonds apart that came closest, beside what they did in training; wavenumbers, spectrum: power spectrum
-    of the velocities, the largest value 1."""
+    of the velocities, the largest value 1; infrared, there: absorption, km/mol in 1 1/cm, where there were dipoles."""
 
     version: str = ""
     command: str = ""
@@ -84,6 +85,7 @@ class MdRecord:
     residues: tuple[Residue, ...] = ()
     wavenumbers: tuple[float, ...] = ()
     spectrum: tuple[float, ...] = ()
+    infrared: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Values that `json.dumps` takes."""
@@ -95,7 +97,7 @@ def md_from_json(values: Mapping[str, Any], name: str = "record") -> MdRecord:
 
     Raises DataError, which names the field, where they are no record of a trajectory, or one that is damaged."""
     form = values.get("format") if isinstance(values, Mapping) else None
-    if form != FORMAT:
+    if form not in (FORMAT, *EARLIER):
         raise DataError(
             f"{name}: its format is {shown(form)}, and a record of a trajectory has {FORMAT!r}; give the file that "
             "`gossamer md --record` wrote."

@@ -46,6 +46,11 @@ _CAPTIONS = {
         "Power spectrum of the velocities: bands stand where the molecule vibrates, at the temperature that it had.",
         "Power spectrum of the velocities against the wavenumber",
     ),
+    "infrared": (
+        "Absorption by the model's dipoles, of classical atoms: the area of a band is its intensity, and overtones are "
+        "hardly there.",
+        "Infrared spectrum against the wavenumber",
+    ),
 }
 
 
@@ -122,7 +127,10 @@ def _shape(record: MdRecord) -> Section:
 
 
 def _spectrum(record: MdRecord) -> Section:
-    return Section("How it vibrates", "", grid(picture("spectrum", _lines(record), _CAPTIONS)))
+    power = _lines(record, record.spectrum, "Power spectrum of the velocities", numbered=False)
+    infrared = _lines(record, record.infrared, "Infrared absorption, km/mol in an interval of 1 1/cm", numbered=True)
+    plots = grid(picture("spectrum", power, _CAPTIONS), picture("infrared", infrared, _CAPTIONS))
+    return Section("How it vibrates", "", plots)
 
 
 def _details(record: MdRecord) -> Section:
@@ -190,14 +198,17 @@ def _ramachandran(record: MdRecord) -> Figure | None:
         return figure
 
 
-def _lines(record: MdRecord) -> Figure | None:
-    if not record.spectrum:
+def _lines(record: MdRecord, heights: Sequence[float], title: str, numbered: bool) -> Figure | None:
+    """A spectrum; numbered: whether its heights mean something."""
+    if not heights:
         return None
     with panel((10.0, 3.2)) as (figure, axes):
-        axes.plot(record.wavenumbers, record.spectrum, color=LIGHT["kept"], linewidth=1)
-        axes.set(xlim=(0, record.wavenumbers[-1]), ylim=(0, None), yticks=[])
+        axes.plot(record.wavenumbers, heights, color=LIGHT["kept"], linewidth=1)
+        axes.set(xlim=(0, record.wavenumbers[-1]), ylim=(0, None))
+        if not numbered:
+            axes.set_yticks([])
         axes.set_xlabel("wavenumber, 1/cm")
-        axes.set_title("Power spectrum of the velocities")
+        axes.set_title(title)
         return figure
 
 

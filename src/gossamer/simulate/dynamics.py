@@ -1,27 +1,29 @@
 """Molecular dynamics: a trajectory that grows in files and goes on after it was killed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gossamer.backends.choice import of_dipoles
 from gossamer.engines.guard import Guard, GuardChoice
 from gossamer.errors import ExtrapolationError, GossamerError, OutputError, SimulationError, UsageError
 from gossamer.events import Event, Progress, silent
+from gossamer.model.dipoles import DipoleModel
 from gossamer.model.model_file import fingerprint
 from gossamer.model.structures import asked
 from gossamer.records.md import Averages
 from gossamer.simulate.averages import averages_of
 from gossamer.simulate.integrators import Integrator, State, kinetic_energies, thermal_velocities
-from gossamer.simulate.restart import Restart, header_of
+from gossamer.simulate.restart import Restart, header_of, require_ahead
 from gossamer.simulate.rigid import rigid_motions
 from gossamer.simulate.settings import MdSettings
-from gossamer.simulate.spectrum import VelocitySpectrum
+from gossamer.simulate.spectrum import InfraredSpectrum, VelocitySpectrum
 from gossamer.simulate.trajectory import Frame, TrajectoryFile, kind_of, open_trajectory
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class MdRun:
 
     files; steps in all, and began: the step it went on from, 0 for a new one; masses (N,), u; freedom: degrees of
     freedom that move; state: the last one; seconds: of this process; wavenumbers, spectrum (F,): power spectrum of the
-    velocities of all steps."""
+    velocities of all steps; infrared (F,): absorption, km/mol in an interval of 1 1/cm (`InfraredSpectrum`), empty
+    without dipoles."""
 
     files: MdFiles
     settings: MdSettings
@@ -71,6 +74,7 @@ class MdRun:
     seconds: float
     wavenumbers: np.ndarray
     spectrum: np.ndarray
+    infrared: np.ndarray
 
     def __repr__(self) -> str:
         return f"MdRun({self.settings.steps} steps of {self.settings.timestep:g} fs, {self.files.trajectories[0]})"
@@ -99,6 +103,7 @@ class _System:
     freedom: int
     integrator: Integrator
     header: dict[str, Any]
+    dipoles: DipoleModel | None
 
     @classmethod
     def build(cls, model: "ForceField", start: "Structures", settings: MdSettings) -> "_System":
@@ -110,6 +115,10 @@ class _System:
                 f"{name}: {len(positions)} structures given to begin from, but {settings.replicas} are needed, or one; "
                 "choose a frame."
             )
+        dipoles = model.dipole_model if settings.dipoles is None else None
+        if settings.dipoles:
+            dipoles = model.required_dipole_model
+        settings = replace(settings, dipoles=dipoles is not None)
         masses = atomic_masses[model.numbers]
         still = rigid_motions(positions[0], masses).shape[1] if settings.keeps_momenta else 0
         freedom = positions[0].size - still
@@ -117,7 +126,7 @@ class _System:
         positions = np.array(np.broadcast_to(positions, (settings.replicas, *positions.shape[1:])), dtype=np.float64)
         integrator = settings.integrator(masses[:, None], freedom)
         header = header_of(fingerprint(model), positions, settings)
-        return cls(evaluator, settings, positions, masses[:, None], freedom, integrator, header)
+        return cls(evaluator, settings, positions, masses[:, None], freedom, integrator, header, dipoles)
 
     def forces_of(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(positions) > 1:
@@ -133,11 +142,21 @@ class _System:
             drawn.append(thermal_velocities(self.masses, self.settings.heat, whole, rng))
         return State.begin(self.start, np.array(drawn), self.forces_of)
 
+    @cached_property
+    def dipoles_of(self) -> "Callable[[np.ndarray], np.ndarray]":
+        """Dipoles (K, 3), e*Angstrom, of positions (K, N, 3)."""
+        assert self.dipoles is not None
+        return of_dipoles(self.dipoles)
+
+    def heats(self, state: State) -> np.ndarray:
+        """kT of the kinetic energies (K,), eV."""
+        return 2 * kinetic_energies(state.velocities, self.masses) / self.freedom
+
     def temperatures(self, state: State) -> np.ndarray:
         """(K,), K."""
         from ase import units
 
-        return 2 * kinetic_energies(state.velocities, self.masses) / (self.freedom * units.kB)
+        return self.heats(state) / units.kB
 
     def require_sane(self, state: State) -> None:
         """Raise SimulationError where numbers are not finite, or the kinetic energy is out of all proportion: ten times
@@ -155,11 +174,19 @@ class _System:
         """One of every replica."""
         kinetic, temperatures = kinetic_energies(state.velocities, self.masses), self.temperatures(state)
         momenta, now = self.masses * state.velocities, step * self.settings.timestep
+        dipoles = [None] * len(kinetic) if self.dipoles is None else self.dipoles_of(state.positions)
         for k, energy in enumerate(state.energies):
             yield Frame(
                 step, now, state.positions[k], momenta[k], state.forces[k], float(energy), float(kinetic[k]),
-                float(temperatures[k]),
+                float(temperatures[k]), dipoles[k],
             )  # fmt: skip
+
+    def spectra(self) -> tuple[VelocitySpectrum, InfraredSpectrum | None]:
+        """What is summed up while a trajectory runs, from its beginning."""
+        s = self.settings
+        velocities = VelocitySpectrum(s.timestep, self.masses[:, 0], s.replicas)
+        dipoles = self.dipoles
+        return velocities, None if dipoles is None else InfraredSpectrum(dipoles, s.timestep, s.replicas)
 
 
 def run_md(
@@ -189,8 +216,10 @@ def run_md(
         with _told(trip), np.errstate(all="ignore"):
             trip.go(looking, progress)
     seconds = time.monotonic() - began
-    masses = system.masses[:, 0]
-    return MdRun(files, settings, last.step, masses, system.freedom, trip.state, seconds, *trip.spectrum.result())
+    return MdRun(
+        files, system.settings, last.step, system.masses[:, 0], system.freedom, trip.state, seconds,
+        *trip.spectrum.result(), np.zeros(0) if trip.infrared is None else trip.infrared.result(),
+    )  # fmt: skip
 
 
 def _last(system: _System, files: MdFiles, resume: bool) -> Restart:
@@ -200,10 +229,7 @@ def _last(system: _System, files: MdFiles, resume: bool) -> Restart:
     if resume and files.restart.exists():
         last = Restart.load(files.restart)
         last.require(system.header, files.restart)
-        if last.step > system.settings.steps:
-            raise UsageError(
-                f"steps: {system.settings.steps} given, but {files.restart} has {last.step} already; ask for more."
-            )
+        require_ahead(system.settings.steps, last.step, files.restart)
         return last
     for path in (*files.trajectories, files.restart):
         if path.exists() and path.stat().st_size:
@@ -211,8 +237,8 @@ def _last(system: _System, files: MdFiles, resume: bool) -> Restart:
             raise UsageError(f"out: {path} is there already, and would be lost; {hint} give another name.")
     rng = np.random.default_rng(system.settings.seed)
     state = system.first(rng)
-    spectrum = VelocitySpectrum(system.settings.timestep, system.masses[:, 0], system.settings.replicas)
-    first = Restart(system.header, 0, state, rng.bit_generator.state, (0,) * len(files.trajectories), spectrum.arrays())
+    sums = [{} if one is None else one.arrays() for one in system.spectra()]
+    first = Restart(system.header, 0, state, rng.bit_generator.state, (0,) * len(files.trajectories), *sums)
     first.save(files.restart)
     return first
 
@@ -242,9 +268,10 @@ class _Trip:
         self.step, self.state, self.kept = last.step, last.state, last.step
         self._rng = np.random.default_rng()
         self._rng.bit_generator.state = dict(last.generator)
-        settings = system.settings
-        self.spectrum = VelocitySpectrum(settings.timestep, system.masses[:, 0], settings.replicas)
+        self.spectrum, self.infrared = system.spectra()
         self.spectrum.restore(last.spectrum)
+        if self.infrared is not None:
+            self.infrared.restore(last.infrared)
         if not any(last.kept):
             self._write_frames()
 
@@ -257,7 +284,7 @@ class _Trip:
             self.state = self.system.integrator.advance(self.state, self.system.forces_of, self._rng)
             self.step += 1
             if self.step % self.spectrum.every == 0:
-                self.spectrum.add(self.state.velocities)
+                self._sample()
             last, look = self.step == s.steps, self.step % LOOK == 0
             write, keep = self.step % s.every == 0, last or self.step % s.restart_every == 0
             if look or write or keep:
@@ -273,6 +300,11 @@ class _Trip:
                     told = now
                     progress(self._event((self.step - first) / max(now - clock, 1e-9)))
 
+    def _sample(self) -> None:
+        self.spectrum.add(self.state.velocities)
+        if self.infrared is not None:
+            self.infrared.add(self.state.positions, self.system.heats(self.state))
+
     def _write_frames(self) -> None:
         for trajectory, frame in zip(self.trajectories, self.system.frames(self.step, self.state), strict=True):
             trajectory.append(frame)
@@ -280,7 +312,8 @@ class _Trip:
     def _keep(self) -> None:
         kept = tuple(trajectory.mark() for trajectory in self.trajectories)
         generator, spectrum = self._rng.bit_generator.state, self.spectrum.arrays()
-        Restart(self.system.header, self.step, self.state, generator, kept, spectrum).save(self.restart)
+        infrared = {} if self.infrared is None else self.infrared.arrays()
+        Restart(self.system.header, self.step, self.state, generator, kept, spectrum, infrared).save(self.restart)
         self.kept = self.step
 
     def _event(self, rate: float) -> Event:

@@ -51,6 +51,7 @@ def observe(run: "MdRun", model: "ForceField", name: str = "", command: str = ""
         residues=residues(model.seen.pairs[bonds], model.numbers, positions),
         wavenumbers=tuple(run.wavenumbers[shown].tolist()),
         spectrum=tuple(run.spectrum[shown].tolist()),
+        infrared=tuple(run.infrared[shown].tolist()) if len(run.infrared) else (),
     )
 
 

@@ -22,7 +22,8 @@ class MdSettings:
     by scaling all velocities, which disturbs the motion least.  steps in all; temperature, K, in NVE that of the first
     velocities; timestep, fs; friction of Langevin, 1/ps; relaxation of Bussi, ps; seed of every random number; replicas
     run side by side from different velocities; every: steps between frames of the trajectory; restart_every: steps
-    between restarts. Raises UsageError for values that cannot be."""
+    between restarts; dipoles: whether frames tell them and the infrared spectrum is summed up, None: where the model
+    has them. Raises UsageError for values that cannot be."""
 
     ensemble: Ensemble = "langevin"
     steps: int = 20_000
@@ -34,6 +35,7 @@ class MdSettings:
     replicas: int = 1
     every: int = 20
     restart_every: int = 5000
+    dipoles: bool | None = None
 
     def __post_init__(self) -> None:
         if self.ensemble not in get_args(Ensemble):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Frame(NamedTuple):
     """One structure of a trajectory.  step; time, fs; positions, momenta, forces (N, 3): Angstrom, ASE's unit,
-    eV/Angstrom; energy, potential, and kinetic, eV; temperature, K."""
+    eV/Angstrom; energy, potential, and kinetic, eV; temperature, K; dipole (3,), e*Angstrom, or None."""
 
     step: int
     time: float
@@ -32,6 +32,7 @@ class Frame(NamedTuple):
     energy: float
     kinetic: float
     temperature: float
+    dipole: np.ndarray | None = None
 
 
 class Frames(NamedTuple):
@@ -108,6 +109,8 @@ class ExtendedXyz:
         head = _HEAD.format(
             energy=frame.energy, kinetic=frame.kinetic, temperature=frame.temperature, step=frame.step, time=frame.time
         )
+        if frame.dipole is not None:
+            head += _DIPOLE % tuple(frame.dipole.tolist())
         with written(self.path):
             self._file.write(f"{len(lines)}\n{head}\n{''.join(lines)}".encode())
 
@@ -139,6 +142,7 @@ _HEAD = (
     "temperature={temperature:.4f} step={step} time_fs={time:.6g} energy_unit=eV length_unit=Angstrom "
     'forces_unit=eV/Angstrom pbc="F F F"'
 )
+_DIPOLE = ' dipole="%.8f %.8f %.8f" dipole_unit=e*Angstrom'
 
 
 class AseTrajectory:
@@ -181,7 +185,8 @@ class AseTrajectory:
         told = {"step": frame.step, "time_fs": frame.time, "temperature": frame.temperature}
         told["kinetic_energy"] = frame.kinetic
         atoms = Atoms(self._numbers, frame.positions, momenta=frame.momenta, info=told)
-        atoms.calc = SinglePointCalculator(atoms, energy=frame.energy, forces=frame.forces)
+        dipole = {} if frame.dipole is None else {"dipole": frame.dipole}
+        atoms.calc = SinglePointCalculator(atoms, energy=frame.energy, forces=frame.forces, **dipole)
         return atoms
 
     @staticmethod

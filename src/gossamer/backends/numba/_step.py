@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from gossamer.backends.numba._blocks import over_blocks
+from gossamer.backends.numba._blocks import inlined, over_blocks, over_blocks_and_members
 from gossamer.backends.numba._places import (
     AMPLITUDE,
     BLOCK,
@@ -38,6 +38,51 @@ LARGEST = np.finfo(np.float64).max
 HUGE = 1e6  # 1/Angstrom; the largest 1/r is said to be this where atoms coincide or a position is not finite
 
 
+@inlined
+def _query(row, ints, doubles, x, work):
+    """Puts a term's centred descriptors and their squares into `work`, and zeros where sums go; returns where."""
+    P, L, D = row[SLOTS], row[PLACES], row[DOTS]
+    wide = padded(P)
+    starts, n_basis = row[INTS], ints[row[INTS] + P]
+    slots, basis = starts + P + 1, row[DOUBLES] + HEAD
+    shift = basis + n_basis
+    at_query = 0
+    at_out = L * wide
+    at_squares = at_out + L * wide * WIDTH
+    at_sums = at_squares + padded(L)
+    at_dots = at_sums + L * WIDTH
+    work[:at_dots] = 0.0
+    for place in range(L):
+        squares = 0.0
+        for k in range(P):
+            value = -doubles[shift + k]
+            for e in range(ints[starts + k], ints[starts + k + 1]):
+                value += doubles[basis + e] * x[ints[slots + place * n_basis + e]]
+            work[at_query + place * wide + k] = value
+            squares += value * value
+        work[at_squares + place] = squares
+    return at_query, at_out, at_squares, at_sums, at_dots, at_dots + 2 * BLOCK * D
+
+
+@inlined
+def _add_gradient(row, ints, doubles, work, at, g):
+    """Adds to g (P_all,) what a term's rows left in `work`."""
+    P, L, kind, amplitude = row[SLOTS], row[PLACES], row[KIND], doubles[row[DOUBLES] + AMPLITUDE]
+    at_query, at_out, _, at_sums, _, _ = at
+    wide, starts, n_basis = padded(P), row[INTS], ints[row[INTS] + P]
+    slots, basis = starts + P + 1, row[DOUBLES] + HEAD
+    for place in range(L):
+        sums = total(load(work, at_sums + place * WIDTH))
+        for k in range(P):
+            if kind == COLUMNS:
+                value = total(load(work, at_out + (place * wide + k) * WIDTH))
+            else:
+                value = work[at_out + k]
+            value = amplitude * (value - sums * work[at_query + place * wide + k])
+            for e in range(ints[starts + k], ints[starts + k + 1]):
+                g[ints[slots + place * n_basis + e]] += doubles[basis + e] * value
+
+
 @njit(fastmath=True, cache=CACHED)
 def _terms(share, terms, x, g, work):
     """Part share[0] of share[1] of every term's training rows: adds to g (P_all,), returns the energy; with g None the
@@ -46,30 +91,11 @@ def _terms(share, terms, x, g, work):
     energy = 0.0
     for t in range(layout.shape[0]):
         row = layout[t]
-        kind, P, L, D = row[KIND], row[SLOTS], row[PLACES], row[DOTS]
+        kind = row[KIND]
         first, last = part * row[TILES] // parts, (part + 1) * row[TILES] // parts
         if first == last:
             continue
-        wide = padded(P)
-        starts, n_basis = row[INTS], ints[row[INTS] + P]
-        slots, basis = starts + P + 1, row[DOUBLES] + HEAD
-        shift = basis + n_basis
-        at_query = 0
-        at_out = L * wide
-        at_squares = at_out + L * wide * WIDTH
-        at_sums = at_squares + padded(L)
-        at_dots = at_sums + L * WIDTH
-        at = at_query, at_out, at_squares, at_sums, at_dots, at_dots + 2 * BLOCK * D
-        work[:at_dots] = 0.0
-        for place in range(L):
-            squares = 0.0
-            for k in range(P):
-                value = -doubles[shift + k]
-                for e in range(ints[starts + k], ints[starts + k + 1]):
-                    value += doubles[basis + e] * x[ints[slots + place * n_basis + e]]
-                work[at_query + place * wide + k] = value
-                squares += value * value
-            work[at_squares + place] = squares
+        at = _query(row, ints, doubles, x, work)
         if kind == COLUMNS:
             part_energy = over_blocks((first, last), row, ints, doubles, work, at, g)
         elif kind == ROWS:
@@ -80,16 +106,23 @@ def _terms(share, terms, x, g, work):
         energy += amplitude * part_energy
         if g is None:
             continue
-        for place in range(L):
-            sums = total(load(work, at_sums + place * WIDTH))
-            for k in range(P):
-                if kind == COLUMNS:
-                    value = total(load(work, at_out + (place * wide + k) * WIDTH))
-                else:
-                    value = work[at_out + k]
-                value = amplitude * (value - sums * work[at_query + place * wide + k])
-                for e in range(ints[starts + k], ints[starts + k + 1]):
-                    g[ints[slots + place * n_basis + e]] += doubles[basis + e] * value
+        _add_gradient(row, ints, doubles, work, at, g)
+    return energy
+
+
+@njit(fastmath=True, cache=CACHED)
+def _terms_and_members(terms, theirs, x, g, work, energies):
+    """All of every term's training rows, which stand in blocks: adds to g (P_all,) and to the members' energies
+    (K + 1,), returns the energy.  theirs: as of `over_blocks_and_members`, with where each term's begin (T,)."""
+    (layout, ints, doubles, _), (members, folds, first, first_row) = terms, theirs
+    energy = 0.0
+    for t in range(layout.shape[0]):
+        row = layout[t]
+        at = _query(row, ints, doubles, x, work)
+        own = members, folds, first[t], first_row[t]
+        part_energy = over_blocks_and_members(row, (ints, doubles), work, at, own, energies)
+        energy += doubles[row[DOUBLES] + AMPLITUDE] * part_energy
+        _add_gradient(row, ints, doubles, work, at, g)
     return energy
 
 
@@ -146,6 +179,31 @@ def _one_thread(positions, pairs, terms, functions, scratch, scale, forces):
     energy *= scale
     _forces(near, dx, g, scale, forces)
     return energy + add_one(positions, (walled, reach), forces), nearest
+
+
+@njit(fastmath=True, cache=CACHED)
+def evaluate_with_members(positions, pairs, terms, functions, scratch, members, forces):
+    """As `evaluate`, in one thread, of terms whose rows stand in blocks, with the energies of a committee beside it.
+
+    members: scale; as of `_terms_and_members`; tables (K, classes, B) of their pair functions; energies (K + 1,), to
+    which theirs are added, without their constants."""
+    (near, walled, reach), (x, dx, g, work) = pairs, scratch
+    (scale, theirs, tables, energies), (slots, classes, table, numbers) = members, functions
+    energies[:] = 0.0
+    if not _finite(positions):
+        return 0.0, HUGE
+    nearest = _descriptors(positions, near, x, dx)
+    g[:] = 0.0
+    energy = _terms_and_members(terms, theirs, x, g[0], work[0], energies)
+    energy += add_functions((0, 1), x, functions, g[0])
+    if len(slots) > 0:
+        values = np.zeros(table.shape)
+        add_transposed(x, (slots, classes, numbers), None, 1.0, values)
+        for k in range(len(tables)):
+            energies[k] += (values * tables[k]).sum()
+    energies *= scale
+    _forces(near, dx, g, scale, forces)
+    return scale * energy + add_one(positions, (walled, reach), forces), nearest
 
 
 @parallel_loop(cache=CACHED, fastmath=True)

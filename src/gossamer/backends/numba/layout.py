@@ -162,6 +162,14 @@ def load_coefficients(blocks: np.ndarray, V: np.ndarray, w: np.ndarray | None) -
         blocks[:, 2 * P + 2] = _filled(w, len(blocks) * at.BLOCK).reshape(len(blocks), at.BLOCK)
 
 
+def member_blocks(term: "Term", X: np.ndarray, V: np.ndarray) -> np.ndarray:
+    """Coefficients V (M, P) of training rows X (M, P) in place of the term's own: (blocks, V (P) X_j . V_j, BLOCK)."""
+    basis = AdaptedBasis.build(term.perms).basis
+    rows, kept = (basis @ X.T).T - basis @ centre_of(X, term.perms), (basis @ V.T).T
+    with_constants = np.concatenate([kept, (rows * kept).sum(1)[:, None]], axis=1)
+    return _side_by_side(with_constants, -(-len(X) // at.BLOCK))
+
+
 def _side_by_side(rows: np.ndarray, n_blocks: int) -> np.ndarray:
     """Rows (M, P), filled up with zeros, as (blocks, P, BLOCK)."""
     return _filled(rows, n_blocks * at.BLOCK).reshape(n_blocks, at.BLOCK, -1).transpose(0, 2, 1)
