@@ -44,6 +44,10 @@ VERBS = {
         "--length-unit eV", *INDICES, *DEVICES, "--out x.pdf", "--out x", "--out none/x.npz", "--out .",
     ),
     "test lost.gossamer lost.npz": (*READING, *DEVICES),
+    "dipoles lost.gossamer lost.npz --train 20 --out x.gossamer": (
+        "--length-unit eV", "--dipole-unit eV", "--energy-unit Angstrom", "--index x", "--seed -1", "--valid -1",
+        "--out none/x.gossamer", "--out .",
+    ),
     "relax lost.gossamer lost.npz --out x.npz": (
         "--length-unit eV", *INDICES, *DEVICES, *(f"--fmax {value}" for value in (*FLOATS, "0")), "--steps 0",
         "--steps 1.5", "--optimizer newton", "--out x.pdf", "--out x", "--out none/x.npz", "--out .",

@@ -23,6 +23,8 @@ from gossamer.records.parts import Choice
 from gossamer.records.record import read_record
 from gossamer.reporting.words import digits
 
+DIPOLES = Path(__file__).parents[1] / "data" / "ethanol_dipoles.npz"
+
 
 @pytest.fixture
 def work(shelf_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -363,6 +365,44 @@ def test_report_of_a_record(gossamer: Command, work: Path) -> None:
     assert gossamer("report m.json").out == "report: report.html\n"
     assert json.loads(gossamer("report m.json --out x.html --json").out) == {"report": "x.html"}
     assert Path("report.html").read_bytes() == Path("x.html").read_bytes()
+
+
+# dipoles alone -------------------------------------------------------------------------------------------------------
+
+
+def test_dipoles_without_forces_are_added_to_a_model(gossamer: Command, work: Path) -> None:
+    data = gs.read(DIPOLES)
+    gs.write(replace(data, forces=None, energies=None), work / "dipoles.npz")
+    refused = gossamer("train dipoles.npz --train 60 --quiet --out x.gossamer")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "or add its dipoles to a model with `gossamer dipoles`" in refused.err
+    line = "dipoles m.gossamer dipoles.npz --train 60 --valid 20 --quiet --out polar.gossamer"
+    found = gossamer(line)
+    assert (found.code, found.err) == (0, "")
+    for words in ("learned from 60 structures, charge 0", "on 40 test structures: MAE", "model: polar.gossamer"):
+        assert words in found.out
+    model, polar = gs.load("m.gossamer"), gs.load("polar.gossamer")
+    np.testing.assert_array_equal(polar.predict(data).forces, model.predict(data).forces)
+    test = Sizes(60, 20, None, 0).split(gs.read("dipoles.npz")).test
+    assert test is not None
+    values = json.loads(gossamer(f"{line.replace('polar', 'again')} --json").out)
+    assert values["structures"] == {"train": 60, "valid": 20, "test": 40}
+    error = polar.dipoles(test) - test.labelled_dipoles()
+    assert values["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
+    assert values["rmse"] < 0.05 * data.labelled_dipoles().std()
+    silent = gossamer("dipoles m.gossamer good.npz --train 30 --out y.gossamer")
+    assert (silent.code, silent.err.count("\n")) == (1, 1)
+    assert "good.npz: it has no dipoles" in silent.err
+    lost = gossamer("dipoles m.gossamer dipoles.npz --train 30 --out m.gossamer")
+    assert (lost.code, lost.err.count("\n")) == (2, 1)
+
+
+def test_estimate_tells_what_dipoles_cost(gossamer: Command, work: Path) -> None:
+    line = f"estimate {DIPOLES} --train 60 --terms global --length 10 --noise 1e-8 --quiet --json"
+    values = json.loads(gossamer(line).out)
+    assert values["parts"]["dipoles"] > 0
+    assert values["seconds"] == pytest.approx(sum(values["parts"].values()))
+    assert "dipoles" not in json.loads(gossamer(f"{line} --no-dipoles").out)["parts"]
 
 
 # labels are looked at ------------------------------------------------------------------------------------------------

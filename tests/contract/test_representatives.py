@@ -96,6 +96,56 @@ def test_corners_of_a_factor_are_smaller_systems():
     assert (better - wanted).norm() < (alone - wanted).norm() < 0.7 * wanted.norm()
 
 
+def system_of(n):
+    """The normal equations of n representatives of a term, and the gradients wanted at them and at the rows fitted."""
+    model, train, _ = problem()
+    term, c = model.terms[0], model.coefficients[0]
+    rows = rep.LocalRows.of(term, model.pairs, train.positions)
+    wanted, order = rep._gradient(term, c, rows.x), rep.spread_out(term, rows.x, n)
+    system, fitted = rep._system(term, rows, order, 1e-6)
+    return system, wanted[order], wanted[fitted]
+
+
+def test_products_of_a_system_are_those_of_its_matrix():
+    system, few, part = system_of(24)
+    lower = system.matrix().tril()
+    whole = lower + lower.tril(-1).T
+    a = torch.from_numpy(np.random.default_rng(1).normal(size=len(whole)))
+    np.testing.assert_allclose(system @ a, whole @ a, atol=1e-9 * float((whole @ a).abs().max()))
+    at_once = torch.linalg.solve(whole, system.right(few, part))
+    np.testing.assert_allclose(system @ at_once, system.right(few, part), atol=1e-6 * float(few.abs().max()))
+
+
+def test_systems_too_large_to_be_solved_at_once_are_iterated_for(monkeypatch):
+    """Blocks that divide no count: the functions are about as near to the trained one, the nearer the more; in one
+    block they are the same."""
+    model, train, valid = problem()
+    term, c = model.terms[0], model.coefficients[0]
+    rows, others = (rep.LocalRows.of(term, model.pairs, data.positions) for data in (train, valid))
+    wanted, order = rep._gradient(term, c, rows.x), rep.spread_out(term, rows.x, 32)
+    monkeypatch.setattr(rep, "BLOCK", 24 * rows.U.shape[2])
+
+    def missed(V):
+        few = TermCoefficients(rows.x[order[: len(V)]].numpy(), V.numpy())
+        return float((rep._gradient(term, few, others.x) - rep._gradient(term, c, others.x)).norm())
+
+    ways = (rep._projections, rep._iterated)
+    direct, iterated = ([missed(V) for V in way(term, rows, wanted, order, [16, 32], 1e-8)] for way in ways)
+    assert iterated[0] == pytest.approx(direct[0], rel=1e-3)
+    assert direct[1] < 1.5 * iterated[1] < 2 * direct[1] < iterated[0]
+
+
+def test_terms_that_need_many_have_them(monkeypatch):
+    """Where no system of enough unknowns can be solved at once, forces change by no more than allowed all the same."""
+    model, train, valid = problem()
+    monkeypatch.setattr(rep, "UNKNOWNS", 16 * 4)
+    monkeypatch.setattr(rep, "BLOCK", 24 * 4)
+    small = gs.condense(model, train, valid, share=0.3)
+    change = small.predict(valid).forces - model.predict(valid).forces
+    assert 16 < len(small.summed[0].X) < 2 * N
+    assert 0 < np.sqrt((change**2).mean()) < 1.2 * 0.3 * model.errors(valid).force_rmse
+
+
 def test_nothing_changes_where_nothing_may():
     model, train, valid = problem()
     same = gs.condense(model, train, valid, share=0.0)

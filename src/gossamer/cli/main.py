@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gossamer.cli.convert import convert
+from gossamer.cli.dipoles import dipoles
 from gossamer.cli.estimate import estimate
 from gossamer.cli.export import export
 from gossamer.cli.inspect import inspect
@@ -28,7 +29,21 @@ from gossamer.cli.vibrations import vibrations
 from gossamer.version import __version__
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for _verb in (inspect, convert, estimate, train, reduce, test, predict, relax, vibrations, md, export, report):
+for _verb in (
+    inspect,
+    convert,
+    estimate,
+    train,
+    dipoles,
+    reduce,
+    test,
+    predict,
+    relax,
+    vibrations,
+    md,
+    export,
+    report,
+):
     app.command()(_verb)
 
 

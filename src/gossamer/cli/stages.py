@@ -11,7 +11,7 @@ _NAMES = {
     "search noise": "noise search", "precondition": "preconditioner", "solve": "solving", "score": "scoring pairs",
     "reduce": "reducing", "condense": "representatives", "error bars": "error bars", "test": "testing",
     "report": "writing report", "estimate": "measuring", "relax": "relaxing", "vibrations": "vibrations",
-    "md": "dynamics",
+    "md": "dynamics", "dipoles": "dipoles",
 }  # fmt: skip
 _VALUES = {
     "residual": "residual",

@@ -83,6 +83,16 @@ def errors_table(errors: _Errors, over: str) -> "Table":
     return table
 
 
+def about_dipoles(error: "np.ndarray | None", trained: int, charge: int) -> list[str]:
+    """Errors (n, 3), e*Angstrom, of dipoles on test structures, None without, and what they were learned from."""
+    lines = [f"dipoles learned from {count_of(trained, 'structure')}, charge {charge}"]
+    if error is not None:
+        sizes = {"MAE": float(abs(error).mean()), "RMSE": float((error**2).mean() ** 0.5)}
+        both = ", ".join(f"{name} {digits(MEV * e)} me Å ({digits(DEBYE * e)} Debye)" for name, e in sizes.items())
+        lines.append(f"errors of components on {count_of(len(error), 'test structure')}: {both}")
+    return lines
+
+
 def reliability_table(bars: "ErrorBars") -> "Table":
     """The size of errors over that of their error bars, and how many errors lie within the intervals of these."""
     from gossamer.records.parts import LEVELS

@@ -161,9 +161,10 @@ class Dataset:
     def labelled_forces(self) -> np.ndarray:
         """Forces (n, N, 3) eV/Angstrom.  Raises DataError when the data have none."""
         if self.forces is None:
+            others = "" if self.dipoles is None else ", or add its dipoles to a model with `gossamer dipoles`"
             raise DataError(
                 f"{self.provenance.source or 'data'}: it has no forces, and a force field is trained on forces; "
-                "give a file with forces, or name their key with --forces-key."
+                f"give a file with forces, or name their key with --forces-key{others}."
             )
         return self.forces
 

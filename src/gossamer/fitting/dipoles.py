@@ -12,6 +12,7 @@ from gossamer.data.dataset import Dataset
 from gossamer.errors import DataError, UsageError
 from gossamer.events import Event, Progress, silent
 from gossamer.fitting.problem import Context
+from gossamer.fitting.settings import Settings
 from gossamer.kernels import make, with_length
 from gossamer.model.dipoles import ChargeTerm, DipoleModel, squared_distances, surroundings
 from gossamer.model.structures import require_atoms
@@ -61,11 +62,18 @@ def train_dipoles(
 def dipoles_of(train: Dataset, valid: Dataset | None, perms: np.ndarray | None, context: Context) -> DipoleModel | None:
     """The dipoles of a force field, None where its settings leave them out, or there are none to learn from, or too
     few, and nobody asked for them.  Raises what `train_dipoles` does."""
-    wanted = context.settings.dipoles
-    if wanted is False or (wanted is None and (train.dipoles is None or len(train) < FEWEST)):
+    if not are_learned(train, context.settings):
         return None
+    wanted = context.settings.dipoles
     judge = valid if valid is not None and (wanted or valid.dipoles is not None) else None
     return train_dipoles(train, judge, perms=perms, progress=context.progress)
+
+
+def are_learned(train: Dataset, settings: Settings) -> bool:
+    """Whether a fit learns dipoles: those that its settings ask for, or that there are to learn from."""
+    if settings.dipoles is None:
+        return train.dipoles is not None and len(train) >= FEWEST
+    return settings.dipoles
 
 
 def charge_fragments(data: Dataset, perms: np.ndarray) -> tuple[Fragment, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gossamer.fitting.baselines import check_baseline
+from gossamer.fitting.dipoles import MOST, TRIED, are_learned, charge_fragments
 from gossamer.fitting.error_bars import MEMBERS
 from gossamer.fitting.labels import LabelLayout
 from gossamer.fitting.learning import learning_bytes
@@ -58,6 +59,11 @@ FULL_FITS = 3  # of the search for the noise at full size
 LEARNING_OVERHEAD = 1.5  # of a step, over the making and factorising of its matrix
 CHOICE_MATRICES, CHOICE_FITS = 5, 12  # of a part of the data, for the three kinds of model together
 
+DIPOLE_LENGTHS = 4  # of the kernel of dipoles that are tried, typically
+DIPOLE_NUMBERS = 110, 250  # read and written for a factor in their covariance: of a part, and of more structures
+DIPOLE_OVERHEAD = 4e-4  # seconds for an image of a fragment with one of its places
+DECOMPOSED = 6.0  # operations of a decomposition into eigenvalues, over the cube of its size, as products go
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -101,7 +107,12 @@ def estimate(
     settings = make_settings(options, settings)
     settings = replace(settings, device="cpu", memory=memory_budget(settings.memory) / GIB)
     problem = pose(train, valid, settings, terms=terms, pairs=pairs, descriptor=descriptor, symmetry=symmetry)
-    return estimate_stages(*stages_of(problem, Context(settings)), problem, settings)
+    found = estimate_stages(*stages_of(problem, Context(settings)), problem, settings)
+    if not are_learned(train, settings):
+        return found
+    price = _of_dipoles(problem, found.rates)
+    plan = replace(found.plan, bytes=max(found.bytes, price.bytes))
+    return replace(found, plan=plan, seconds=found.seconds | price.seconds)
 
 
 def estimate_stages(first: Choice, stages: "tuple[Stage, ...]", problem: Problem, settings: Settings) -> Estimate:
@@ -207,6 +218,23 @@ def _of_calibrating(stage: Calibrating, asked: _Asked) -> Price:
     n, plan = asked.planned(n_structures)
     seconds = MEMBERS * sum(_seconds(n, n_structures, asked.made.terms, plan, asked.rates))
     return Price({"error bars": seconds}, plan.bytes)
+
+
+def _of_dipoles(problem: Problem, rates: Rates) -> Price:
+    """Of `dipoles.train_dipoles`: for every length a covariance of a part, and its decomposition; one of all, and a
+    solution."""
+    valid, most = problem.valid, min(len(problem.train), MOST)
+    tried, judges = min(len(problem.train), TRIED), TRIED if valid is None else min(len(valid), TRIED)
+    fragments = charge_fragments(problem.train, problem.group.perms)
+    blocks = sum(len(f.perms) * len(f.atoms) ** 2 for f in fragments)  # images here, places there
+
+    def made(factors: float, numbers: float) -> float:
+        return blocks * (DIPOLE_OVERHEAD + factors * (1 / rates.factors + numbers / rates.elementwise))
+
+    parts = made(tried**2, DIPOLE_NUMBERS[0]) + made(tried * judges, DIPOLE_NUMBERS[0])
+    trial = parts + DECOMPOSED * (3.0 * tried) ** 3 / rates.products
+    last = made(most**2, DIPOLE_NUMBERS[most > TRIED]) + (3.0 * most) ** 3 / rates.products
+    return Price({"dipoles": DIPOLE_LENGTHS * trial + last}, 3 * 8.0 * (3 * most) ** 2)
 
 
 PRICES: "dict[type, Callable[[Any, _Asked], Price]]" = {

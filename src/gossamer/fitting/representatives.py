@@ -2,6 +2,7 @@
 
 See docs/theory.md, Representatives, and docs/decisions/0015-sparse-terms.md."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
 
 SHARE = 0.15  # of the validation force RMSE: what the forces may change by, root mean square over validation structures
 COUNTS = (16, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024)  # compiled code reads 16 at once
-UNKNOWNS = 6400  # of a term's system at most: representatives times directions
+UNKNOWNS = 6400  # representatives times directions: those of larger systems are iterated for
+BLOCK = 2048  # unknowns of the parts of a larger system that are factorised to precondition it
+ITERATIONS = 40  # with blocks; twice as many change the error by a twentieth
 USUAL = 96  # representatives of a term
 EQUATIONS = 3  # rows for every representative, at most, whose forces are fitted
 PANEL = 512  # columns of a system that are added up at once
 FLAT = 1e-6  # relative, of a singular value of the Jacobian that counts as none
 JITTER = 1e-11  # of the mean of the diagonal of a system, added to it
+SOLVED = 1e-12  # of the first residual, below which iterations find nothing more
 HALVINGS = 50  # of the interval of the price of a change
 
 
@@ -226,52 +230,157 @@ def _chosen(menus: Sequence[Menu], allowed: float) -> list[int]:
 def _filled(
     menu: Menu, model: ForceField, t: int, structures: tuple[np.ndarray, np.ndarray], noise: float, share: float
 ) -> Menu:
-    """The menu of term t with offers up to one that changes no more than its share, if so many can be afforded."""
+    """The menu of term t with offers up to one that changes no more than its share, if there are rows for so many."""
     term, c = model.terms[t], model.coefficients[t]
     mine, judged = (LocalRows.of(term, model.pairs, positions) for positions in structures)
-    most = min(menu.rows - 1, UNKNOWNS // mine.U.shape[2])
+    most, at_once = menu.rows - 1, UNKNOWNS // mine.U.shape[2]
     wanted, there = _gradient(term, c, mine.x), _gradient(term, c, judged.x)
-    order = spread_out(term, mine.x, most)
-    offers: list[TermCoefficients] = []
-    changes: list[float] = []
-    largest = COUNTS[0]
-    while largest <= most and not (changes and changes[-1] <= share):
-        offers, changes = [], []
-        counts = [n for n in COUNTS if n <= min(largest, most)]
-        for V in _projections(term, mine, wanted, order[: counts[-1]], counts, noise):
-            few = TermCoefficients(mine.x[order[: len(V)]].numpy(), V.numpy())
-            lost = judged.S * _along(judged.U, there - _gradient(term, few, judged.x))
-            offers.append(few)
-            changes.append(model.scale**2 * float(lost.square().sum()) / structures[1].size)
-        largest *= 2
-    return replace(menu, offers=tuple(offers), changes=tuple(changes))
+    order = spread_out(term, mine.x, min(most, COUNTS[-1]))
+
+    def offered(found: Menu, V: "Tensor") -> Menu:
+        """With one more offer."""
+        few = TermCoefficients(mine.x[order[: len(V)]].numpy(), V.numpy())
+        lost = judged.S * _along(judged.U, there - _gradient(term, few, judged.x))
+        change = model.scale**2 * float(lost.square().sum()) / structures[1].size
+        return replace(found, offers=(*found.offers, few), changes=(*found.changes, change))
+
+    found, largest, tried = menu, COUNTS[0], 0
+    while largest <= min(most, at_once) and not _enough(found, share):
+        counts = [n for n in COUNTS if n <= min(largest, most, at_once)]
+        found = functools.reduce(offered, _projections(term, mine, wanted, order[: counts[-1]], counts, noise), menu)
+        largest, tried = 2 * largest, counts[-1]
+    larger = [n for n in COUNTS if tried < n <= most]
+    if larger and not _enough(found, share):
+        for V in _iterated(term, mine, wanted, order[: larger[-1]], larger, noise):
+            found = offered(found, V)
+            if _enough(found, share):
+                break
+    return found
+
+
+def _enough(menu: Menu, share: float) -> bool:
+    """Whether the last offer changes no more than the share."""
+    return bool(menu.changes) and menu.changes[-1] <= share
+
+
+@dataclass(frozen=True, eq=False)
+class _System:
+    """Normal equations of the coefficients of representatives `few` (n, ...) along their k directions: least squares in
+    the forces of the rows `part`, and, times the noise, in the norm of the term's prior."""
+
+    term: "Term"
+    few: LocalRows
+    part: LocalRows
+    noise: float
+
+    def matrix(self) -> "Tensor":
+        """(nk, nk); its lower triangle is what counts."""
+        n, _, k = self.few.U.shape
+        system = self.noise * covariance_of_slopes(self.term, self.few, self.few).view(n * k, n * k)
+        step = max(1, int(BLOCK_BYTES // (32 * n * k * k)))
+        for start in range(0, len(self.part), step):
+            rows = self.part[start : start + step]
+            F = (rows.S[:, :, None, None] * covariance_of_slopes(self.term, rows, self.few)).view(-1, n * k)
+            for first in range(0, n * k, PANEL):
+                system[first:, first : first + PANEL].addmm_(F[:, first:].T, F[:, first : first + PANEL])
+        system.diagonal().add_(JITTER * system.diagonal().mean())
+        return system
+
+    def right(self, few: "Tensor", part: "Tensor") -> "Tensor":
+        """(nk,) for the gradients that are wanted at the representatives (n, P) and the rows (m, P)."""
+        r = self.part.S.square() * _along(self.part.U, part)
+        pulled = _slopes(self.term, self.part.x, _spanned(self.part.U, r), self.few.x)
+        return _along(self.few.U, self.noise * few + pulled).flatten()
+
+    def __matmul__(self, a: "Tensor") -> "Tensor":
+        """The matrix, which is not made, times a (nk,)."""
+        V = self.coefficients(a)
+        here, there = (_slopes(self.term, self.few.x, V, x) for x in (self.few.x, self.part.x))
+        return self.right(here, there)
+
+    def coefficients(self, a: "Tensor") -> "Tensor":
+        """V (n, P) of the representatives by a (nk,)."""
+        return _spanned(self.few.U, a.view(len(self.few), -1))
+
+
+def _system(term: "Term", rows: LocalRows, order: "Tensor", noise: float) -> tuple[_System, "Tensor"]:
+    """Of the rows `order` as representatives, and which rows are fitted, EQUATIONS for each, drawn."""
+    fitted = torch.from_numpy(np.random.default_rng(0).permutation(len(rows))[: EQUATIONS * len(order)])
+    return _System(term, rows[order], rows[fitted], noise), fitted
 
 
 def _projections(
     term: "Term", rows: LocalRows, wanted: "Tensor", order: "Tensor", counts: Sequence[int], noise: float
 ) -> "Iterator[Tensor]":
     """For every count the coefficients (n, P) of the first so many of `order` that give nearly the gradients wanted
-    (M, P): least squares in the forces of the rows, and, times the noise, in the norm of the term's prior.
+    (M, P).
 
     The factor of a system has those of all smaller ones in its corner, so one serves all counts."""
-    few = rows[order]
-    n, _, k = few.U.shape
-    system = noise * covariance_of_slopes(term, few, few).view(n * k, n * k)  # its lower triangle is what counts
-    right = noise * _along(few.U, wanted[order]).flatten()
-    fitted = torch.from_numpy(np.random.default_rng(0).permutation(len(rows))[: EQUATIONS * n])
-    for block in fitted.split(max(1, int(BLOCK_BYTES // (32 * n * k * k)))):
-        part = rows[block]
-        F = (part.S[:, :, None, None] * covariance_of_slopes(term, part, few)).view(-1, n * k)
-        for first in range(0, n * k, PANEL):
-            system[first:, first : first + PANEL].addmm_(F[:, first:].T, F[:, first : first + PANEL])
-        right += F.T @ (part.S * _along(part.U, wanted[block])).flatten()
-    system.diagonal().add_(JITTER * system.diagonal().mean())
-    factor = torch.linalg.cholesky(system)
+    system, fitted = _system(term, rows, order, noise)
+    few, k = system.few, system.few.U.shape[2]
+    factor = torch.linalg.cholesky(system.matrix())
+    right = system.right(wanted[order], wanted[fitted])
     half = torch.linalg.solve_triangular(factor, right[:, None], upper=False)
     for count in counts:
         corner = factor[: count * k, : count * k]
         a = torch.linalg.solve_triangular(corner.T, half[: count * k], upper=True)
-        yield (few.U[:count] @ a.view(count, k, 1))[..., 0]
+        yield _spanned(few.U[:count], a.view(count, k))
+
+
+def _iterated(
+    term: "Term", rows: LocalRows, wanted: "Tensor", order: "Tensor", counts: Sequence[int], noise: float
+) -> "Iterator[Tensor]":
+    """The same for counts whose system is too large to be factorised: conjugate gradients, which need sums over rows
+    alone, preconditioned by the factors of blocks of representatives; one for each block serves all counts."""
+    system, fitted = _system(term, rows, order, noise)
+    k = system.few.U.shape[2]
+    size = max(1, BLOCK // k)
+    factors: list[Tensor] = []
+    for count in counts:
+        here = replace(system, few=system.few[:count])
+        for start in range(len(factors) * size, count, size):
+            block = replace(system, few=system.few[start : start + size])
+            factors.append(torch.linalg.cholesky(block.matrix()))
+        yield here.coefficients(_conjugate_gradients(here, here.right(wanted[order[:count]], wanted[fitted]), factors))
+
+
+def _conjugate_gradients(system: _System, right: "Tensor", factors: "Sequence[Tensor]") -> "Tensor":
+    """ITERATIONS of them, from zero, or fewer where no digit is left to find."""
+
+    def preconditioned(r: "Tensor") -> "Tensor":
+        parts, factor = r.split(len(factors[0])), iter(factors)
+        return torch.cat([_solved(next(factor)[: len(part), : len(part)], part) for part in parts])
+
+    a, r = torch.zeros_like(right), right.clone()
+    z = preconditioned(r)
+    p, rz = z, torch.dot(r, z)
+    least = SOLVED**2 * rz
+    for _ in range(ITERATIONS):
+        Ap = system @ p
+        curvature = torch.dot(p, Ap)
+        if not (rz > least and curvature > 0):
+            break
+        step = rz / curvature
+        a.add_(step * p)
+        r.sub_(step * Ap)
+        z = preconditioned(r)
+        before, rz = rz, torch.dot(r, z)
+        p = z + rz / before * p
+    return a
+
+
+def _solved(factor: "Tensor", right: "Tensor") -> "Tensor":
+    return torch.cholesky_solve(right[:, None], factor)[:, 0]
+
+
+def _slopes(term: "Term", X: "Tensor", V: "Tensor", x: "Tensor") -> "Tensor":
+    """Gradients (n, P) at x of the term's function with coefficients V (M, P) of rows X."""
+    return kernel_sum(term.kernel, x, X, V, images=term.perms)[1].mul_(term.amplitude)
+
+
+def _spanned(U: "Tensor", a: "Tensor") -> "Tensor":
+    """The vectors (n, P) with components a (n, k) along U (n, P, k)."""
+    return (U @ a[..., None])[..., 0].contiguous()
 
 
 def _gradient(term: "Term", c: TermCoefficients, x: "Tensor") -> "Tensor":
