@@ -55,18 +55,18 @@ def test_the_written_default_is_the_model_both(data, tmp_path):
     np.testing.assert_array_equal(one.forces, two.forces)
 
 
-def test_only_local_terms_alone_need_contacts():
+def test_molecules_that_no_bond_joins_have_terms_of_contacts():
     """Two molecules of ethene, 3.4 Angstrom apart: no bond and no hydrogen bond joins them."""
     one = molecule("C2H4")
     R = np.concatenate([one.positions, one.positions + np.array([3.4, 0, 0])])
     R = R + 0.02 * np.random.default_rng(0).normal(size=(8, 12, 3))
     both = Dataset(np.tile(one.numbers, 2), R, np.zeros_like(R))
     pairs, group = PairSet.full(12), symmetry_from_perms(np.arange(12)[None], both.numbers)
-    for terms, expected in (("local", True), ("both", False)):
+    for terms in ("local", "both", "pairs", "auto"):
         made = makeup_of(terms, both, group, pairs, lambda smooth: Matern52(1.0))
         local = made.without_global()
         found = [local.pairs.pairs[term.places] // 6 for term in local.terms]
-        assert any(np.any(which[..., 0] != which[..., 1]) for which in found) == expected
+        assert any(np.any(which[..., 0] != which[..., 1]) for which in found)
 
 
 def test_exchanges_are_completed_and_places_alone_will_do(tmp_path):

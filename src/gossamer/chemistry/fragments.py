@@ -105,16 +105,16 @@ def local_fragments(
     heavy atom is below one of `radii` (Angstrom), and those around contacts between molecules.
 
     positions (n, N, 3) Angstrom, numbers (N,).  hydrogen_bonds: which of those closed in half of the structures count
-    as bonds, so that base pairs get terms too: "none", those "between" molecules, or "all".  contacts: every heavy atom and the nearest one of a
-    molecule not bonded to its own, closer than CLOSE, with the atoms bonded to both, where no other fragment holds the
-    two.  share: fragments whose atoms look alike are places of one term; environment: they do where elements and bonds
-    agree so many bonds around, 0 where their elements do.  max_images: exchanges of like atoms are used up to so many
-    (None: IMAGES, or as many as make IMAGE_PAIRS numbers of a descriptor); fragments that allow more are cut down to
-    those that the surroundings tell apart.  max_places: a term's cost grows with the square of its places, so more of
-    them are split among several terms, unless the molecule's symmetry can exchange them.  perms (S, N): a closed group
-    of atom permutations, such as `find_symmetry(positions, numbers).perms`, under which the sum of the terms is
-    invariant, by places and exchanges beyond both limits where need be.  Raises UsageError for a radius that is not
-    positive.
+    as bonds, so that base pairs get terms too: "none", those "between" molecules, or "all".  contacts: every heavy atom
+    and the nearest one of a molecule not bonded to its own, closer than CLOSE, with the atoms bonded to both, where no
+    other fragment holds the two.  share: fragments whose atoms look alike are places of one term; environment: they do
+    where elements and bonds agree so many bonds around, 0 where their elements do.  max_images: exchanges of like atoms
+    are used up to so many (None: IMAGES, or as many as make IMAGE_PAIRS numbers of a descriptor); fragments that allow
+    more are cut down to those that the surroundings tell apart.  max_places: a term's cost grows with the square of its
+    places, so more of them are split among several terms, unless the molecule's symmetry can exchange them.  perms
+    (S, N): a closed group of atom permutations, such as `find_symmetry(positions, numbers).perms`, under which the sum
+    of the terms is invariant, by places and exchanges beyond both limits where need be.  Raises UsageError for a radius
+    that is not positive.
     """
     check_radii(radii)
     web = Web.build(positions, numbers, hydrogen_bonds=hydrogen_bonds, environment=environment)

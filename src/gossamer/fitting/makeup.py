@@ -101,9 +101,9 @@ def makeup_of(
     pairs: Descriptor,
     kernel_of: Callable[[bool], Kernel],
 ) -> Makeup:
-    """What `fit` makes of its argument: those given, or local terms; for "both" the global one besides, for "pairs" pair
-    functions, for "all" both; for "auto" what "pairs" is, or, where no pairs are so far apart, "both".  kernel_of: the
-    kernel, by whether it is to be smooth."""
+    """What `fit` makes of its argument: those given, or local terms; for "both" the global one besides, for "pairs"
+    pair functions, for "all" both; for "auto" what "pairs" is, or, where no pairs are so far apart, "both".
+    kernel_of: the kernel, by whether it is to be smooth."""
     if isinstance(terms, str):
         as_pairs(pairs, f"terms: {terms!r}")
     whole = Fragment.whole(train.n_atoms, group.perms)
