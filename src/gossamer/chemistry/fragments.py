@@ -199,8 +199,7 @@ def _contacts(web: Web, cuts: Iterable[Cut]) -> list[tuple[int, int]]:
     """Pairs i < j of heavy atoms of different molecules closer than CLOSE that no cut holds, at most one per atom: its
     nearest."""
     heavy = np.array(web.graph.numbers) > 1
-    bonds = np.array([(a, b) for a, near in enumerate(web.graph.neighbours) for b in near], dtype=int).reshape(-1, 2)
-    apart = bond_distances(bonds, len(heavy)) == UNCONNECTED
+    apart = bond_distances(web.graph.bonds, len(heavy)) == UNCONNECTED
     if not apart.any():
         return []
     apart &= heavy & heavy[:, None]

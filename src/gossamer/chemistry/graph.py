@@ -37,6 +37,12 @@ class MolecularGraph:
             hands[alike] *= np.all(hands[alike])
         return replace(flat, hands=tuple(hands.tolist()))
 
+    @property
+    def bonds(self) -> np.ndarray:
+        """Bonded pairs (B, 2), both ways."""
+        found = [(a, b) for a, near in enumerate(self.neighbours) for b in near]
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
+
     def without_hands(self) -> "MolecularGraph":
         return replace(self, hands=(0,) * len(self.numbers))
 

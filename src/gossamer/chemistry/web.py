@@ -76,8 +76,7 @@ class Web:
     ) -> "Web":
         graph = MolecularGraph.build(positions, numbers, share=0.1)
         near = [set(n) for n in graph.neighbours]
-        bonds = np.array([(a, b) for a, bonded in enumerate(graph.neighbours) for b in bonded]).reshape(-1, 2)
-        molecule = molecules(bonds, len(numbers))
+        molecule = molecules(graph.bonds, len(numbers))
         for i, j in _hydrogen_bonds(graph, positions) if hydrogen_bonds != "none" else ():
             if hydrogen_bonds == "all" or molecule[i] != molecule[j]:
                 near[i].add(j)

@@ -11,7 +11,8 @@ from gossamer.cli.outputs import print_json, say, writable
 from gossamer.cli.progress import showing
 
 if TYPE_CHECKING:
-    import numpy as np
+    from gossamer.data.dataset import Dataset
+    from gossamer.model.dipoles import DipoleModel
 
 
 def dipoles(
@@ -50,19 +51,20 @@ def dipoles(
     with showing(quiet) as progress:
         learned = gs.train_dipoles(parts.train, parts.valid, progress=progress)
     force_field.with_dipoles(learned).save(out)
-    error = None if parts.test is None else learned(parts.test.positions) - parts.test.labelled_dipoles()
+    errors = {"mae": None, "rmse": None} if parts.test is None else _errors(learned, parts.test)
     sizes = {
         name: 0 if part is None else len(part) for name, part in zip(("train", "valid", "test"), parts[:3], strict=True)
     }
     if as_json:
-        print_json({"out": str(out), "charge": learned.charge, "structures": sizes} | _values(error))
+        told = {"out": str(out), "charge": learned.charge, "structures": sizes}
+        print_json(told | errors | {"unit": "e*Angstrom"})
         return
     from gossamer.cli import text
 
-    say([*text.about_dipoles(error, len(parts.train), learned.charge), f"model: {out}"])
+    say([*text.about_dipoles(errors, sizes, learned.charge), f"model: {out}"])
 
 
-def _values(error: "np.ndarray | None") -> dict[str, object]:
-    if error is None:
-        return {"mae": None, "rmse": None, "unit": "e*Angstrom"}
-    return {"mae": float(abs(error).mean()), "rmse": float((error**2).mean() ** 0.5), "unit": "e*Angstrom"}
+def _errors(learned: "DipoleModel", test: "Dataset") -> dict[str, float | None]:
+    """Of components, e*Angstrom."""
+    error = learned(test.positions) - test.labelled_dipoles()
+    return {"mae": float(abs(error).mean()), "rmse": float((error**2).mean() ** 0.5)}

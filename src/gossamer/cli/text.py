@@ -83,13 +83,15 @@ def errors_table(errors: _Errors, over: str) -> "Table":
     return table
 
 
-def about_dipoles(error: "np.ndarray | None", trained: int, charge: int) -> list[str]:
-    """Errors (n, 3), e*Angstrom, of dipoles on test structures, None without, and what they were learned from."""
-    lines = [f"dipoles learned from {count_of(trained, 'structure')}, charge {charge}"]
-    if error is not None:
-        sizes = {"MAE": float(abs(error).mean()), "RMSE": float((error**2).mean() ** 0.5)}
-        both = ", ".join(f"{name} {digits(MEV * e)} me Å ({digits(DEBYE * e)} Debye)" for name, e in sizes.items())
-        lines.append(f"errors of components on {count_of(len(error), 'test structure')}: {both}")
+def about_dipoles(errors: "Mapping[str, float | None]", counts: "Mapping[str, int]", charge: int) -> list[str]:
+    """Errors of dipoles on test structures, e*Angstrom, None without, and how many they were learned from."""
+    lines = [f"dipoles learned from {count_of(counts['train'], 'structure')}, charge {charge}"]
+    known = {name: e for name, e in errors.items() if e is not None}
+    if known:
+        both = ", ".join(
+            f"{name.upper()} {digits(MEV * e)} me Å ({digits(DEBYE * e)} Debye)" for name, e in known.items()
+        )
+        lines.append(f"errors of components on {count_of(counts['test'], 'test structure')}: {both}")
     return lines
 
 

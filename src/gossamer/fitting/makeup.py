@@ -106,15 +106,14 @@ def makeup_of(
     kernel_of: the kernel, by whether it is to be smooth."""
     if isinstance(terms, str):
         as_pairs(pairs, f"terms: {terms!r}")
-    whole = Fragment.whole(train.n_atoms, group.perms)
+    whole, kernel = Fragment.whole(train.n_atoms, group.perms), kernel_of(_are_many(train))
     if not isinstance(terms, str):
         fragments = _given(terms, whole)
         functions = (
             pair_functions_of(train, group, pairs) if PAIRS in [f for f in terms if isinstance(f, str)] else None
         )
-        return makeup("given", fragments, pairs, train, kernel_of(_are_many(train)), functions)
+        return makeup("given", fragments, pairs, train, kernel, functions)
     local = local_fragments(train.positions, train.numbers, perms=group.perms)
-    kernel = kernel_of(_are_many(train))
     if terms == "local":
         if not local:
             raise UsageError("terms: 'local' needs an atom with two bonds, and there is none; use 'global'.")
