@@ -319,3 +319,10 @@ def test_parts_of_unequal_kinds_stay_below_the_limit():
 def test_exchanges_that_are_no_group_are_refused():
     with pytest.raises(UsageError, match="'turned': its 1 perms are no group"):
         Fragment(np.array([0, 1, 2]), np.array([[1, 2, 0]]), "turned")
+
+
+def test_atoms_that_no_bond_joins_are_in_contact():
+    positions = np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]])
+    (fragment,) = local_fragments(positions, np.array([2, 2]))
+    assert fragment.kind == "contact"
+    assert sorted(fragment.atoms[0]) == [0, 1]
